@@ -1,0 +1,27 @@
+"""What the user is told: faults in the input, warnings beside a reading, the research-use notice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Union
+
+RESEARCH_NOTICE = (
+    "Research use only; not for clinical decisions. An attention map shows where the model looked, not why: it is not causal evidence."
+)
+
+
+class InputError(ValueError):
+    """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with status 2."""
+
+    def __init__(self, faults: Union[str, Sequence[str]]) -> None:
+        self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True)
+class ReadingWarning:
+    """Something the reader of a result must know: a stable `code` and a one-line `text`."""
+
+    code: str
+    text: str
