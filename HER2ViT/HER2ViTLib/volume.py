@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .messages import InputError
+from .output import temporary_name
 
 GEOMETRY_TOLERANCE_VOXELS = 1e-3
 
@@ -173,7 +174,7 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
     path = Path(path)
-    temporary = path.with_name(f".writing-{path.name}")
+    temporary = temporary_name(path)
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)
         os.replace(temporary, path)

@@ -1,0 +1,104 @@
+"""HER2 status: the reference standard, the study's two tasks and the two-step call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Optional
+
+from .messages import InputError
+
+
+class HER2Status(str, Enum):
+    ZERO = "zero"
+    LOW = "low"
+    POSITIVE = "positive"
+    INDETERMINATE = "indeterminate"
+
+
+IHC_SCORES = ("0", "1+", "2+", "3+")
+ISH_RESULTS = ("positive", "negative", "equivocal", "")
+
+
+def ihc_score(text: str) -> str:
+    """The IHC score in its standard spelling; 1, 2 and 3 stand for 1+, 2+ and 3+. Raises `InputError` for anything else."""
+    score = str(text).strip()
+    score = score if score in IHC_SCORES else {"1": "1+", "2": "2+", "3": "3+"}.get(score, "")
+    if not score:
+        raise InputError(f"ihc {text!r}: not a score; use 0, 1+, 2+ or 3+")
+    return score
+
+
+def ish_result(text: Optional[str]) -> str:
+    """The ISH result in its standard spelling; None and blank stand for not done. Raises `InputError` for anything else."""
+    result = (text or "").strip().lower()
+    if result not in ISH_RESULTS:
+        raise InputError(f"ish {text!r}: not a result; use positive, negative, equivocal or leave it empty")
+    return result
+
+
+def her2_status(ihc: str, ish: Optional[str] = None) -> HER2Status:
+    """HER2 status of a surgical specimen by ASCO/CAP (Wolff et al., J Clin Oncol 2018), with HER2-low as the study defines it.
+
+    Only IHC 2+ asks for ISH; without a clear ISH result it is indeterminate. Raises `InputError` for an unknown score or result.
+    """
+    score, result = ihc_score(ihc), ish_result(ish)
+    if score == "0":
+        return HER2Status.ZERO
+    if score == "1+":
+        return HER2Status.LOW
+    if score == "3+":
+        return HER2Status.POSITIVE
+    return {"negative": HER2Status.LOW, "positive": HER2Status.POSITIVE}.get(result, HER2Status.INDETERMINATE)
+
+
+def discordance(ihc: str, ish: Optional[str] = None) -> Optional[str]:
+    """One line when IHC and ISH contradict each other (0 or 1+ with positive ISH, 3+ with negative ISH), else None."""
+    score, result = ihc_score(ihc), ish_result(ish)
+    if (score in ("0", "1+") and result == "positive") or (score == "3+" and result == "negative"):
+        return f"IHC {score} with {result} ISH: IHC decides; check the specimen's report"
+    return None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of the study's two questions; `positive` is the positive class of its metrics."""
+
+    key: str
+    name: str
+    title: str
+    negative: tuple[HER2Status, ...]
+    positive: tuple[HER2Status, ...]
+    negative_label: str
+    positive_label: str
+
+    def label(self, status: HER2Status) -> Optional[int]:
+        """1 for the positive class, 0 for the negative one, None for a status the task does not ask about."""
+        if status in self.positive:
+            return 1
+        return 0 if status in self.negative else None
+
+
+ZERO_VS_REST = Task(
+    "task1", "zero-vs-rest", "Task 1: HER2-zero vs low/positive", (HER2Status.ZERO,), (HER2Status.LOW, HER2Status.POSITIVE), "zero", "low/positive"
+)
+LOW_VS_POSITIVE = Task(
+    "task2", "low-vs-positive", "Task 2: HER2-low vs positive", (HER2Status.POSITIVE,), (HER2Status.LOW,), "positive", "low"
+)
+TASKS = {task.name: task for task in (ZERO_VS_REST, LOW_VS_POSITIVE)}
+
+
+def class_probabilities(p_not_zero: float, p_low_if_not_zero: float) -> dict[str, float]:
+    """Probabilities of zero, low and positive from the two calibrated scores; they sum to 1."""
+    return {
+        "zero": 1 - p_not_zero,
+        "low": p_not_zero * p_low_if_not_zero,
+        "positive": p_not_zero * (1 - p_low_if_not_zero),
+    }
+
+
+def two_step_call(p_not_zero: float, threshold1: float, p_low_if_not_zero: float, threshold2: float) -> HER2Status:
+    """The call by the two stored thresholds: zero below the first, else low at or above the second, else positive."""
+    if p_not_zero < threshold1:
+        return HER2Status.ZERO
+    return HER2Status.LOW if p_low_if_not_zero >= threshold2 else HER2Status.POSITIVE
