@@ -1,0 +1,422 @@
+"""A DCE-MRI study: phases with times and geometry, and which of them is the pre-contrast and which the early phase.
+
+Nothing but pixels, geometry and relative times is kept of a header: no name, identifier or date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .messages import InputError, ReadingWarning
+from .volume import Geometry, Volume, read_sitk, require_finite, volume_of
+
+EARLY_PHASE_S = 90.0
+"""Wanted time of the early phase after the start of contrast: breast cancers reach their first peak 60-120 s after injection."""
+EARLY_ENHANCEMENT = 0.9
+"""Without times, the early phase is the first with this share of the maximal enhancement."""
+PLAUSIBLE_STEP_S = (5.0, 600.0)
+"""Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
+NO_ENHANCEMENT = 0.1
+"""Relative enhancement of the ROI below which the outline, or the choice of phases, is doubtful."""
+BORDER = 0.05
+"""Share of the image at each in-plane edge left out where no ROI says where to look: coil flare and fold-over are brightest there."""
+_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
+_DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr", ".img")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One volume of the series. Times in seconds, on one clock for all phases of a study; None = unknown."""
+
+    volume: Volume
+    start_s: float | None = None
+    duration_s: float | None = None
+
+    @property
+    def time_s(self) -> float | None:
+        """The middle of the acquisition when its duration is known, else its start."""
+        if self.start_s is None:
+            return None
+        return self.start_s + (self.duration_s or 0.0) / 2
+
+
+@dataclass(frozen=True)
+class Study:
+    """The phases of a DCE-MRI in time order, all of one geometry.
+
+    `contrast_start_s` is on the clock of the phases. `image_sha256` holds (role, SHA-256) of what was read: "image", or
+    "phase0", "phase1", ... where each phase came separately.
+    """
+
+    phases: tuple[Phase, ...]
+    contrast_start_s: float | None = None
+    image_sha256: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[ReadingWarning, ...] = ()
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.phases[0].volume.geometry
+
+    def with_slice_axis(self, axis: str) -> Study:
+        """The study cut across array axis `axis` ("i", "j" or "k"); nothing is resampled."""
+        return replace(self, phases=tuple(replace(phase, volume=phase.volume.with_slice_axis(axis)) for phase in self.phases))
+
+
+@dataclass(frozen=True)
+class EarlyPhase:
+    """The phase that is read, and why.
+
+    `rule`: "given" (the only image), "user", "time" (nearest to 90 s after contrast) or "enhancement" (no times).
+    `time_s`: seconds after the start of contrast, None = unknown. `detail`: one line on what the choice rests on.
+    """
+
+    index: int
+    rule: str
+    time_s: float | None
+    detail: str
+
+
+# Reading
+
+
+def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Study:
+    """A study from a DICOM folder, one 4D file (NIfTI, NRRD, Slicer's `.seq.nrrd`), one 3D file, or one file per phase in time order.
+
+    Raises `InputError` for whatever is not such a study: missing files, colour or 2D images, NaN, phases of different geometry,
+    a file given twice, a 4D file among several.
+    """
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    if not paths:
+        raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
+    paths = [Path(path) for path in paths]
+    if len(paths) == 1:
+        study = _read_series(paths[0])
+        _require_equal_geometry([phase.volume for phase in study.phases], [f"{paths[0]} phase {n}" for n in range(len(study.phases))])
+        return study
+    _require_different([path.resolve() for path in paths], paths)
+    studies = [_read_series(path) for path in paths]
+    for path, study in zip(paths, studies):
+        if len(study.phases) > 1:
+            raise InputError(f"{path}: holds {len(study.phases)} phases; give it alone, or one file per phase")
+    digests = [study.image_sha256[0][1] for study in studies]
+    _require_different(digests, paths)
+    phases = [study.phases[0] for study in studies]
+    _require_equal_geometry([phase.volume for phase in phases], [str(path) for path in paths])
+    return Study(
+        phases=tuple(phases),
+        image_sha256=tuple((f"phase{n}", digest) for n, digest in enumerate(digests)),
+        warnings=tuple(warning for study in studies for warning in study.warnings),
+    )
+
+
+def study_from_volumes(
+    volumes: Sequence[Volume],
+    starts_s: Sequence[float | None] | None = None,
+    durations_s: Sequence[float | None] | None = None,
+    contrast_start_s: float | None = None,
+    names: Sequence[str] | None = None,
+    image_sha256: Sequence[tuple[str, str]] = (),
+) -> Study:
+    """A study from volumes in time order; times (s) where known, on one clock; `names` is what faults call the volumes.
+
+    Without `image_sha256` the voxels are hashed. Raises `InputError` for no volume, voxels that are not finite, different geometries.
+    """
+    if not volumes:
+        raise InputError("no image given; choose at least one DCE volume")
+    names = names or [f"phase {n}" for n in range(len(volumes))]
+    for volume, name in zip(volumes, names):
+        require_finite(volume.array, name)
+    _require_equal_geometry(volumes, names)
+    starts_s = starts_s or [None] * len(volumes)
+    durations_s = durations_s or [None] * len(volumes)
+    phases = tuple(Phase(*items) for items in zip(volumes, starts_s, durations_s))
+    roles = ["image"] if len(volumes) == 1 else [f"phase{n}" for n in range(len(volumes))]
+    digests = tuple(image_sha256) or tuple((role, _array_sha256(volume.array)) for role, volume in zip(roles, volumes))
+    return Study(phases, contrast_start_s, digests)
+
+
+def _read_series(path: Path) -> Study:
+    """The phases in one file or folder, its hash under the role "image"."""
+    if not path.is_dir():
+        return _study_from_file(path)
+    raise InputError(f"{path}: is a folder; a file is needed here")
+
+
+def _study_from_file(path: Path) -> Study:
+    """The phases in one image file of three or four dimensions."""
+    image = read_sitk(path)
+    volumes = _phase_volumes(image, str(path))
+    starts = _file_times(image, len(volumes)) or [None] * len(volumes)
+    digest = file_sha256(path)
+    if path.suffix.lower() in _DETACHED_HEADERS:  # the named file need not hold the voxels
+        digest = hashlib.sha256("".join([digest, *(_array_sha256(volume.array) for volume in volumes)]).encode()).hexdigest()
+    return Study(tuple(Phase(volume, start) for volume, start in zip(volumes, starts)), image_sha256=(("image", digest),))
+
+
+def _phase_volumes(image: sitk.Image, name: str) -> list[Volume]:
+    """The phases of a SimpleITK image: 3D; 4D; or 3D with the phases as components, as Slicer stores sequences and multi-volumes.
+
+    SimpleITK makes one vector image of colour and of phases; only NRRD says which it is, by the kind "list" of the axis.
+    """
+    is_list = image.HasMetaDataKey("NRRD_kinds[pixel]") and image.GetMetaData("NRRD_kinds[pixel]") == "list"
+    if image.GetNumberOfComponentsPerPixel() > 1 and is_list and image.GetDimension() == 3:
+        array = np.ascontiguousarray(np.moveaxis(sitk.GetArrayFromImage(image), -1, 0))
+    elif image.GetNumberOfComponentsPerPixel() == 1 and image.GetDimension() == 4:
+        array = sitk.GetArrayFromImage(image)
+    else:
+        return [volume_of(image, name)]
+    if not np.isrealobj(array):
+        raise InputError(f"{name}: holds complex numbers; give magnitude volumes")
+    require_finite(array, name)
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    geometry = Geometry(array.shape[1:], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
+    return [Volume(phase, geometry) for phase in array]
+
+
+def _file_times(image: sitk.Image, count: int) -> list[float] | None:
+    """Start times (s) of the phases of a NIfTI, a sequence or a multi-volume, or None where they are missing or implausible."""
+    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    if "xyzt_units" in header:
+        has_seconds = (int(header["xyzt_units"]) & 0x38) in (8, 16, 24)  # NIFTI_UNITS_SEC, MSEC, USEC: ITK turns each into seconds
+        step = image.GetSpacing()[3] if image.GetDimension() == 4 and has_seconds else 0.0
+        return _plausible([step * n for n in range(count)])
+    for values_key, unit_key in (
+        ("axis 3 index values", "NRRD_units[pixel]"),
+        ("axis 0 index values", "NRRD_units[pixel]"),
+        ("MultiVolume.FrameLabels", "MultiVolume.FrameIdentifyingDICOMTagUnits"),
+    ):
+        seconds = _SECONDS.get(header.get(unit_key, "").strip().lower())
+        values = _numbers(header.get(values_key, ""))
+        if seconds and len(values) == count and _plausible([value * seconds for value in values]):
+            return [value * seconds for value in values]
+    return None
+
+
+def _numbers(text: str) -> list[float]:
+    """Numbers separated by blanks or commas; none when anything else is among them."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        return []
+
+
+def _plausible(starts: list[float]) -> list[float] | None:
+    """The times when they rise in steps that DCE phases can have, else None."""
+    steps = np.diff(starts)
+    shortest, longest = PLAUSIBLE_STEP_S
+    return starts if len(steps) and steps.min() >= shortest and steps.max() <= longest else None
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _array_sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()
+
+
+def _require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:
+    """Raises `InputError` when two inputs are one and the same."""
+    for n, key in enumerate(keys):
+        if key in keys[:n]:
+            raise InputError(f"{paths[n]}: is the same image as {paths[keys.index(key)]}; give each phase once")
+
+
+def _require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> None:
+    """Raises `InputError` with a line for each volume that does not lie where the first one lies."""
+    first = volumes[0].geometry
+    faults = [
+        f"{name}: lies elsewhere than {names[0]} ({_difference(volume.geometry, first)}); resample it onto the first phase or leave it out"
+        for volume, name in zip(volumes[1:], names[1:])
+        if not volume.geometry.matches(first)
+    ]
+    if faults:
+        raise InputError(faults)
+
+
+def _difference(geometry: Geometry, reference: Geometry) -> str:
+    """What differs between two geometries, in words."""
+
+    def words(values: Sequence[float]) -> str:
+        return " x ".join(f"{value:g}" for value in values)
+
+    if geometry.shape != reference.shape:
+        return f"size {words(geometry.shape[::-1])} against {words(reference.shape[::-1])}"
+    for name in ("spacing", "direction", "origin"):
+        ours, theirs = (np.round(getattr(g, name), 5) for g in (geometry, reference))
+        if not np.array_equal(ours, theirs):
+            return f"{name} {words(ours)} against {words(theirs)}"
+    return "voxels shifted by more than 1e-3 of a voxel"
+
+
+# Choosing phases
+
+
+def pre_phase_index(study: Study, override: int | str | None = None) -> int | None:
+    """Index of the (last) pre-contrast phase, None when there is none.
+
+    `override`: an index, "none", or None for the rule: the last phase begun before a plausible contrast start, else phase 0 of several.
+    Raises `InputError` for an index out of range.
+    """
+    count = len(study.phases)
+    if override is not None:
+        if str(override).lower() == "none":
+            return None
+        return _index_in_range(override, count, "pre-contrast")
+    if count == 1:
+        return None
+    contrast_start = _plausible_contrast_start(study)
+    if contrast_start is None:
+        return 0
+    return max((n for n, phase in enumerate(study.phases) if phase.start_s < contrast_start), default=None, key=lambda n: study.phases[n].start_s)
+
+
+def choose_early_phase(study: Study, roi: np.ndarray | None, pre: int | None, override: int | None = None) -> EarlyPhase:
+    """The early phase: the user's, the only one, the one nearest to 90 s after contrast (tie: earlier), or by enhancement.
+
+    `roi`: boolean (K, J, I) on the study's geometry, or None. `pre`: index of the pre-contrast phase. Contrast starts at the header's
+    contrast start, when plausible, else with the end of the pre-contrast phase. Without times: the first phase whose mean enhancement
+    over the ROI (without one: over the top 1 % of maximal enhancement) is at least 90 % of its maximum.
+    Raises `InputError` for an override out of range or equal to the pre-contrast phase.
+    """
+    timing = _times_after_contrast(study, pre)
+    if override is not None:
+        index = _index_in_range(override, len(study.phases), "early")
+        if index == pre:
+            raise InputError(f"early phase {index}: is the pre-contrast phase; choose another one of 0-{len(study.phases) - 1}")
+        return EarlyPhase(index, "user", timing[0][index] if timing else None, "chosen by the user")
+    if len(study.phases) == 1:
+        return EarlyPhase(0, "given", None, "the only image given")
+    candidates = [n for n in range(len(study.phases)) if n != pre]
+    if timing:
+        times, source = timing
+        candidates = [n for n in candidates if times[n] >= 0] or candidates
+        index = min(candidates, key=lambda n: (round(abs(times[n] - EARLY_PHASE_S), 3), times[n]))
+        return EarlyPhase(index, "time", times[index], f"nearest to {EARLY_PHASE_S:g} s after contrast: {source}")
+    means = _mean_signals(study, _where_enhancing(study, pre) if roi is None else roi)
+    enhancement = means - means[pre] if pre is not None else means
+    maximum = max(enhancement[n] for n in candidates)
+    # a maximum below zero (nothing enhances) is met only by itself
+    index = next(n for n in candidates if enhancement[n] >= min(EARLY_ENHANCEMENT * maximum, maximum))
+    where = "the top 1 % of enhancement" if roi is None else "the ROI"
+    what = "signal (no pre-contrast phase)" if pre is None else "enhancement"
+    return EarlyPhase(index, "enhancement", None, f"no phase times: first phase with at least 90 % of the maximal mean {what} over {where}")
+
+
+def phase_warnings(study: Study, roi: np.ndarray | None, pre: int | None, early: int | None = None) -> list[ReadingWarning]:
+    """What is doubtful about the phases: `phase_order`, `no_enhancement`, `no_pre_contrast`, `maybe_reformatted`.
+
+    `roi`: boolean (K, J, I) or None; `no_enhancement` needs it and `early`.
+    """
+    warnings = []
+    spacing = study.geometry.spacing
+    if spacing[2] < 0.99 * max(spacing[:2]):
+        text = f"slices are {spacing[2]:.3g} mm apart, pixels up to {max(spacing[:2]):.3g} mm: perhaps reformatted; see the slice axis option"
+        warnings.append(ReadingWarning("maybe_reformatted", text))
+    if pre is None:
+        return [*warnings, ReadingWarning("no_pre_contrast", "no pre-contrast phase: phase order and enhancement were not checked")]
+    means = _mean_signals(study, _where_changing(study) if roi is None else roi)
+    # a second baseline may lie below the first by its noise, hence the margin
+    if means[pre] - means.min() > 0.05 * (means.max() - means.min()):
+        text = f"phase {pre}, taken as pre-contrast, is not the least enhanced (phase {int(means.argmin())} is): check the order of the phases"
+        warnings.append(ReadingWarning("phase_order", text))
+    if roi is not None and early is not None and means[early] - means[pre] < NO_ENHANCEMENT * abs(means[pre]):
+        text = f"the ROI enhances by less than {NO_ENHANCEMENT:.0%} from phase {pre} to phase {early}: check outline and phases"
+        warnings.append(ReadingWarning("no_enhancement", text))
+    return warnings
+
+
+def subtraction(study: Study, early: int, pre: int) -> np.ndarray:
+    """Early minus pre-contrast phase, float32 (K, J, I)."""
+    return np.subtract(study.phases[early].volume.array, study.phases[pre].volume.array, dtype=np.float32, casting="unsafe")
+
+
+def _index_in_range(value: int | str, count: int, what: str) -> int:
+    """The phase index the user gave. Raises `InputError` when there is no such phase."""
+    try:
+        index = int(value)
+    except ValueError:
+        index = -1
+    if not 0 <= index < count:
+        raise InputError(f"{what} phase {value}: not there; give 0-{count - 1} (the first phase is 0)")
+    return index
+
+
+def _plausible_contrast_start(study: Study) -> float | None:
+    """The header's contrast start, when it lies no more than ten minutes before the first phase and before the last one, else None."""
+    starts = [phase.start_s for phase in study.phases]
+    if study.contrast_start_s is None or None in starts:
+        return None
+    return study.contrast_start_s if min(starts) - 600 <= study.contrast_start_s < max(starts) else None
+
+
+def _times_after_contrast(study: Study, pre: int | None) -> tuple[list[float], str] | None:
+    """Seconds after the start of contrast for each phase and, in words, what they rest on; None without times.
+
+    Where no duration is known, a phase is taken to end with the shortest interval between two phases.
+    """
+    starts = [phase.start_s for phase in study.phases]
+    if None in starts:
+        return None
+    has_durations = all(phase.duration_s for phase in study.phases)
+    contrast_start = _plausible_contrast_start(study)
+    if contrast_start is not None and (pre is None or starts[pre] <= contrast_start):
+        zero, source = contrast_start, "contrast start of the header"
+    elif pre is not None and study.phases[pre].duration_s:
+        zero, source = starts[pre] + study.phases[pre].duration_s, f"end of phase {pre}"
+    elif pre is not None and len(set(starts)) > 1:
+        zero, source = starts[pre] + float(np.diff(sorted(set(starts))).min()), f"estimated end of phase {pre}"
+    else:
+        return None
+    times = [(phase.time_s if has_durations else phase.start_s) - zero for phase in study.phases]
+    return times, f"counted from the {source} to the {'middle' if has_durations else 'start'} of a phase"
+
+
+def _mean_signals(study: Study, where: np.ndarray) -> np.ndarray:
+    """Mean signal of each phase over a boolean array (K, J, I) that holds a voxel at least; only its bounding box is touched."""
+    box = bounding_box(where)
+    inside = where[box]
+    return np.array([phase.volume.array[box][inside].mean(dtype=np.float64) for phase in study.phases])
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """Slices that cut the smallest box around a boolean array (K, J, I) that is not empty."""
+    k = np.flatnonzero(mask.any(axis=(1, 2)))
+    mask = mask[k[0] : k[-1] + 1]
+    j, i = np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
+    return tuple(slice(int(n[0]), int(n[-1]) + 1) for n in (k, j, i))
+
+
+def _where_enhancing(study: Study, pre: int | None) -> np.ndarray:
+    """The top 1 % of maximal enhancement (of signal, without a pre-contrast phase), image border excluded; boolean (K, J, I)."""
+    arrays = [phase.volume.array for n, phase in enumerate(study.phases) if n != pre]
+    highest = np.maximum.reduce(arrays).astype(np.float32)
+    return _top_percent(highest if pre is None else highest - study.phases[pre].volume.array)
+
+
+def _where_changing(study: Study) -> np.ndarray:
+    """The top 1 % of change between phases, whatever their order, image border excluded; boolean (K, J, I)."""
+    arrays = [phase.volume.array for phase in study.phases]
+    return _top_percent(np.maximum.reduce(arrays).astype(np.float32) - np.minimum.reduce(arrays))
+
+
+def _top_percent(values: np.ndarray) -> np.ndarray:
+    """Where a float array (K, J, I) reaches its 99th percentile inside the image border."""
+    edges = [max(1, int(BORDER * n)) if n > 2 else 0 for n in values.shape[1:]]
+    inner = (slice(None), *(slice(edge, n - edge) for edge, n in zip(edges, values.shape[1:])))
+    where = np.zeros(values.shape, bool)
+    where[inner] = values[inner] >= np.percentile(values[inner], 99)
+    return where
