@@ -12,22 +12,23 @@ from .messages import InputError
 TEMPORARY_PREFIX = ".writing-"
 
 
-def prepare_folder(folder: str | os.PathLike, own: Collection[str]) -> Path:
-    """The folder to write into, made if need be; `own` are the names (patterns allowed) a former run may have left there.
+def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
+    """Raises `InputError` when the folder is a file, or holds anything but `own`, the names (patterns allowed) a former run may have left.
 
-    Raises `InputError` when it is a file or holds anything else, which a run must not mix with its results.
+    A run must not mix its results with what is not its own.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the results")
-    if folder.is_dir():
-        foreign = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if not entry.name.startswith(TEMPORARY_PREFIX) and not any(fnmatch(entry.name, pattern) for pattern in own)
-        )
-        if foreign:
-            raise InputError(f"{folder}: holds {foreign[0]!r}, which is not a result of this command; name an empty or new folder")
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not entry.name.startswith(TEMPORARY_PREFIX) and not any(fnmatch(entry.name, pattern) for pattern in own):
+            raise InputError(f"{folder}: holds {entry.name!r}, which is not a result of this command; name an empty or new folder")
+
+
+def prepare_folder(folder: str | os.PathLike, own: Collection[str]) -> Path:
+    """The folder to write into, made if need be. Raises `InputError` as `require_own_folder`, and when it cannot be made."""
+    require_own_folder(folder, own)
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,13 +91,24 @@ class Volume:
 
     def with_slice_axis(self, axis: str) -> Volume:
         """The volume with array axis `axis` first, so that its slices are cut across that axis; nothing is resampled."""
-        return Volume(self.array.transpose(_slice_axis_order(axis)), self.geometry.with_slice_axis(axis))
+        return Volume(with_slice_axis(self.array, axis), self.geometry.with_slice_axis(axis))
+
+
+def with_slice_axis(array: np.ndarray, axis: str) -> np.ndarray:
+    """An array (K, J, I) with the named axis first: see `Volume.with_slice_axis`."""
+    return array.transpose(_slice_axis_order(axis))
 
 
 def _slice_axis_order(axis: str) -> tuple[int, int, int]:
     """Order of the array axes (K, J, I) that brings the named one to the front and keeps the other two as they are."""
     front = "kji".index(axis)
     return (front, *(a for a in range(3) if a != front))
+
+
+def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
+    """A point in RAS (mm), as 3D Slicer shows it, in LPS, as files and SimpleITK have it; and the other way round."""
+    r, a, s = point
+    return -r, -a, s
 
 
 def read_sitk(path: str | os.PathLike) -> sitk.Image:
@@ -121,6 +133,24 @@ def _itk_reason(error: RuntimeError) -> str:
     """The last telling line of an ITK exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:160] if lines else "unknown reason"
+
+
+def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
+    """The fields and key/value pairs in the text header of a NRRD file; empty for other formats.
+
+    SimpleITK before 2.5 does not tell of what kind an axis of components is: colour, phases or layers.
+    """
+    with open(path, "rb") as file:
+        if file.read(4) != b"NRRD":
+            return {}
+        lines = [line.decode("utf-8", "replace").strip() for line in itertools.takewhile(bytes.strip, file)]
+    return {key: value.strip() for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)}
+
+
+def nrrd_list_axis(header: dict[str, str]) -> int | None:
+    """The axis of a NRRD file along which whole volumes are listed (phases of a sequence, layers of a segmentation), if there is one."""
+    kinds = header.get("kinds", "").split()
+    return kinds.index("list") if "list" in kinds else None
 
 
 def geometry_of(image: sitk.Image) -> Geometry:

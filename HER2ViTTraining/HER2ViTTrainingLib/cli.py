@@ -1,0 +1,263 @@
+"""The commands: `her2vit COMMAND ...`. No logic here: each command imports the rooms it needs, calls them and says what was written.
+
+Exit status: 0 done, 1 internal error, 2 bad input (one line per fault), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, Optional
+
+from HER2ViTLib import __version__
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+
+DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs one command; `arguments` default to those of the process. Returns the exit status."""
+    words = with_joined_negatives(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser()
+    try:
+        options = parser.parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or DONE)
+    try:
+        options.run(options)
+    except InputError as error:
+        return _fail(BAD_INPUT, *error.faults, debug=options.debug)
+    except KeyboardInterrupt:
+        return _fail(INTERRUPTED, "interrupted", debug=False)
+    except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
+        return _fail(INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (--debug shows where)", debug=options.debug)
+    return DONE
+
+
+def _fail(status: int, *lines: str, debug: bool) -> int:
+    if debug:
+        raise  # noqa: PLE0704  the exception being handled
+    for line in lines:
+        sys.stderr.write(f"her2vit: {' '.join(line.split())}\n")
+    return status
+
+
+def with_joined_negatives(words: Sequence[str]) -> list[str]:
+    """`--seed-point -30,12,5` as `--seed-point=-30,12,5`: argparse would take the number for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and re.match(r"-\.?\d", word) and re.fullmatch(r"--[a-z][a-z0-9-]*", joined[-1]):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog.partition(" ")[2]
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see: her2vit help{' ' + command if command else ''}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="her2vit", description=f"HER2 status from breast DCE-MRI. {RESEARCH_NOTICE}", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_help(commands, parser)
+    _add_demo(commands)
+    _add_read(commands)
+    _add_segment(commands)
+    _add_simulate(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False)
+    command.set_defaults(run=run)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command
+
+
+def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentParser) -> None:
+    def run(options: argparse.Namespace) -> None:
+        if options.command and options.command not in commands.choices:
+            raise InputError(f"{options.command!r} is not a command; use {', '.join(commands.choices)}")
+        sys.stdout.write((commands.choices[options.command] if options.command else parser).format_help())
+
+    command = _command(commands, "help", run, "Explain a command.")
+    command.add_argument("command", nargs="?", metavar="COMMAND")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _say_written(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        _say(f"wrote {folder / name}")
+
+
+# Reading
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)")
+    command.add_argument(
+        "--attention", choices=("rollout", "last", "gradient"), default="rollout", help="attention map method (default: %(default)s)"
+    )
+    command.add_argument("--scene", action="store_true", help="also write scene.mrb, to open in 3D Slicer")
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "demo", _demo, "Read the bundled simulated sample with the bundled demo models.")
+    command.add_argument("--out", type=Path, default=Path("her2vit-demo"), metavar="DIR", help="folder for the results (default: %(default)s)")
+    _add_reading_options(command)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
+
+    reading = argparse.Namespace(
+        **vars(options),
+        image=sample_phases(),
+        roi=sample_roi(),
+        bundle=demo_bundles(),
+        segment=None,
+        early_phase=None,
+        pre_phase=None,
+        slice=None,
+        slice_axis="k",
+        case_id="sample",
+        keep_names=False,
+    )
+    _read(reading)
+
+
+def _add_read(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "read", _read, "Read the HER2 status of one lesion.")
+    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
+    command.add_argument("--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd")
+    command.add_argument("--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several")
+    command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
+    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
+    command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
+    command.add_argument("--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)")
+    command.add_argument("--case-id", metavar="ID", help="name of the case in the results (default: from the images' hash)")
+    command.add_argument("--keep-names", action="store_true", help="show the inputs' file names in the results")
+    _add_reading_options(command)
+
+
+def _read(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTLib.report import RESULT_FILES, table_text, write_reading
+
+    require_own_folder(options.out, RESULT_FILES)
+    reading, study, roi = _one_reading(options)
+    written = write_reading(reading, study, roi, options.out, figures=not options.no_figures, scene=options.scene)
+    _say(table_text(reading))
+    _say_written(options.out, written)
+
+
+def _one_reading(options: argparse.Namespace) -> tuple:
+    from HER2ViTLib.bundle import load_bundle
+    from HER2ViTLib.reader import Overrides, Reader
+    from HER2ViTLib.roi import read_roi
+    from HER2ViTLib.study import file_sha256, load_study
+    from HER2ViTLib.volume import with_slice_axis
+
+    study = load_study(options.image)
+    roi = read_roi(options.roi, study.geometry, options.segment)
+    reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
+    study, roi = study.with_slice_axis(options.slice_axis), with_slice_axis(roi, options.slice_axis)
+    names = _input_names(options.image, options.roi) if options.keep_names else {}
+    reading = reader.read(
+        study,
+        roi,
+        Overrides(options.early_phase, options.pre_phase, options.slice),
+        case_id=options.case_id or names.get("image") or names.get("phase0"),
+        roi_sha256=file_sha256(options.roi),
+        input_names=names,
+    )
+    return reading, study, roi
+
+
+def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
+    roles = ["image"] if len(images) == 1 else [f"phase{n}" for n in range(len(images))]
+    return {**dict(zip(roles, (image.name for image in images))), "roi": roi.name}
+
+
+# Outlining
+
+
+def _add_segment(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "segment", _segment, "Outline a lesion semi-automatically from a point inside it.")
+    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
+    command.add_argument("--seed-point", type=_numbers(3), required=True, metavar="R,A,S", help="a point in the lesion, mm, as 3D Slicer shows it")
+    command.add_argument("--box", type=_numbers(6), metavar="R1,R2,A1,A2,S1,S2", help="a box around the lesion, mm; the outline stays inside")
+    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
+    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write")
+
+
+def _numbers(count: int) -> Callable[[str], tuple[float, ...]]:
+    def numbers(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(word) for word in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(abs(value) < 1e6 for value in values):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers with commas between them")
+        return values
+
+    return numbers
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from HER2ViTLib.lesion import outline, write_segmentation
+    from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
+    from HER2ViTLib.volume import ras_to_lps
+
+    if not options.out.name.endswith(".seg.nrrd"):
+        raise InputError(f"{options.out}: must end in .seg.nrrd, so that 3D Slicer opens it as a segmentation")
+    study = load_study(options.image)
+    pre = pre_phase_index(study, options.pre_phase)
+    early = choose_early_phase(study, None, pre, options.early_phase)
+    seed = ras_to_lps(options.seed_point)
+    box = None if options.box is None else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
+    before = None if pre is None or pre == early.index else study.phases[pre].volume
+    mask = outline(study.phases[early.index].volume, before, seed, box)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_segmentation(mask, study.geometry, options.out)
+    _say(f"early phase {early.index} ({early.rule}); outline {mask.sum() * study.geometry.voxel_mm3 / 1000:.2f} ml on {mask.any(axis=(1, 2)).sum()} slices")
+    _say(f"wrote {options.out}")
+
+
+# Simulation
+
+
+def _add_simulate(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "simulate", _simulate, "Simulate a cohort of breast DCE-MRI with known answers.")
+    command.add_argument("--cases", type=int, required=True, metavar="N", help="how many cases")
+    command.add_argument("--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)")
+    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="coarser voxels over the same field of view, 0.25 to 1 (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
+
+    simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, scale=options.scale)
+    _say_written(options.out, ("manifest.csv", "truth.csv", "counts.csv.gz"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
