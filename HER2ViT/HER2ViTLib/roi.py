@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .messages import InputError
-from .volume import Geometry, Volume, geometry_of, read_sitk, require_finite, resample_mask, volume_of
+from .volume import Geometry, Volume, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, resample_mask, volume_of
 
 _LISTED = 12
 
@@ -39,8 +39,11 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     """
     image = read_sitk(path)
     _require_no_dicom_object(image, str(path))
-    named = _header_segments(image)
-    layers = _layers(image, str(path), has_segments=bool(named))
+    header = nrrd_header(path)
+    named = _header_segments(header)
+    if image.GetDimension() == 4 or (nrrd_list_axis(header) is not None and not named):
+        raise InputError(f"{path}: is a 4D series; a ROI is one 3D label map")
+    layers = _layers(image, str(path)) if named else [volume_of(image, str(path))]
     found = _choose(named or _labels(layers[0].array, str(path)), segment, str(path))
     if found.layer >= len(layers):
         raise InputError(f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the segmentation again")
@@ -68,9 +71,8 @@ def _require_no_dicom_object(image: sitk.Image, name: str) -> None:
         raise InputError(f"{name}: is a DICOM object; load it in Slicer and save the segmentation as .seg.nrrd")
 
 
-def _header_segments(image: sitk.Image) -> list[_Segment]:
+def _header_segments(header: dict[str, str]) -> list[_Segment]:
     """The segments a Slicer segmentation names in its header; none for a plain label map."""
-    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("Segment")}
     numbers = sorted(int(match[1]) for match in (re.fullmatch(r"Segment(\d+)_ID", key) for key in header) if match)
     return [
         _Segment(
@@ -84,18 +86,12 @@ def _header_segments(image: sitk.Image) -> list[_Segment]:
     ]
 
 
-def _layers(image: sitk.Image, name: str, has_segments: bool) -> list[Volume]:
-    """The label maps of a file: one, or one for each layer of a segmentation whose segments overlap."""
-    if image.GetDimension() == 4 or (not has_segments and _is_list(image)):
-        raise InputError(f"{name}: is a 4D series; a ROI is one 3D label map")
-    if not (has_segments and image.GetNumberOfComponentsPerPixel() > 1):
+def _layers(image: sitk.Image, name: str) -> list[Volume]:
+    """The label maps of a segmentation: one, or several where segments overlap."""
+    if image.GetNumberOfComponentsPerPixel() == 1:
         return [volume_of(image, name)]
     layers = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
     return [Volume(np.ascontiguousarray(layer), geometry_of(image)) for layer in layers]
-
-
-def _is_list(image: sitk.Image) -> bool:
-    return image.HasMetaDataKey("NRRD_kinds[pixel]") and image.GetMetaData("NRRD_kinds[pixel]") == "list"
 
 
 def _labels(array: np.ndarray, name: str) -> list[_Segment]:

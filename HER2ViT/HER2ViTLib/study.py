@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .messages import InputError, ReadingWarning
-from .volume import Geometry, Volume, read_sitk, require_finite, volume_of
+from .volume import Geometry, Volume, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
 
 EARLY_PHASE_S = 90.0
 """Wanted time of the early phase after the start of contrast: breast cancers reach their first peak 60-120 s after injection."""
@@ -152,60 +153,63 @@ def _read_series(path: Path) -> Study:
 def _study_from_file(path: Path) -> Study:
     """The phases in one image file of three or four dimensions."""
     image = read_sitk(path)
-    volumes = _phase_volumes(image, str(path))
-    starts = _file_times(image, len(volumes)) or [None] * len(volumes)
+    header = nrrd_header(path)
+    volumes = _phase_volumes(image, header, str(path))
+    starts = _nrrd_times(header, len(volumes)) or _nifti_times(image, len(volumes)) or [None] * len(volumes)
     digest = file_sha256(path)
     if path.suffix.lower() in _DETACHED_HEADERS:  # the named file need not hold the voxels
         digest = hashlib.sha256("".join([digest, *(_array_sha256(volume.array) for volume in volumes)]).encode()).hexdigest()
     return Study(tuple(Phase(volume, start) for volume, start in zip(volumes, starts)), image_sha256=(("image", digest),))
 
 
-def _phase_volumes(image: sitk.Image, name: str) -> list[Volume]:
+def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list[Volume]:
     """The phases of a SimpleITK image: 3D; 4D; or 3D with the phases as components, as Slicer stores sequences and multi-volumes.
 
-    SimpleITK makes one vector image of colour and of phases; only NRRD says which it is, by the kind "list" of the axis.
+    SimpleITK makes one vector image of colour and of phases; the NRRD `header` says which it is.
     """
-    is_list = image.HasMetaDataKey("NRRD_kinds[pixel]") and image.GetMetaData("NRRD_kinds[pixel]") == "list"
-    if image.GetNumberOfComponentsPerPixel() > 1 and is_list and image.GetDimension() == 3:
-        array = np.ascontiguousarray(np.moveaxis(sitk.GetArrayFromImage(image), -1, 0))
-    elif image.GetNumberOfComponentsPerPixel() == 1 and image.GetDimension() == 4:
+    components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
+    if dimension == 3 and components > 1 and nrrd_list_axis(header) is not None:
+        array = np.ascontiguousarray(np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0))
+    elif dimension == 4 and components == 1:
         array = sitk.GetArrayFromImage(image)
     else:
         return [volume_of(image, name)]
     if not np.isrealobj(array):
         raise InputError(f"{name}: holds complex numbers; give magnitude volumes")
     require_finite(array, name)
-    dimension = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     geometry = Geometry(array.shape[1:], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
     return [Volume(phase, geometry) for phase in array]
 
 
-def _file_times(image: sitk.Image, count: int) -> list[float] | None:
-    """Start times (s) of the phases of a NIfTI, a sequence or a multi-volume, or None where they are missing or implausible."""
-    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    if "xyzt_units" in header:
-        has_seconds = (int(header["xyzt_units"]) & 0x38) in (8, 16, 24)  # NIFTI_UNITS_SEC, MSEC, USEC: ITK turns each into seconds
-        step = image.GetSpacing()[3] if image.GetDimension() == 4 and has_seconds else 0.0
-        return _plausible([step * n for n in range(count)])
-    for values_key, unit_key in (
-        ("axis 3 index values", "NRRD_units[pixel]"),
-        ("axis 0 index values", "NRRD_units[pixel]"),
-        ("MultiVolume.FrameLabels", "MultiVolume.FrameIdentifyingDICOMTagUnits"),
-    ):
-        seconds = _SECONDS.get(header.get(unit_key, "").strip().lower())
-        values = _numbers(header.get(values_key, ""))
-        if seconds and len(values) == count and _plausible([value * seconds for value in values]):
-            return [value * seconds for value in values]
-    return None
+def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
+    """Start times (s) of the phases of a 4D NIfTI whose header gives a plausible step in a unit of time, else None."""
+    if image.GetDimension() != 4 or not image.HasMetaDataKey("xyzt_units"):
+        return None
+    has_unit = int(image.GetMetaData("xyzt_units")) & 0x38 in (8, 16, 24)  # seconds, ms, us: ITK makes seconds of each
+    return _plausible([n * image.GetSpacing()[3] for n in range(count)]) if has_unit else None
 
 
-def _numbers(text: str) -> list[float]:
-    """Numbers separated by blanks or commas; none when anything else is among them."""
+def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
+    """Start times (s) of the phases of a Slicer sequence or multi-volume, where it has plausible ones in a unit of time, else None."""
+    axis = nrrd_list_axis(header)
+    if axis is None:
+        return None
+    units = re.findall('"(.*?)"', header.get("units", ""))
+    unit = units[axis] if axis < len(units) else ""
+    multi_volume_unit = header.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
+    sequence = _in_seconds(header.get(f"axis {axis} index values", ""), unit, count)
+    return sequence or _in_seconds(header.get("MultiVolume.FrameLabels", ""), multi_volume_unit, count)
+
+
+def _in_seconds(values: str, unit: str, count: int) -> list[float] | None:
+    """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they are."""
+    factor = _SECONDS.get(unit.strip().lower())
     try:
-        return [float(word) for word in text.replace(",", " ").split()]
+        times = [float(value) * factor for value in values.replace(",", " ").split()] if factor else []
     except ValueError:
-        return []
+        return None
+    return _plausible(times) if len(times) == count else None
 
 
 def _plausible(starts: list[float]) -> list[float] | None:
