@@ -71,7 +71,7 @@ class Settings:
     calibration: Calibration
     prevalence: float
     training_percentiles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    splits_sha256: Optional[str] = None
+    splits_sha256: str | None = None
     notice: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -188,7 +188,7 @@ def _load(folder: Path) -> Bundle:
     return Bundle(folder.resolve().name, architecture, settings, model, hashlib.sha256(raw_config).hexdigest())
 
 
-def _read(path: Path, largest: Optional[int] = None) -> bytes:
+def _read(path: Path, largest: int | None = None) -> bytes:
     if not path.is_file():
         raise InputError(f"{path.name} is missing; get the bundle anew")
     if largest is not None and path.stat().st_size > largest:

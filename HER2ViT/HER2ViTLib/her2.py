@@ -29,7 +29,7 @@ def ihc_score(text: str) -> str:
     return score
 
 
-def ish_result(text: Optional[str]) -> str:
+def ish_result(text: str | None) -> str:
     """The ISH result in its standard spelling; None and blank stand for not done. Raises `InputError` for anything else."""
     result = (text or "").strip().lower()
     if result not in ISH_RESULTS:
@@ -37,7 +37,7 @@ def ish_result(text: Optional[str]) -> str:
     return result
 
 
-def her2_status(ihc: str, ish: Optional[str] = None) -> HER2Status:
+def her2_status(ihc: str, ish: str | None = None) -> HER2Status:
     """HER2 status of a surgical specimen by ASCO/CAP (Wolff et al., J Clin Oncol 2018), with HER2-low as the study defines it.
 
     Only IHC 2+ asks for ISH; without a clear ISH result it is indeterminate. Raises `InputError` for an unknown score or result.
@@ -52,7 +52,7 @@ def her2_status(ihc: str, ish: Optional[str] = None) -> HER2Status:
     return {"negative": HER2Status.LOW, "positive": HER2Status.POSITIVE}.get(result, HER2Status.INDETERMINATE)
 
 
-def discordance(ihc: str, ish: Optional[str] = None) -> Optional[str]:
+def discordance(ihc: str, ish: str | None = None) -> str | None:
     """One line when IHC and ISH contradict each other (0 or 1+ with positive ISH, 3+ with negative ISH), else None."""
     score, result = ihc_score(ihc), ish_result(ish)
     if (score in ("0", "1+") and result == "positive") or (score == "3+" and result == "negative"):
@@ -72,7 +72,7 @@ class Task:
     negative_label: str
     positive_label: str
 
-    def label(self, status: HER2Status) -> Optional[int]:
+    def label(self, status: HER2Status) -> int | None:
         """1 for the positive class, 0 for the negative one, None for a status the task does not ask about."""
         if status in self.positive:
             return 1

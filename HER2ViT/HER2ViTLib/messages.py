@@ -14,7 +14,7 @@ RESEARCH_NOTICE = (
 class InputError(ValueError):
     """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with status 2."""
 
-    def __init__(self, faults: Union[str, Sequence[str]]) -> None:
+    def __init__(self, faults: str | Sequence[str]) -> None:
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
 

@@ -47,6 +47,6 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
     temporary = temporary_name(path)
     try:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

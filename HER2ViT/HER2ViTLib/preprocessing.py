@@ -55,7 +55,7 @@ class Preprocessing(ABC):
     def to_json(self) -> dict[str, Any]:
         return {"preset": self.preset, **asdict(self)}
 
-    def apply(self, volume: Volume, mask: np.ndarray, slice_index: Optional[int] = None) -> Patch:
+    def apply(self, volume: Volume, mask: np.ndarray, slice_index: int | None = None) -> Patch:
         """The patch of the chosen slice; `volume` (K, J, I), `mask` boolean of the same shape.
 
         `slice_index` overrides the preset's choice. Raises `InputError` for an empty outline, a slice without outline and a crop of
@@ -188,7 +188,7 @@ def preprocessing_from_json(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 def _require_usable(made: Preprocessing) -> None:
-    def numbers(value: Any, count: Optional[int] = None) -> bool:
+    def numbers(value: Any, count: int | None = None) -> bool:
         values = value if isinstance(value, tuple) else (value,)
         right_count = count is None or len(values) == count
         return right_count and all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values)

@@ -24,7 +24,7 @@ UNITS = {
 }
 
 
-def case_properties(early: Volume, pre: Optional[Volume], roi: np.ndarray, slice_index: int) -> dict[str, float]:
+def case_properties(early: Volume, pre: Volume | None, roi: np.ndarray, slice_index: int) -> dict[str, float]:
     """The properties of one case on its chosen slice, named as in `UNITS`; those that cannot be had are left out.
 
     `roi` is boolean (K, J, I) on the phases' geometry and not empty on the slice. Enhancement is (early - pre) / pre over the outline,

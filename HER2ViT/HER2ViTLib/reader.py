@@ -32,9 +32,9 @@ SMALL_LESION_MM2 = 10.0
 class Overrides:
     """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
 
-    early_phase: Optional[int] = None
-    pre_phase: Optional[Union[int, str]] = None
-    slice_index: Optional[int] = None
+    early_phase: int | None = None
+    pre_phase: int | str | None = None
+    slice_index: int | None = None
 
 
 NO_OVERRIDES = Overrides()
@@ -47,7 +47,7 @@ class InputFile:
 
     role: str
     sha256: str
-    name: Optional[str] = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Reading:
     """What was read of one case. `call` and `probabilities` are None unless both tasks were run."""
 
     case_id: str
-    call: Optional[str]
-    probabilities: Optional[Mapping[str, float]]
+    call: str | None
+    probabilities: Mapping[str, float] | None
     early_phase: EarlyPhase
     tasks: Mapping[str, TaskReading]
     warnings: tuple[ReadingWarning, ...]
@@ -130,8 +130,8 @@ class Reader:
         roi: np.ndarray,
         overrides: Overrides = NO_OVERRIDES,
         *,
-        case_id: Optional[str] = None,
-        roi_sha256: Optional[str] = None,
+        case_id: str | None = None,
+        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> Reading:
         """Reads one case: `prepare`, then `read_prepared`."""
@@ -144,8 +144,8 @@ class Reader:
         roi: np.ndarray,
         overrides: Overrides = NO_OVERRIDES,
         *,
-        case_id: Optional[str] = None,
-        roi_sha256: Optional[str] = None,
+        case_id: str | None = None,
+        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> PreparedCase:
         """All of a reading that needs no model. `roi` is boolean (K, J, I) on the study's geometry.
@@ -230,7 +230,7 @@ class Reader:
             notices=(RESEARCH_NOTICE, *dict.fromkeys(b.notice for b in self.bundles.values() if b.notice)),
         )
 
-    def _unlike_training(self, early: Volume, pre: Optional[Volume], roi: np.ndarray, patches: Mapping[str, Patch]) -> list[ReadingWarning]:
+    def _unlike_training(self, early: Volume, pre: Volume | None, roi: np.ndarray, patches: Mapping[str, Patch]) -> list[ReadingWarning]:
         found = {index: case_properties(early, pre, roi, index) for index in {patch.slice for patch in patches.values()}}
         warnings = []
         for key, bundle in self.bundles.items():

@@ -193,7 +193,7 @@ def _draw_score(axis: Any, positive: str, task: TaskReading) -> None:
     axis.set_title(f"P({positive}) = {task.score:.3f}   (development prevalence {task.prevalence:.2f})", fontsize=9)
 
 
-def report_html(reading: Reading, figure: Optional[bytes]) -> bytes:
+def report_html(reading: Reading, figure: bytes | None) -> bytes:
     """A self-contained page: notices, call, picture, table, warnings, and what it was made from. All texts are escaped."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 

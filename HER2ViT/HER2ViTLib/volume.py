@@ -207,7 +207,7 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
     temporary = temporary_name(path)
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; `arguments` default to those of the process. Returns the exit status."""
     words = with_joined_negatives(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()
