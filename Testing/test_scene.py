@@ -86,11 +86,17 @@ def world_lps_of_brightest(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """Where the largest value of a volume node lies, by MRML's own matrix."""
     array = slicer.util.arrayFromVolume(node)
     k, j, i = np.unravel_index(np.argmax(array), array.shape)
-    ijk_to_ras = slicer.vtkMRMLScalarVolumeNode.GetIJKToRASMatrix
     matrix = mrml.vtkMatrix4x4()
-    ijk_to_ras(node, matrix)
+    node.GetIJKToRASMatrix(matrix)
     ras = np.array(matrix.MultiplyPoint((i, j, k, 1.0)))[:3]
     return ras * (-1, -1, 1)
+
+
+def resample(volume: Volume, geometry: Geometry) -> np.ndarray:
+    """The volume's voxels at the places of another geometry's."""
+    indices = np.stack(np.indices(geometry.shape)[::-1], axis=-1)
+    i, j, k = np.moveaxis(np.rint(volume.geometry.to_index(geometry.to_lps(indices))).astype(int), -1, 0)
+    return volume.array[k, j, i]
 
 
 @pytest.fixture
@@ -298,7 +304,7 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     study = study_from_volumes([volume])
     path = tmp_path / "scene.mrb"
     mrml.write_reading_scene(reading, study, lesion_mask(volume), path)
-    assert os.listdir(tmp_path) == ["scene.mrb"], "no temporary file is left"
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.mrb"], "no temporary file is left"
     with zipfile.ZipFile(path) as bundle:
         assert str(tmp_path) not in bundle.read("scene/scene.mrml").decode()
         bundle.extractall(tmp_path / "unpacked")
@@ -308,10 +314,11 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     image = scene.GetFirstNodeByName("Early phase")
     attention = scene.GetFirstNodeByName("Attention Task 2: HER2-low vs positive")
     back = mrml.study_from_nodes([image])
-    np.testing.assert_array_equal(back.phases[0].volume.array, volume.array)
-    assert back.geometry.matches(geometry)
+    # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
+    np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
     np.testing.assert_array_equal(mrml.segment_mask(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry), lesion_mask(volume))
-    np.testing.assert_array_equal(mrml.volume_from_node(attention).array, reading.tasks["task2"].attention_volume.array)
+    map_volume = reading.tasks["task2"].attention_volume
+    np.testing.assert_array_equal(resample(mrml.volume_from_node(attention), map_volume.geometry), map_volume.array)
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
     layers = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
@@ -349,7 +356,7 @@ def slice_view() -> SimpleNamespace:
         pytest.skip("no offscreen OpenGL here; on Debian: apt-get install libegl1 libgl1-mesa-dri")
     logic = next(logic for logic in app.app_logic.GetSliceLogics() if logic.GetSliceNode().GetLayoutName() == "Red")
     logic.ResizeSliceNode(500, 400)
-    return SimpleNamespace(scene=app.scene, view=view, node=logic.GetSliceNode(), layers=logic.GetSliceCompositeNode())
+    return SimpleNamespace(app=app, scene=app.scene, view=view, node=logic.GetSliceNode(), layers=logic.GetSliceCompositeNode())
 
 
 def picture(slice_view: SimpleNamespace, path: Path) -> np.ndarray:
@@ -398,12 +405,11 @@ def test_slice_view_draws_the_attention_where_it_lies_in_the_patient(slice_view,
         return (ras_to_xy @ (*(lps * (-1, -1, 1)), 1.0))[:2]
 
     pixels_per_patch_pixel = 400 / 3 / 64
-    hottest_y, hottest_x = np.unravel_index(np.argmax(overlay @ (1, 1, 0) * (overlay[..., 0] > 200)), overlay.shape[:2])
+    hottest_y, hottest_x = np.unravel_index(np.argmax(overlay @ (1, 1, 0)), overlay.shape[:2])
     marked = on_screen(patch.geometry.to_lps((44.0, 30.0, 0.0)))
     assert np.hypot(*(marked - (hottest_x, hottest_y))) <= pixels_per_patch_pixel
-    brightest = plain.sum(axis=2)
-    spot_y, spot_x = np.array(np.nonzero(brightest == brightest.max())).mean(axis=1)
-    assert np.hypot(*(on_screen(geometry.to_lps(LESION_INDEX)) - (spot_x, spot_y))) <= 0.9 * 64 * pixels_per_patch_pixel / 10
+    spot_y, spot_x = np.array(np.nonzero(plain.sum(axis=2) == plain.sum(axis=2).max())).mean(axis=1)
+    assert np.hypot(*(on_screen(geometry.to_lps(LESION_INDEX)) - (spot_x, spot_y))) <= pixels_per_patch_pixel
     changed = np.abs(overlay - plain).sum(axis=2) > 0
     rows, columns = np.nonzero(changed)
     corners = np.array([on_screen(patch.geometry.to_lps((x, y, 0.0))) for x in (9.5, 49.5) for y in (19.5, 39.5)])
