@@ -5,31 +5,25 @@ Nothing but pixels, geometry and relative times is kept of a header: no name, id
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from .messages import InputError, ReadingWarning
-from .volume import Geometry, Volume, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
+from .series import Series, array_sha256, is_dicom_file, read_image_file, unwrap_midnight
+from .volume import Geometry, Volume, require_finite
 
 EARLY_PHASE_S = 90.0
 """Wanted time of the early phase after the start of contrast: breast cancers reach their first peak 60-120 s after injection."""
 EARLY_ENHANCEMENT = 0.9
 """Without times, the early phase is the first with this share of the maximal enhancement."""
-PLAUSIBLE_STEP_S = (5.0, 600.0)
-"""Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
 NO_ENHANCEMENT = 0.1
 """Relative enhancement of the ROI below which the outline, or the choice of phases, is doubtful."""
 BORDER = 0.05
 """Share of the image at each in-plane edge left out where no ROI says where to look: coil flare and fold-over are brightest there."""
-_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
-_DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 @dataclass(frozen=True)
@@ -98,23 +92,57 @@ def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Study:
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
     paths = [Path(path) for path in paths]
     if len(paths) == 1:
-        study = _read_series(paths[0])
-        _require_equal_geometry([phase.volume for phase in study.phases], [f"{paths[0]} phase {n}" for n in range(len(study.phases))])
-        return study
+        series = _read(paths[0])
+        phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
+        study = Study(phases, series.contrast_start_s, (("image", series.sha256),), _warnings(series.left_out))
+        names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
+    else:
+        study = _one_phase_each(paths)
+        names = [str(path) for path in paths]
+    _require_equal_geometry([phase.volume for phase in study.phases], names)
+    return _on_its_own_clock(study)
+
+
+def _one_phase_each(paths: Sequence[Path]) -> Study:
+    """A study of files (or DICOM folders) that hold a phase each, in the order given."""
     _require_different([path.resolve() for path in paths], paths)
-    studies = [_read_series(path) for path in paths]
-    for path, study in zip(paths, studies):
-        if len(study.phases) > 1:
-            raise InputError(f"{path}: holds {len(study.phases)} phases; give it alone, or one file per phase")
-    digests = [study.image_sha256[0][1] for study in studies]
-    _require_different(digests, paths)
-    phases = [study.phases[0] for study in studies]
-    _require_equal_geometry([phase.volume for phase in phases], [str(path) for path in paths])
+    series = [_read(path) for path in paths]
+    for path, one in zip(paths, series):
+        if len(one.volumes) > 1:
+            raise InputError(f"{path}: holds {len(one.volumes)} phases; give it alone, or one file per phase")
+    _require_different([one.sha256 for one in series], paths)
+    starts = unwrap_midnight([one.starts_s[0] for one in series])
+    contrast_starts = {one.contrast_start_s for one in series} - {None}
     return Study(
-        phases=tuple(phases),
-        image_sha256=tuple((f"phase{n}", digest) for n, digest in enumerate(digests)),
-        warnings=tuple(warning for study in studies for warning in study.warnings),
+        phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
+        contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
+        image_sha256=tuple((f"phase{n}", one.sha256) for n, one in enumerate(series)),
+        warnings=_warnings(sum(one.left_out for one in series)),
     )
+
+
+def _read(path: Path) -> Series:
+    """The phases in one file or DICOM folder."""
+    if path.is_dir() or (path.is_file() and is_dicom_file(path)):
+        from .dicom import read_dicom  # pydicom takes longer to import than a NIfTI study to read
+
+        return read_dicom(path)
+    return read_image_file(path)
+
+
+def _warnings(left_out: int) -> tuple[ReadingWarning, ...]:
+    text = f"{left_out} other series of the DICOM folder not used (scouts, other sequences, derived images)"
+    return (ReadingWarning("series_left_out", text),) if left_out else ()
+
+
+def _on_its_own_clock(study: Study) -> Study:
+    """The study with times counted from its earliest phase: the time of day of an examination is nobody's business."""
+    starts = [phase.start_s for phase in study.phases]
+    if None in starts:
+        return replace(study, contrast_start_s=None, phases=tuple(Phase(phase.volume) for phase in study.phases))
+    zero = min(starts)
+    phases = tuple(replace(phase, start_s=phase.start_s - zero) for phase in study.phases)
+    return replace(study, phases=phases, contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero)
 
 
 def study_from_volumes(
@@ -137,99 +165,10 @@ def study_from_volumes(
     _require_equal_geometry(volumes, names)
     starts_s = starts_s or [None] * len(volumes)
     durations_s = durations_s or [None] * len(volumes)
-    phases = tuple(Phase(*items) for items in zip(volumes, starts_s, durations_s))
+    phases = tuple(map(Phase, volumes, starts_s, durations_s))
     roles = ["image"] if len(volumes) == 1 else [f"phase{n}" for n in range(len(volumes))]
-    digests = tuple(image_sha256) or tuple((role, _array_sha256(volume.array)) for role, volume in zip(roles, volumes))
+    digests = tuple(image_sha256) or tuple((role, array_sha256(volume.array)) for role, volume in zip(roles, volumes))
     return Study(phases, contrast_start_s, digests)
-
-
-def _read_series(path: Path) -> Study:
-    """The phases in one file or folder, its hash under the role "image"."""
-    if not path.is_dir():
-        return _study_from_file(path)
-    raise InputError(f"{path}: is a folder; a file is needed here")
-
-
-def _study_from_file(path: Path) -> Study:
-    """The phases in one image file of three or four dimensions."""
-    image = read_sitk(path)
-    header = nrrd_header(path)
-    volumes = _phase_volumes(image, header, str(path))
-    starts = _nrrd_times(header, len(volumes)) or _nifti_times(image, len(volumes)) or [None] * len(volumes)
-    digest = file_sha256(path)
-    if path.suffix.lower() in _DETACHED_HEADERS:  # the named file need not hold the voxels
-        digest = hashlib.sha256("".join([digest, *(_array_sha256(volume.array) for volume in volumes)]).encode()).hexdigest()
-    return Study(tuple(Phase(volume, start) for volume, start in zip(volumes, starts)), image_sha256=(("image", digest),))
-
-
-def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list[Volume]:
-    """The phases of a SimpleITK image: 3D; 4D; or 3D with the phases as components, as Slicer stores sequences and multi-volumes.
-
-    SimpleITK makes one vector image of colour and of phases; the NRRD `header` says which it is.
-    """
-    components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
-    if dimension == 3 and components > 1 and nrrd_list_axis(header) is not None:
-        array = np.ascontiguousarray(np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0))
-    elif dimension == 4 and components == 1:
-        array = sitk.GetArrayFromImage(image)
-    else:
-        return [volume_of(image, name)]
-    if not np.isrealobj(array):
-        raise InputError(f"{name}: holds complex numbers; give magnitude volumes")
-    require_finite(array, name)
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
-    geometry = Geometry(array.shape[1:], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
-    return [Volume(phase, geometry) for phase in array]
-
-
-def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
-    """Start times (s) of the phases of a 4D NIfTI whose header gives a plausible step in a unit of time, else None."""
-    if image.GetDimension() != 4 or not image.HasMetaDataKey("xyzt_units"):
-        return None
-    has_unit = int(image.GetMetaData("xyzt_units")) & 0x38 in (8, 16, 24)  # seconds, ms, us: ITK makes seconds of each
-    return _plausible([n * image.GetSpacing()[3] for n in range(count)]) if has_unit else None
-
-
-def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
-    """Start times (s) of the phases of a Slicer sequence or multi-volume, where it has plausible ones in a unit of time, else None."""
-    axis = nrrd_list_axis(header)
-    if axis is None:
-        return None
-    units = re.findall('"(.*?)"', header.get("units", ""))
-    unit = units[axis] if axis < len(units) else ""
-    multi_volume_unit = header.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
-    sequence = _in_seconds(header.get(f"axis {axis} index values", ""), unit, count)
-    return sequence or _in_seconds(header.get("MultiVolume.FrameLabels", ""), multi_volume_unit, count)
-
-
-def _in_seconds(values: str, unit: str, count: int) -> list[float] | None:
-    """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they are."""
-    factor = _SECONDS.get(unit.strip().lower())
-    try:
-        times = [float(value) * factor for value in values.replace(",", " ").split()] if factor else []
-    except ValueError:
-        return None
-    return _plausible(times) if len(times) == count else None
-
-
-def _plausible(starts: list[float]) -> list[float] | None:
-    """The times when they rise in steps that DCE phases can have, else None."""
-    steps = np.diff(starts)
-    shortest, longest = PLAUSIBLE_STEP_S
-    return starts if len(steps) and steps.min() >= shortest and steps.max() <= longest else None
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _array_sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()
 
 
 def _require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:

@@ -170,7 +170,8 @@ def _one_reading(options: argparse.Namespace) -> tuple:
     from HER2ViTLib.bundle import load_bundle
     from HER2ViTLib.reader import Overrides, Reader
     from HER2ViTLib.roi import read_roi
-    from HER2ViTLib.study import file_sha256, load_study
+    from HER2ViTLib.series import file_sha256
+    from HER2ViTLib.study import load_study
     from HER2ViTLib.volume import with_slice_axis
 
     study = load_study(options.image)
