@@ -246,6 +246,13 @@ def put_table(
     return node
 
 
+def rows_from_table(node: slicer.vtkMRMLTableNode | None) -> list[tuple[str, str]]:
+    """The rows that `put_table` wrote; none for no node."""
+    if node is None:
+        return []
+    return [(node.GetCellText(row, 0), node.GetCellText(row, 1)) for row in range(node.GetNumberOfRows())]
+
+
 def put_segment(
     scene: slicer.vtkMRMLScene,
     mask: np.ndarray,
