@@ -91,7 +91,7 @@ def _layers(image: sitk.Image, name: str) -> list[Volume]:
     if image.GetNumberOfComponentsPerPixel() == 1:
         return [volume_of(image, name)]
     layers = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
-    return [Volume(np.ascontiguousarray(layer), geometry_of(image)) for layer in layers]
+    return [Volume(layer.copy(), geometry_of(image)) for layer in layers]
 
 
 def _labels(array: np.ndarray, name: str) -> list[_Segment]:

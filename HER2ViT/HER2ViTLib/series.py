@@ -86,7 +86,7 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
     """
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     if dimension == 3 and components > 1 and nrrd_list_axis(header) is not None:
-        array = np.ascontiguousarray(np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0))
+        array = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0).copy()
     elif dimension == 4 and components == 1:
         array = sitk.GetArrayFromImage(image)
     else:

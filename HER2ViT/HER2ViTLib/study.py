@@ -14,7 +14,7 @@ import numpy as np
 
 from .messages import InputError, ReadingWarning
 from .series import Series, array_sha256, is_dicom_file, read_image_file, unwrap_midnight
-from .volume import Geometry, Volume, require_finite
+from .volume import Geometry, Volume, bounding_box, require_finite
 
 EARLY_PHASE_S = 90.0
 """Wanted time of the early phase after the start of contrast: breast cancers reach their first peak 60-120 s after injection."""
@@ -333,14 +333,6 @@ def _mean_signals(study: Study, where: np.ndarray) -> np.ndarray:
     box = bounding_box(where)
     inside = where[box]
     return np.array([phase.volume.array[box][inside].mean(dtype=np.float64) for phase in study.phases])
-
-
-def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
-    """Slices that cut the smallest box around a boolean array (K, J, I) that is not empty."""
-    k = np.flatnonzero(mask.any(axis=(1, 2)))
-    mask = mask[k[0] : k[-1] + 1]
-    j, i = np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
-    return tuple(slice(int(n[0]), int(n[-1]) + 1) for n in (k, j, i))
 
 
 def _where_enhancing(study: Study, pre: int | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import os
 from collections.abc import Sequence
@@ -105,6 +106,16 @@ def _slice_axis_order(axis: str) -> tuple[int, int, int]:
     return (front, *(a for a in range(3) if a != front))
 
 
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """Slices that cut the smallest box around a boolean array of any dimension that is not empty."""
+    box: tuple[slice, ...] = ()
+    for axis in range(mask.ndim):
+        # Cut first, look on in what is left: most of an image lies outside.
+        touched = np.flatnonzero(mask[box].any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        box += (slice(int(touched[0]), int(touched[-1]) + 1),)
+    return box
+
+
 def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
     """A point in RAS (mm), as 3D Slicer shows it, in LPS, as files and SimpleITK have it; and the other way round."""
     r, a, s = point
@@ -122,11 +133,23 @@ def read_sitk(path: str | os.PathLike) -> sitk.Image:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, a file is needed here")
     try:
-        return sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(
-            f"{path}: cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
-        ) from error
+        raise InputError(f"{path}: cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})") from error
+    _require_finite_nifti(path, image)
+    return image
+
+
+def _require_finite_nifti(path: Path, image: sitk.Image) -> None:
+    """Raises `InputError` for NaN or infinity in a NIfTI file: the reader inside ITK turns them into zeros without a word."""
+    header = {key: image.GetMetaData(key) for key in ("datatype", "vox_offset", "nifti_type") if image.HasMetaDataKey(key)}
+    kind = {"16": "f4", "64": "f8"}.get(header.get("datatype", ""))  # NIFTI_TYPE_FLOAT32, FLOAT64
+    if kind is None or header["nifti_type"] != "1":  # 1: header and voxels in one file
+        return
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        byte_order = "<" if int.from_bytes(file.read(4), "little") in (348, 540) else ">"  # the header begins with its own length
+        file.seek(int(float(header["vox_offset"])))
+        require_finite(np.frombuffer(file.read(), byte_order + kind), str(path))
 
 
 def _itk_reason(error: RuntimeError) -> str:
@@ -140,7 +163,7 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
 
     SimpleITK before 2.5 does not tell of what kind an axis of components is: colour, phases or layers.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         if file.read(4) != b"NRRD":
             return {}
         lines = [line.decode("utf-8", "replace").strip() for line in itertools.takewhile(bytes.strip, file)]

@@ -1,0 +1,446 @@
+"""Studies from files and DICOM: phases in time order, geometry, times; the choice of the phases; one line for each fault."""
+
+import itertools
+import re
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_writer import a_header, save, write_enhanced, write_phase, write_slice
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.series import file_sha256
+from HER2ViTLib.study import (
+    Phase,
+    Study,
+    choose_early_phase,
+    load_study,
+    phase_warnings,
+    pre_phase_index,
+    study_from_volumes,
+    subtraction,
+)
+from HER2ViTLib.volume import Geometry, Volume, read_volume
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
+
+SHAPE = (5, 8, 6)
+OBLIQUE = (0.8, 0.6, 0.0, 0.36, -0.48, -0.8)
+ORIGIN = (-31.5, 22.25, 8.125)
+GEOMETRY = Geometry(SHAPE, (0.9, 0.7, 2.0), (1.0, 2.0, 3.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+
+
+def some_phases(count, seed=0):
+    return np.random.default_rng(seed).integers(100, 4000, (count, *SHAPE)).astype(np.uint16)
+
+
+def misleading_names(seed=0):
+    """File names in no order."""
+    return (f"{number}" for number in np.random.default_rng(seed).permutation(10**4))
+
+
+def assert_phases(study, arrays):
+    assert len(study.phases) == len(arrays)
+    for phase, array in zip(study.phases, arrays):
+        np.testing.assert_array_equal(phase.volume.array, array)
+
+
+def starts(study):
+    return [phase.start_s for phase in study.phases]
+
+
+def the_fault(paths):
+    with pytest.raises(InputError) as caught:
+        load_study(paths)
+    assert len(caught.value.faults) == 1
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write_sitk(path, array, spacing=None, is_vector=False):
+    image = sitk.GetImageFromArray(array, isVector=is_vector)
+    if spacing:
+        image.SetSpacing(spacing)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def write_nrrd(path, array, header):
+    path.write_bytes(header.strip().encode() + b"\n\n" + array.tobytes())
+    return path
+
+
+# DICOM
+
+
+def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
+    arrays, names = some_phases(3), misleading_names()
+    for n, time in enumerate(("235850.5", "235950.5", "000050.5")):
+        tags = dict(TemporalPositionIdentifier=n + 1, AcquisitionTime=time, ContrastBolusStartTime="235955")
+        write_phase(tmp_path / "study", arrays[n], names, ORIGIN, OBLIQUE, RescaleSlope="0.5", RescaleIntercept="-7", **tags)
+    study = load_study(tmp_path / "study")
+    assert_phases(study, arrays * np.float32(0.5) - 7)
+    assert starts(study) == [0, 60, 120]
+    assert study.contrast_start_s == 64.5
+    assert [role for role, _ in study.image_sha256] == ["image"]
+
+    write_phase(tmp_path / "one", arrays[0], misleading_names(), ORIGIN, OBLIQUE)
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "one"))
+    expected = sitk.ReadImage(files)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(expected), arrays[0])
+    geometry = study.geometry
+    np.testing.assert_allclose(geometry.spacing, expected.GetSpacing(), atol=1e-5)
+    np.testing.assert_allclose(geometry.origin, expected.GetOrigin(), atol=1e-5)
+    np.testing.assert_allclose(geometry.direction, expected.GetDirection(), atol=1e-5)
+
+
+def test_series_a_phase_told_apart_by_acquisition_time_among_other_things(tmp_path):
+    arrays, names = some_phases(4), misleading_names()
+    for n, (folder, time) in enumerate((("z/pre", "100000"), ("m", "100200"), ("b", "100330"), ("a", "100500"))):
+        write_phase(tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", SeriesNumber=9 - n, AcquisitionTime=time)
+    difference = np.abs(arrays[1:].astype(int) - arrays[0])
+    for n, array in enumerate(difference):
+        tags = dict(SeriesInstanceUID=f"1.3.{n}", ImageType=["DERIVED", "PRIMARY"], AcquisitionTime=f"10{n + 2:02d}00")
+        write_phase(tmp_path / "sub", array, names, **tags)
+    write_phase(tmp_path, arrays[0], names, SeriesInstanceUID="1.4", EchoTime=90, RepetitionTime=4000)
+    write_phase(tmp_path, arrays[0][:, :4, :4], names, orientation=(0, 1, 0, 0, 0, -1), SeriesInstanceUID="1.5", ImageType=["ORIGINAL", "LOCALIZER"])
+    write_phase(tmp_path, arrays[0][:2, :4, :4], names, orientation=(0, 1, 0, 0, 0, -1), SeriesInstanceUID="1.6")
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    study = load_study(tmp_path)
+    assert_phases(study, arrays)
+    assert starts(study) == [0, 120, 210, 300]
+    assert [warning.code for warning in study.warnings] == ["series_left_out"]
+    # copies of the same images change nothing
+    copy = tmp_path / "copy" / "again"
+    copy.parent.mkdir()
+    copy.write_bytes(next((tmp_path / "z" / "pre").iterdir()).read_bytes())
+    assert_phases(load_study(tmp_path), arrays)
+
+
+def test_enhanced_file_with_interleaved_phases(tmp_path):
+    arrays = some_phases(3)
+    normal = np.cross(OBLIQUE[:3], OBLIQUE[3:])
+    frames = [
+        dict(
+            array=arrays[n, k],
+            position=np.array(ORIGIN) + k * 3 * normal,
+            phase=n + 1,
+            acquired=f"2020022910{n:02d}30.25",
+            duration_ms=50000.0,
+            slope=n + 1,
+            intercept=-n,
+        )
+        for k, n in itertools.product((3, 0, 4, 1, 2), (2, 0, 1))
+    ]
+    write_enhanced(tmp_path / "enhanced.dcm", frames, OBLIQUE)
+    study = load_study(tmp_path / "enhanced.dcm")
+    assert_phases(study, [arrays[n] * np.float32(n + 1) - n for n in range(3)])
+    assert starts(study) == [0, 60, 120]
+    assert [phase.time_s for phase in study.phases] == [25, 85, 145]
+    np.testing.assert_allclose(study.geometry.index_to_lps[:3, 2], 3 * normal, atol=1e-6)
+    np.testing.assert_allclose(study.geometry.origin, ORIGIN)
+    assert_phases(load_study(tmp_path), [phase.volume.array for phase in study.phases])
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ([dict(TriggerTime=t, AcquisitionTime="101500") for t in (0, 70000, 140000)], [0, 70, 140]),
+        ([dict(ContentTime=t, AcquisitionTime="101500") for t in ("101500", "101630", "101800")], [0, 90, 180]),
+        ([dict(AcquisitionTime=t, TemporalPositionIdentifier=1) for t in ("101500", "101630", "101800")], [0, 90, 180]),
+        ([dict(TemporalPositionIdentifier=n) for n in (1, 2, 10)], [None] * 3),
+        # one series before contrast, one dynamic series whose phases share the acquisition time
+        (
+            [
+                dict(SeriesInstanceUID="1.1", AcquisitionTime="101000", TriggerTime=0, TemporalPositionIdentifier=1),
+                dict(SeriesInstanceUID="1.2", AcquisitionTime="101500", TriggerTime=0, TemporalPositionIdentifier=1),
+                dict(SeriesInstanceUID="1.2", AcquisitionTime="101500", TriggerTime=60000, TemporalPositionIdentifier=2),
+            ],
+            [0, 300, 360],
+        ),
+    ],
+)
+def test_phases_are_told_apart_by_whatever_separates_them(tmp_path, tags, expected):
+    arrays, names = some_phases(3), misleading_names()
+    for array, phase_tags in zip(arrays, tags):
+        write_phase(tmp_path, array, names, **phase_tags)
+    study = load_study(tmp_path)
+    assert_phases(study, arrays)
+    assert starts(study) == expected
+
+
+@pytest.mark.parametrize(("compressor", "transfer_syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_compressed_pixels(tmp_path, compressor, transfer_syntax):
+    array = np.random.default_rng(0).integers(100, 4000, (3, 64, 48)).astype(np.uint16)  # GDCM's encoder crashes on smaller ones
+    names = misleading_names()
+    for k, pixels in enumerate(array):
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / "compressed.dcm"))
+        writer.SetUseCompression(True)
+        writer.SetCompressor(compressor)
+        writer.Execute(sitk.GetImageFromArray(pixels))
+        tags = dict(RescaleSlope="2", RescaleIntercept="-1", PixelData=pydicom.dcmread(tmp_path / "compressed.dcm").PixelData)
+        write_slice(tmp_path / "study" / next(names), pixels, (0, 0, 2 * k), transfer_syntax=transfer_syntax, **tags)
+    assert_phases(load_study(tmp_path / "study"), [array * 2.0 - 1])
+
+
+def test_folders_a_phase_in_the_order_given(tmp_path):
+    arrays, names = some_phases(2), misleading_names()
+    for n, folder in enumerate(("pre", "post")):
+        write_phase(tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", AcquisitionTime=f"10{n}000")
+    study = load_study([tmp_path / "pre", tmp_path / "post"])
+    assert_phases(study, arrays)
+    assert starts(study) == [0, 600]
+    assert [role for role, _ in study.image_sha256] == ["phase0", "phase1"]
+
+
+def test_faults_of_dicom_folders(tmp_path):
+    arrays, names = some_phases(3), misleading_names()
+
+    def write(folder, n=0, **tags):
+        write_phase(tmp_path / folder, arrays[n], names, **tags)
+
+    (tmp_path / "empty").mkdir()
+    assert "no DICOM file" in the_fault(tmp_path / "empty")
+    for n in (1, 2):
+        write("missing", n, TemporalPositionIdentifier=n)
+    write("missing", TemporalPositionIdentifier=3, slices=(0, 1, 3, 4))
+    write("missing", SeriesInstanceUID="1.9", orientation=(0, 1, 0, 0, 0, -1), EchoTime=5)
+    assert re.search(r'series 4 "dyn": 2 to 3 images at a slice position: slices are missing', the_fault(tmp_path / "missing"))
+    write("uneven", slices=(0, 1, 2, 4))
+    assert "missing or uneven (2 to 4 mm apart)" in the_fault(tmp_path / "uneven")
+    for n in range(2):
+        write("same", n, AcquisitionTime="100000", SeriesInstanceUID=f"1.{n}")
+    assert "tells them apart" in the_fault(tmp_path / "same")
+    for echo_time in (1.7, 90):
+        write("two", EchoTime=echo_time, SeriesInstanceUID=f"1.{echo_time}", SeriesNumber=int(echo_time))
+    assert re.search(r'series 1 "dyn" \(1 x 5 slices\); series 90 "dyn"', the_fault(tmp_path / "two"))
+    for study, n in itertools.product("12", range(2)):
+        write("twice", n, StudyInstanceUID=f"1.{study}", SeriesInstanceUID=f"1.{study}.5", TemporalPositionIdentifier=n)
+    assert "several series have phases" in the_fault(tmp_path / "twice")
+    write("slice", slices=[0])
+    assert "one slice" in the_fault(tmp_path / "slice")
+    write("moved", AcquisitionTime="100000")
+    write("moved", 1, AcquisitionTime="100100", origin=(0.05, 0, 0), SeriesInstanceUID="1.8")
+    assert "phase 1: lies elsewhere than" in the_fault(tmp_path / "moved")
+    header = a_header(arrays[0, 0], SamplesPerPixel=3)
+    save(header, tmp_path / "colour" / "a")
+    assert "no greyscale slice" in the_fault(tmp_path / "colour")
+    write("broken")
+    victim = sorted((tmp_path / "broken").iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    assert f"{victim}: its pixels cannot be decoded" in the_fault(tmp_path / "broken")
+
+
+# Files
+
+
+@pytest.mark.parametrize(("step", "expected"), [(75.0, [0, 75, 150]), (1.0, [None] * 3), (0.0045, [None] * 3)])
+def test_4d_nifti_with_plausible_times_only(tmp_path, step, expected):
+    arrays = some_phases(3)
+    path = write_sitk(tmp_path / "4d.nii.gz", arrays, (*GEOMETRY.spacing, step))
+    study = load_study(path)
+    assert_phases(study, arrays)
+    assert starts(study) == pytest.approx(expected) if None not in expected else starts(study) == expected
+    np.testing.assert_allclose(study.geometry.spacing, GEOMETRY.spacing, atol=1e-6)
+    assert study.image_sha256 == (("image", file_sha256(path)),)
+
+
+@pytest.mark.parametrize(("unit", "expected"), [(16, [0, 75, 150]), (0, [None] * 3)])
+def test_unit_of_time_of_a_nifti(tmp_path, unit, expected):
+    path = write_sitk(tmp_path / "4d.nii", some_phases(3), (*GEOMETRY.spacing, 75.0))
+    content = bytearray(path.read_bytes())
+    content[123] = 2 | unit  # xyzt_units: mm, and the unit of time
+    content[92:96] = np.float32(75000 if unit else 75).tobytes()  # pixdim[4]
+    path.write_bytes(content)
+    assert starts(load_study(path)) == (pytest.approx(expected) if unit else expected)
+
+
+SEQUENCE = """NRRD0004
+type: unsigned short
+dimension: 4
+space: left-posterior-superior
+sizes: 6 8 5 3
+space directions: (0.9,0,0) (0,0.7,0) (0,0,2) none
+kinds: domain domain domain list
+labels: "" "" "" "time"
+units: "" "" "" "s"
+endian: little
+encoding: raw
+space origin: (1,2,3)
+axis 3 index type:=numeric
+axis 3 index values:=0 90.5 180
+"""
+
+
+def test_slicer_sequence_and_multi_volume(tmp_path):
+    arrays = some_phases(3)
+    study = load_study(write_nrrd(tmp_path / "a.seq.nrrd", arrays, SEQUENCE))
+    assert_phases(study, arrays)
+    assert study.geometry.matches(GEOMETRY)
+    assert starts(study) == [0, 90.5, 180]
+
+    first_axis = SEQUENCE.replace("sizes: 6 8 5 3", "sizes: 3 6 8 5").replace("(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)")
+    first_axis = first_axis.replace("domain domain domain list", "list domain domain domain").replace('"" "" "" "time"', '"time" "" "" ""')
+    multi_volume = first_axis.split("units:")[0] + first_axis[first_axis.index("endian") : first_axis.index("axis 3")]
+    multi_volume += "MultiVolume.FrameLabels:=0,60000,120000\nMultiVolume.FrameIdentifyingDICOMTagUnits:=ms\n"
+    study = load_study(write_nrrd(tmp_path / "b.nrrd", np.moveaxis(arrays, 0, -1), multi_volume))
+    assert_phases(study, arrays)
+    assert starts(study) == [0, 60, 120]
+
+    for header in (SEQUENCE.replace("0 90.5 180", "0 1 2"), SEQUENCE.replace('"s"', '""')):  # a mere count; no unit
+        assert starts(load_study(write_nrrd(tmp_path / "a.seq.nrrd", arrays, header))) == [None] * 3
+    colour = multi_volume.replace("kinds: list", "kinds: RGB-color")
+    assert "3 values a voxel" in the_fault(write_nrrd(tmp_path / "b.nrrd", np.moveaxis(arrays, 0, -1), colour))
+
+
+def test_a_file_a_phase_keeps_the_order_given(tmp_path):
+    arrays = some_phases(2)
+    paths = [write_sitk(tmp_path / name, array, GEOMETRY.spacing) for name, array in zip(("z.nrrd", "a.mha"), arrays)]
+    study = load_study(paths)
+    assert_phases(study, arrays)
+    assert study.image_sha256 == tuple((f"phase{n}", file_sha256(path)) for n, path in enumerate(paths))
+    assert_phases(load_study(paths[:1]), arrays[:1])
+    turned = study.with_slice_axis("i")
+    np.testing.assert_array_equal(turned.phases[1].volume.array, arrays[1].transpose(2, 0, 1))
+
+
+def test_faults_of_files(tmp_path):
+    array = some_phases(1)[0]
+    first = write_sitk(tmp_path / "first.nrrd", array, GEOMETRY.spacing)
+    assert "no image given" in the_fault([])
+    assert "no such file" in the_fault(tmp_path / "nowhere.nii")
+    (tmp_path / "text.nii").write_text("no image")
+    assert "cannot be read as an image" in the_fault(tmp_path / "text.nii")
+    assert "3 values a voxel" in the_fault(write_sitk(tmp_path / "rgb.nii.gz", array.reshape(5, 8, 2, 3).astype(np.uint8), is_vector=True))
+    assert "is 2D" in the_fault(write_sitk(tmp_path / "2d.png", array[0].astype(np.uint8)))
+    with_nan = array.astype(np.float32)
+    with_nan[2, 3, 4] = np.nan
+    assert "1 voxels are NaN" in the_fault(write_sitk(tmp_path / "nan.nrrd", with_nan))
+    assert "1 voxels are NaN" in the_fault(write_sitk(tmp_path / "nan4d.nii", np.stack([with_nan, array])))
+    assert "same image" in the_fault([first, first])
+    (tmp_path / "copy.nrrd").write_bytes(first.read_bytes())
+    assert "same image" in the_fault([first, tmp_path / "copy.nrrd"])
+    series = write_sitk(tmp_path / "4d.nii.gz", some_phases(3))
+    assert "holds 3 phases" in the_fault([first, series])
+    for other, difference in (
+        (write_sitk(tmp_path / "size.nrrd", array[:4], GEOMETRY.spacing), "size 6 x 8 x 4 against 6 x 8 x 5"),
+        (write_sitk(tmp_path / "spacing.nrrd", array + 1, (0.9, 0.7, 2.1)), "spacing 0.9 x 0.7 x 2.1 against 0.9 x 0.7 x 2"),
+    ):
+        fault = the_fault([first, other])
+        assert str(first) in fault
+        assert str(other) in fault
+        assert difference in fault
+
+
+def test_4d_file_of_one_volume_is_one_phase(tmp_path):
+    study = load_study(write_sitk(tmp_path / "one.nii.gz", some_phases(1), (*GEOMETRY.spacing, 60.0)))
+    assert len(study.phases) == 1
+    assert pre_phase_index(study) is None
+    assert choose_early_phase(study, None, None).rule == "given"
+
+
+# The choice of phases
+
+
+def a_study(levels, times=None, durations=None, contrast_start=None):
+    """Phases whose ROI has the given mean signals over a background of noise."""
+    noise = np.random.default_rng(1).normal(100, 3, (len(levels), 6, 40, 40))
+    noise[:, a_roi()] += np.subtract(levels, 100)[:, None]
+    geometry = Geometry((6, 40, 40), (1.0, 1.0, 2.0), (0.0, 0, 0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return study_from_volumes([Volume(array.astype(np.int16), geometry) for array in noise], times, durations, contrast_start)
+
+
+def a_roi():
+    roi = np.zeros((6, 40, 40), bool)
+    roi[2:5, 15:26, 14:27] = True
+    return roi
+
+
+@pytest.mark.parametrize(
+    ("times", "durations", "contrast_start", "index", "seconds", "said"),
+    [
+        ([0, 60, 120, 180], None, None, 2, 60, "estimated end of phase 0 to the start"),  # 60 and 120 s are as near: earlier
+        ([0, 60, 120, 180], [50] * 4, None, 2, 95, "end of phase 0 to the middle"),
+        ([0, 200, 260, 320], None, 150, 2, 110, "contrast start of the header to the start"),
+        ([0, 60, 120, 180], None, 9999, 2, 60, "estimated end of phase 0"),  # contrast after the last phase: not plausible
+        ([0, 60, 120, 180], None, -5000, 2, 60, "estimated end of phase 0"),
+        ([0, 60, 400, 500], None, 70, 2, 330, "contrast start"),  # never a phase before contrast
+    ],
+)
+def test_early_phase_by_time(times, durations, contrast_start, index, seconds, said):
+    study = a_study([100, 200, 200, 200], times, durations, contrast_start)
+    early = choose_early_phase(study, None, pre_phase_index(study))
+    assert (early.index, early.rule, early.time_s) == (index, "time", seconds)
+    assert said in early.detail
+
+
+def test_pre_phase_is_the_last_one_before_contrast():
+    assert pre_phase_index(a_study([100] * 4)) == 0
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 61)) == 1
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, -30)) is None
+    assert pre_phase_index(a_study([100] * 4), "none") is None
+    assert pre_phase_index(a_study([100] * 4), 3) == 3
+    for wrong in (4, -1, "x"):
+        with pytest.raises(InputError, match=r"pre-contrast phase .*give 0-3"):
+            pre_phase_index(a_study([100] * 4), wrong)
+
+
+@pytest.mark.parametrize("roi", [a_roi(), None])
+@pytest.mark.parametrize(("levels", "index"), [([100, 240, 290, 300], 2), ([100, 295, 300, 290], 1), ([100, 110, 150, 300], 3)])
+def test_early_phase_by_enhancement(roi, levels, index):
+    early = choose_early_phase(a_study(levels), roi, 0)
+    assert (early.index, early.rule, early.time_s) == (index, "enhancement", None)
+
+
+def test_early_phase_without_pre_phase_or_enhancement_and_by_the_user():
+    study = a_study([240, 280, 300])
+    assert choose_early_phase(study, a_roi(), None).index == 1
+    assert choose_early_phase(a_study([300, 200, 250]), a_roi(), 0).index == 2
+    assert choose_early_phase(study, a_roi(), 0, 2).rule == "user"
+    assert choose_early_phase(a_study([100, 200], [0, 100]), a_roi(), 0, 1).time_s == 0
+    with pytest.raises(InputError, match="early phase 3: not there; give 0-2"):
+        choose_early_phase(study, a_roi(), 0, 3)
+    with pytest.raises(InputError, match="is the pre-contrast phase"):
+        choose_early_phase(study, a_roi(), 0, 0)
+
+
+@pytest.mark.parametrize("roi", [a_roi(), None])
+def test_warnings_about_phases(roi):
+    def codes(levels, pre=0, early=1):
+        return [warning.code for warning in phase_warnings(a_study(levels), roi, pre, early)]
+
+    assert codes([100, 200, 220]) == []
+    assert codes([100, 99, 220], early=2) == []  # a second baseline
+    assert codes([200, 220, 100])[0] == "phase_order"
+    assert codes([100, 200], pre=None) == ["no_pre_contrast"]
+    if roi is not None:
+        assert codes([100, 104]) == ["no_enhancement"]
+
+
+def test_reformatted_volumes_are_named():
+    geometry = Geometry((6, 40, 40), (1.0, 2.0, 0.8), (0.0, 0, 0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    study = Study((Phase(Volume(np.zeros(geometry.shape, np.int16), geometry)),))
+    assert [warning.code for warning in phase_warnings(study, None, None)] == ["maybe_reformatted", "no_pre_contrast"]
+    assert [warning.code for warning in phase_warnings(study.with_slice_axis("j"), None, None)] == ["no_pre_contrast"]
+
+
+def test_subtraction_of_unsigned_integers_goes_below_zero():
+    volumes = [Volume(np.full(SHAPE, value, np.uint16), GEOMETRY) for value in (7, 5)]
+    difference = subtraction(study_from_volumes(volumes), early=1, pre=0)
+    assert difference.dtype == np.float32
+    assert (difference == -2).all()
+
+
+def test_real_case(shared_data):
+    files = [shared_data / "breast_dce" / f"{name}.nii.gz" for name in ("pre", "post1", "post2", "post3", "post4", "post5")]
+    roi = read_volume(shared_data / "breast_dce" / "tumor_pseudo_mask.nii.gz").array > 0
+    study = load_study(files)
+    pre = pre_phase_index(study)
+    for where in (roi, None):
+        early = choose_early_phase(study, where, pre)
+        assert (early.index, early.rule) == (1, "enhancement")
+        assert phase_warnings(study, where, pre, early.index) == []
+    alphabetical = load_study(sorted(files))
+    for where in (roi, None):
+        assert "phase_order" in [warning.code for warning in phase_warnings(alphabetical, where, 0, 1)]
