@@ -120,7 +120,7 @@ FAULTS = {
     "a model of the hub": (top("architecture", "hf-hub:someone/something"), "not a timm model"),
     "a path": (top("architecture", "local-dir:/etc"), "not a timm model"),
     "an unknown model": (top("architecture", "vit_of_nobody"), "not a timm model"),
-    "another model": (top("architecture", "vit_small_patch16_224"), "does not fit"),
+    "another model": (top("architecture", "vit_base_patch32_224"), "does not fit"),
     "two classes": (top("num_classes", 2), "one logit"),
     "a hostile argument": (top("model_args", {**TINY, "pretrained_cfg": {"url": "http://x"}}), "pretrained_cfg"),
     "a huge argument": (top("model_args", {**TINY, "depth": 10**9}), "depth"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from .lesion import areas_mm2
 from .messages import InputError
-from .volume import Geometry, Volume
+from .volume import Geometry, Volume, bounding_box
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class StudyPreprocessing(Preprocessing):
     def _crop(self, image: np.ndarray, mask: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, columns = bounding_box(mask)
         # The far edge is exclusive, so the crop holds one pixel less after the outline than before it: the published code's quirk.
-        top, left = max(rows[0] - self.margin_px, 0), max(columns[0] - self.margin_px, 0)
-        window = np.s_[top : rows[1] + self.margin_px, left : columns[1] + self.margin_px]
+        top, left = max(rows.start - self.margin_px, 0), max(columns.start - self.margin_px, 0)
+        window = np.s_[top : rows.stop - 1 + self.margin_px, left : columns.stop - 1 + self.margin_px]
         crop, outline = image[window], mask[window]
         # Whole numbers go through double precision, as nibabel's get_fdata hands them to OpenCV; floats stay what they are.
         crop = np.ascontiguousarray(crop if crop.dtype in (np.float32, np.float64) else crop.astype(np.float64))
@@ -149,11 +149,11 @@ class SquarePreprocessing(Preprocessing):
     def _crop(self, image: np.ndarray, mask: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, columns = bounding_box(mask)
         spacing_x, spacing_y = geometry.spacing[:2]
-        side_mm = max((columns[1] - columns[0] + 1) * spacing_x, (rows[1] - rows[0] + 1) * spacing_y) + 2 * self.margin_mm
+        side_mm = max((columns.stop - columns.start) * spacing_x, (rows.stop - rows.start) * spacing_y) + 2 * self.margin_mm
         height, width = self.size
         pixel_mm = side_mm / min(height, width)
         scale_x, scale_y = pixel_mm / spacing_x, pixel_mm / spacing_y
-        centre_x, centre_y = sum(columns) / 2, sum(rows) / 2
+        centre_x, centre_y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         pixel_to_index = np.array(
             [[scale_x, 0, centre_x - scale_x * (width - 1) / 2], [0, scale_y, centre_y - scale_y * (height - 1) / 2], [0, 0, 1]]
         )
@@ -161,7 +161,8 @@ class SquarePreprocessing(Preprocessing):
         patch = self._warp(source, pixel_to_index, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
         share = self._warp(mask.astype(np.float32), pixel_to_index, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
         low, high = np.percentile(patch, self.percentiles)
-        if not high > low:
+        # Interpolating a constant image leaves rounding errors: they are no contrast.
+        if high - low <= 1e-5 * max(abs(low), abs(high)):
             raise InputError(f"the image is constant around the outline (grey value {low:g}); check the phase and the outline")
         return np.clip((patch - low) / (high - low), 0, 1).astype(np.float32), share, pixel_to_index
 
@@ -176,11 +177,12 @@ PRESETS: dict[str, type[Preprocessing]] = {preset.preset: preset for preset in (
 def preprocessing_from_json(settings: Mapping[str, Any]) -> Preprocessing:
     """The preprocessing a bundle stores. Raises `InputError` for an unknown preset, an unknown setting or an unusable value."""
     values = dict(settings)
-    preset = PRESETS.get(values.pop("preset", None))
+    name = values.pop("preset", None)
+    preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
-        raise InputError(f"preprocessing preset {settings.get('preset')!r}: unknown; use {' or '.join(PRESETS)}")
+        raise InputError(f"preprocessing preset {name!r}: unknown; use {' or '.join(PRESETS)}")
     try:
-        made = preset(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        made = preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
     except TypeError as error:
         raise InputError(f"preprocessing {preset.preset}: {error}") from error
     _require_usable(made)
@@ -206,12 +208,6 @@ def _require_usable(made: Preprocessing) -> None:
         usable = usable and made.clip_limit > 0 and 0 <= made.background <= 1
     if not usable:
         raise InputError(f"preprocessing {made.to_json()}: a value is out of range; save the model again")
-
-
-def bounding_box(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last row, first and last column (inclusive) that the mask (J, I) touches."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
 def require_contrast(image: np.ndarray) -> None:

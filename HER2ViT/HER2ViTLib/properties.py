@@ -9,8 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from .preprocessing import bounding_box
-from .volume import Volume
+from .volume import Volume, bounding_box
 
 BACKGROUND_MM = 10.0
 """How far around the outline the background reaches that the lesion is compared with."""
@@ -35,7 +34,7 @@ def case_properties(early: Volume, pre: Volume | None, roi: np.ndarray, slice_in
     spacing_x, spacing_y, thickness = geometry.spacing
     rows, columns = bounding_box(mask)
     grow_y, grow_x = round(BACKGROUND_MM / spacing_y), round(BACKGROUND_MM / spacing_x)
-    window = np.s_[max(rows[0] - grow_y, 0) : rows[1] + grow_y + 1, max(columns[0] - grow_x, 0) : columns[1] + grow_x + 1]
+    window = np.s_[max(rows.start - grow_y, 0) : rows.stop + grow_y, max(columns.start - grow_x, 0) : columns.stop + grow_x]
     mask, image = mask[window], early.array[slice_index][window]
     lesion = float(image[mask].mean())
     found = {

@@ -20,10 +20,10 @@ from .attention import AttentionStatistics
 from .bundle import Bundle, sigmoid
 from .her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
 from .messages import RESEARCH_NOTICE, InputError, ReadingWarning
-from .preprocessing import Patch, Preprocessing, bounding_box
+from .preprocessing import Patch, Preprocessing
 from .properties import UNITS, case_properties
 from .study import EarlyPhase, Study, choose_early_phase, phase_warnings, pre_phase_index
-from .volume import Volume
+from .volume import Volume, bounding_box
 
 SMALL_LESION_MM2 = 10.0
 
@@ -156,6 +156,8 @@ class Reader:
         if roi.shape != study.geometry.shape:
             raise InputError(f"the outline has shape {roi.shape}, the image {study.geometry.shape}; put it on the image's geometry")
         roi = roi.astype(bool, copy=False)
+        if not roi.any():
+            raise InputError("the outline is empty; draw it first")
         pre_index = pre_phase_index(study, overrides.pre_phase)
         chosen = choose_early_phase(study, roi, pre_index, overrides.early_phase)
         early = study.phases[chosen.index].volume
@@ -276,8 +278,7 @@ def slice_warnings(roi: np.ndarray, patches: Sequence[Patch]) -> list[ReadingWar
     """What is unusual about the outline on the chosen slices, or where it touches the image's border."""
     warnings = []
     for index, area_mm2 in dict.fromkeys((patch.slice, patch.area_mm2) for patch in patches):
-        (top, bottom), (left, right) = bounding_box(roi[index])
-        outline = np.ascontiguousarray(roi[index][top : bottom + 1, left : right + 1], dtype=np.uint8)
+        outline = np.ascontiguousarray(roi[index][bounding_box(roi[index])], dtype=np.uint8)
         parts = cv2.connectedComponents(outline, connectivity=8)[0] - 1
         if parts > 1:
             warnings.append(ReadingWarning("multifocal", f"the outline has {parts} separate parts on slice {index}; all were kept"))
