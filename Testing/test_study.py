@@ -235,25 +235,25 @@ def test_faults_of_dicom_folders(tmp_path):
 # Files
 
 
-@pytest.mark.parametrize(("step", "expected"), [(75.0, [0, 75, 150]), (1.0, [None] * 3), (0.0045, [None] * 3)])
-def test_4d_nifti_with_plausible_times_only(tmp_path, step, expected):
+SECONDS, MILLISECONDS, NO_UNIT = 8, 16, 0
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "expected"),
+    [(75, SECONDS, [0, 75, 150]), (75000, MILLISECONDS, [0, 75, 150]), (75, NO_UNIT, None), (1, SECONDS, None), (4.5, MILLISECONDS, None)],
+)
+def test_4d_nifti_with_plausible_times_only(tmp_path, step, unit, expected):
     arrays = some_phases(3)
-    path = write_sitk(tmp_path / "4d.nii.gz", arrays, (*GEOMETRY.spacing, step))
-    study = load_study(path)
-    assert_phases(study, arrays)
-    assert starts(study) == pytest.approx(expected) if None not in expected else starts(study) == expected
-    np.testing.assert_allclose(study.geometry.spacing, GEOMETRY.spacing, atol=1e-6)
-    assert study.image_sha256 == (("image", file_sha256(path)),)
-
-
-@pytest.mark.parametrize(("unit", "expected"), [(16, [0, 75, 150]), (0, [None] * 3)])
-def test_unit_of_time_of_a_nifti(tmp_path, unit, expected):
-    path = write_sitk(tmp_path / "4d.nii", some_phases(3), (*GEOMETRY.spacing, 75.0))
+    path = write_sitk(tmp_path / "4d.nii", arrays, (*GEOMETRY.spacing, 1.0))
     content = bytearray(path.read_bytes())
     content[123] = 2 | unit  # xyzt_units: mm, and the unit of time
-    content[92:96] = np.float32(75000 if unit else 75).tobytes()  # pixdim[4]
+    content[92:96] = np.float32(step).tobytes()  # pixdim[4]
     path.write_bytes(content)
-    assert starts(load_study(path)) == (pytest.approx(expected) if unit else expected)
+    study = load_study(path)
+    assert_phases(study, arrays)
+    assert starts(study) == (expected or [None] * 3)
+    np.testing.assert_allclose(study.geometry.spacing, GEOMETRY.spacing, atol=1e-6)
+    assert study.image_sha256 == (("image", file_sha256(path)),)
 
 
 SEQUENCE = """NRRD0004

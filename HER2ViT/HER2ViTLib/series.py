@@ -19,6 +19,8 @@ PLAUSIBLE_STEP_S = (5.0, 600.0)
 """Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
 DAY_S = 86400.0
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
+_NIFTI_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
+"""NIFTI_UNITS_SEC, MSEC, USEC."""
 _DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr", ".img")
 
 
@@ -103,8 +105,9 @@ def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
     """Start times (s) of the phases of a 4D NIfTI whose header gives a plausible step in a unit of time, else None."""
     if image.GetDimension() != 4 or not image.HasMetaDataKey("xyzt_units"):
         return None
-    has_unit = int(image.GetMetaData("xyzt_units")) & 0x38 in (8, 16, 24)  # seconds, ms, us: ITK makes seconds of each
-    return _plausible([n * image.GetSpacing()[3] for n in range(count)]) if has_unit else None
+    unit = _NIFTI_UNITS_S.get(int(image.GetMetaData("xyzt_units")) & 0x38, 0.0)
+    step = float(image.GetMetaData("pixdim[4]")) * unit
+    return _plausible([n * step for n in range(count)])
 
 
 def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
