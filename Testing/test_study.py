@@ -218,6 +218,10 @@ def test_faults_of_dicom_folders(tmp_path):
     for study, n in itertools.product("12", range(2)):
         write("twice", n, StudyInstanceUID=f"1.{study}", SeriesInstanceUID=f"1.{study}.5", TemporalPositionIdentifier=n)
     assert "several series have phases" in the_fault(tmp_path / "twice")
+    for kind, n in itertools.product(("WATER", "FAT"), range(2)):  # same times, written one after the other
+        tags = dict(ImageType=["ORIGINAL", "PRIMARY", kind], SeriesInstanceUID=f"1.{len(kind)}", AcquisitionTime="100000")
+        write("dixon", n, TemporalPositionIdentifier=n, ContentTime=f"10{n}{len(kind)}00", **tags)
+    assert "several series have phases" in the_fault(tmp_path / "dixon")
     write("slice", slices=[0])
     assert "one slice" in the_fault(tmp_path / "slice")
     write("moved", AcquisitionTime="100000")
@@ -375,10 +379,16 @@ def test_early_phase_by_time(times, durations, contrast_start, index, seconds, s
     assert said in early.detail
 
 
+def test_contrast_start_before_phases_all_after_contrast():
+    early = choose_early_phase(a_study([200] * 3, [0, 60, 120], None, -30), None, pre=None)
+    assert (early.index, early.time_s) == (1, 90)
+
+
 def test_pre_phase_is_the_last_one_before_contrast():
     assert pre_phase_index(a_study([100] * 4)) == 0
     assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 61)) == 1
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, -30)) is None
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], [50] * 4, 70)) == 0
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, -30)) == 0
     assert pre_phase_index(a_study([100] * 4), "none") is None
     assert pre_phase_index(a_study([100] * 4), 3) == 3
     for wrong in (4, -1, "x"):
@@ -401,6 +411,8 @@ def test_early_phase_without_pre_phase_or_enhancement_and_by_the_user():
     assert choose_early_phase(a_study([100, 200], [0, 100]), a_roi(), 0, 1).time_s == 0
     with pytest.raises(InputError, match="early phase 3: not there; give 0-2"):
         choose_early_phase(study, a_roi(), 0, 3)
+    with pytest.raises(InputError, match="only one image is given"):
+        pre_phase_index(a_study([100]), 0)
     with pytest.raises(InputError, match="is the pre-contrast phase"):
         choose_early_phase(study, a_roi(), 0, 0)
 

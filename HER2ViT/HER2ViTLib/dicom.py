@@ -10,6 +10,7 @@ import io
 import math
 import operator
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,18 +24,18 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage, RLELossless, generate_uid
 
 from .messages import InputError
-from .series import DAY_S, Series, is_dicom_file, unwrap_midnight
+from .series import DAY_S, PLAUSIBLE_STEP_S, Series, is_dicom_file, unwrap_midnight
 from .volume import Geometry, Volume
 
 _SAME_POSITION_MM = 0.01
 _UNEVEN = 0.01
 """Deviation of a slice from its place in the stack, as a share of the slice spacing, from which on the stack is refused."""
 _STEP_S = (1.0, 3600.0)
-"""Steps between phases that a clock of the header must keep to; others are write times or counters."""
+"""Steps between phases that a clock of the header must keep to: others are counters, or gated heart beats."""
 _HEADER = [
-    *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType", "Modality"),
+    *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType"),
     *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("SliceThickness", "SpacingBetweenSlices", "RepetitionTime", "EchoTime", "FlipAngle", "RescaleSlope", "RescaleIntercept"),
+    *("RepetitionTime", "EchoTime", "FlipAngle", "RescaleSlope", "RescaleIntercept"),
     *("TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
     *("ContrastBolusStartTime", "ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
@@ -53,13 +54,14 @@ class _Frame:
     number: int
     series: str
     series_label: str
-    kind: tuple
-    """What must be equal in all phases: study, original or derived, matrix."""
+    rows: int
+    columns: int
+    image_type: tuple[str, ...]
+    study: str
     protocol: tuple[float, ...]
     """What must be alike: pixel spacing (mm), repetition and echo time (ms), flip angle (degrees); 0 = not said."""
     position: np.ndarray
     orientation: np.ndarray
-    thickness: float
     slope: float
     intercept: float
     temporal_position: int | None
@@ -79,10 +81,18 @@ def read_dicom(path: Path) -> Series:
     files = _dicom_files(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: no DICOM file in this folder; give a DICOM folder, or the image files themselves in time order")
+    with warnings.catch_warnings():
+        # pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name
+        warnings.filterwarnings("ignore", module="pydicom")
+        return _read_files(files, str(path))
+
+
+def _read_files(files: Sequence[Path], name: str) -> Series:
+    """The phases of the one DCE-MRI in DICOM files; `name` is what faults call them."""
     frames = _frames(files)
     if not frames:
-        raise InputError(f"{path}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
-    phases = _choose_phases(frames, str(path))
+        raise InputError(f"{name}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
+    phases = _choose_phases(frames, name)
     used = [frame for phase in phases for frame in phase]
     pixels, sha256 = _read_pixels(used)
     volumes = [Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), _geometry(phase)) for phase in phases]
@@ -131,14 +141,14 @@ def _frame(header: Dataset, path: Path, number: int) -> _Frame | None:
     spacing = group("PixelMeasuresSequence").get("PixelSpacing")
     if not (position and orientation and spacing):
         return None
-    measures, content = group("PixelMeasuresSequence"), group("FrameContentSequence")
-    timing, rescale = group("MRTimingAndRelatedParametersSequence"), group("PixelValueTransformationSequence")
-    image_type = (group("MRImageFrameTypeSequence").get("FrameType") if enhanced else None) or header.get("ImageType") or [""]
+    content, timing = group("FrameContentSequence"), group("MRTimingAndRelatedParametersSequence")
+    rescale = group("PixelValueTransformationSequence")
+    image_type = (group("MRImageFrameTypeSequence").get("FrameType") if enhanced else None) or header.get("ImageType") or ()
     if "LOCALIZER" in image_type:
         return None
     echo_time = group("MREchoSequence").get("EffectiveEchoTime") if enhanced else header.get("EchoTime")
     offset = _number(group("TemporalPositionSequence").get("TemporalPositionTimeOffset")) if enhanced else _number(header.get("TriggerTime"), 1e-3)
-    acquired = content.get("FrameAcquisitionDateTime") if enhanced else header.get("AcquisitionTime") or header.get("AcquisitionDateTime")
+    acquired = content.get("FrameAcquisitionDateTime") if enhanced else header.get("AcquisitionTime")
     duration = _number(content.get("FrameAcquisitionDuration"), 1e-3) if enhanced else _number(header.get("AcquisitionDuration"))
     temporal = content.get("TemporalPositionIndex") if enhanced else header.get("TemporalPositionIdentifier")
     return _Frame(
@@ -146,16 +156,18 @@ def _frame(header: Dataset, path: Path, number: int) -> _Frame | None:
         number=number,
         series=str(header.get("SeriesInstanceUID", "")),
         series_label=f'{header.get("SeriesNumber", "?")} "{header.get("SeriesDescription", "")}"',
-        kind=(str(header.get("StudyInstanceUID", "")), str(image_type[0]) == "DERIVED", int(header.Rows), int(header.Columns)),
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        image_type=(image_type,) if isinstance(image_type, str) else tuple(image_type),
+        study=str(header.get("StudyInstanceUID", "")),
         protocol=tuple(_number(value) or 0.0 for value in (*spacing, timing.get("RepetitionTime"), echo_time, timing.get("FlipAngle"))),
         position=np.array(position, float),
         orientation=np.array(orientation, float),
-        thickness=_number(header.get("SpacingBetweenSlices")) or _number(measures.get("SliceThickness")) or 1.0,
         slope=_number(rescale.get("RescaleSlope")) or 1.0,
         intercept=_number(rescale.get("RescaleIntercept")) or 0.0,
         temporal_position=None if temporal is None else int(temporal),
         offset_s=offset,
-        acquisition_s=_time_of_day(acquired),
+        acquisition_s=_time_of_day(acquired or header.get("AcquisitionDateTime")),
         content_s=_time_of_day(header.get("ContentTime")),
         duration_s=duration,
         contrast_start_s=_contrast_start(header),
@@ -212,16 +224,17 @@ def _choose_phases(frames: Sequence[_Frame], name: str) -> list[list[_Frame]]:
             faults.append((len(group), fault))
     largest = max((len(phases) * len(phases[0]) for phases in groups), default=0)
     for is_derived in (False, True):
-        several = [phases for phases in groups if len(phases) > 1 and phases[0][0].kind[1] == is_derived]
+        several = [phases for phases in groups if len(phases) > 1 and ("DERIVED" in phases[0][0].image_type) == is_derived]
         if len(several) == 1:
             return several[0]
         if several:
             raise InputError(f"{name}: several series have phases: {_listing(several)}; give the folder of one of them")
         if faults and max(size for size, _ in faults) >= largest:  # the DCE-MRI itself is at fault, not a scout beside it
             raise max(faults, key=operator.itemgetter(0))[1]
-    if len(groups) > 1:
-        raise InputError(f"{name}: several series, none with more than one phase: {_listing(groups)}; give the folder of the DCE series alone")
-    return groups[0]
+    volumes = [phases for phases in groups if "DERIVED" not in phases[0][0].image_type] or groups
+    if len(volumes) > 1:
+        raise InputError(f"{name}: several series, none with more than one phase: {_listing(volumes)}; give the folder of the DCE series alone")
+    return volumes[0]
 
 
 def _listing(groups: Sequence[list[list[_Frame]]]) -> str:
@@ -231,20 +244,20 @@ def _listing(groups: Sequence[list[list[_Frame]]]) -> str:
 
 
 def _alike(frames: Sequence[_Frame]) -> list[list[_Frame]]:
-    """The frames by study, matrix, pixel spacing and protocol: what does not change from phase to phase."""
+    """The frames by what does not change from phase to phase: study, matrix, image type (water or fat, magnitude or phase) and protocol."""
     exact: dict[tuple, list[_Frame]] = defaultdict(list)
     for frame in frames:
-        exact[frame.kind, frame.protocol].append(frame)
-    groups: list[list[_Frame]] = []
+        exact[(frame.study, frame.rows, frame.columns, frame.image_type), frame.protocol].append(frame)
+    groups: list[tuple[tuple, tuple[float, ...], list[_Frame]]] = []
     for (kind, protocol), members in exact.items():
-        for group in groups:
+        for other_kind, other_protocol, group in groups:
             # scanners let the repetition time of one protocol differ in the last digits
-            if group[0].kind == kind and all(math.isclose(a, b, rel_tol=0.02) for a, b in zip(group[0].protocol, protocol)):
+            if kind == other_kind and all(math.isclose(a, b, rel_tol=0.02) for a, b in zip(protocol, other_protocol)):
                 group.extend(members)
                 break
         else:
-            groups.append(members)
-    return groups
+            groups.append((kind, protocol, members))
+    return [group for _, _, group in groups]
 
 
 def _unwrapped(frames: Sequence[_Frame]) -> list[_Frame]:
@@ -273,7 +286,8 @@ def _split(frames: Sequence[_Frame], name: str) -> list[list[_Frame]]:
     if count > 1:
         by_position = _in_time_order(by_position, label)
     phases = [[place[n] for place in by_position] for n in range(count)]
-    _require_even(phases[0], label)
+    for phase in phases:
+        _require_even(phase, label)
     return phases
 
 
@@ -283,15 +297,10 @@ def _normal(frame: _Frame) -> np.ndarray:
 
 def _by_position(frames: Sequence[_Frame]) -> list[list[_Frame]]:
     """The frames by slice position, rising along the normal."""
-    normal = _normal(frames[0])
-    along = {id(frame): float(frame.position @ normal) for frame in frames}
-    places: list[list[_Frame]] = []
-    for frame in sorted(frames, key=lambda frame: along[id(frame)]):
-        if places and along[id(frame)] - along[id(places[-1][0])] <= _SAME_POSITION_MM:
-            places[-1].append(frame)
-        else:
-            places.append([frame])
-    return places
+    along = np.array([frame.position for frame in frames]) @ _normal(frames[0])
+    order = np.argsort(along, kind="stable")
+    next_place = np.flatnonzero(np.diff(along[order]) > _SAME_POSITION_MM) + 1
+    return [[frames[n] for n in place] for place in np.split(order, next_place)]
 
 
 def _in_time_order(by_position: Sequence[Sequence[_Frame]], label: str) -> list[list[_Frame]]:
@@ -336,9 +345,8 @@ def _geometry(slices: Sequence[_Frame]) -> Geometry:
     first, last = slices[0], slices[-1]
     row, column, normal = first.orientation[:3], first.orientation[3:], _normal(first)
     step = float((last.position - first.position) @ normal) / (len(slices) - 1)
-    rows, columns = first.kind[2:]
     return Geometry(
-        shape=(len(slices), rows, columns),
+        shape=(len(slices), first.rows, first.columns),
         spacing=(first.protocol[1], first.protocol[0], step),
         origin=tuple(first.position.tolist()),
         direction=tuple(np.column_stack([row, column, normal]).ravel().tolist()),
@@ -348,13 +356,16 @@ def _geometry(slices: Sequence[_Frame]) -> Geometry:
 def _times(phases: Sequence[Sequence[_Frame]]) -> tuple[list[float | None], list[float | None], float | None]:
     """Start and duration of the phases, and the contrast start, on the first clock of the header that runs with them; None = unknown."""
     unknown: list[float | None] = [None] * len(phases)
-    clocks = [_clock(phases, "acquisition_s"), _clock(phases, "acquisition_s", "offset_s"), _clock(phases, "offset_s"), _clock(phases, "content_s")]
-    clock = next((clock for clock in clocks if _runs(clock)), None)
-    if clock is None:
+    attributes = [("acquisition_s",), ("acquisition_s", "offset_s"), ("offset_s",), ("content_s",)]
+    clocks = {names: _clock(phases, *names) for names in attributes}
+    # the content time is that of writing the image: reconstructions in a row look like very quick phases
+    names = next((names for names in attributes if _runs(clocks[names], PLAUSIBLE_STEP_S if "content_s" in names else _STEP_S)), None)
+    if names is None:
         return unknown, unknown, None
+    clock = clocks[names]
     starts = [min(times) for times in clock]
     contrast = {frame.contrast_start_s for phase in phases for frame in phase} - {None}
-    if clock is clocks[2] or len(contrast) != 1:  # of another clock; or no time of injection but one that every series has of its own
+    if names == ("offset_s",) or len(contrast) != 1:  # another clock; or no time of injection but one that every series has of its own
         return starts, _durations(phases, clock), None
     day = DAY_S * round((starts[0] - min(contrast)) / DAY_S)
     return starts, _durations(phases, clock), min(contrast) + day
@@ -370,12 +381,12 @@ def _clock(phases: Sequence[Sequence[_Frame]], *names: str) -> list[list[float |
     return [[time(frame) for frame in phase] for phase in phases]
 
 
-def _runs(clock: Sequence[Sequence[float | None]]) -> bool:
-    """Whether a clock is known everywhere and goes on from phase to phase, by plausible steps and without overlap."""
+def _runs(clock: Sequence[Sequence[float | None]], steps: tuple[float, float]) -> bool:
+    """Whether a clock is known everywhere and goes on from phase to phase, without overlap and by steps (s) in the given range."""
     if any(time is None for times in clock for time in times):
         return False
-    steps = np.diff([min(times) for times in clock])
-    return all(_STEP_S[0] <= step <= _STEP_S[1] for step in steps) and all(max(a) < min(b) for a, b in zip(clock, clock[1:]))
+    found = np.diff([min(times) for times in clock])
+    return all(steps[0] <= step <= steps[1] for step in found) and all(max(a) < min(b) for a, b in zip(clock, clock[1:]))
 
 
 def _durations(phases: Sequence[Sequence[_Frame]], clock: Sequence[Sequence[float]]) -> list[float | None]:
@@ -406,7 +417,7 @@ def _read_pixels(frames: Sequence[_Frame]) -> tuple[dict[tuple[Path, int], np.nd
         stored = _stored_pixels(content, str(path))
         for frame in members:
             image = stored[frame.number]
-            pixels[path, frame.number] = image if is_plain else (image * np.float32(frame.slope) + np.float32(frame.intercept))
+            pixels[path, frame.number] = image if is_plain else image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
     return pixels, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 

@@ -211,20 +211,23 @@ def _difference(geometry: Geometry, reference: Geometry) -> str:
 def pre_phase_index(study: Study, override: int | str | None = None) -> int | None:
     """Index of the (last) pre-contrast phase, None when there is none.
 
-    `override`: an index, "none", or None for the rule: the last phase begun before a plausible contrast start, else phase 0 of several.
+    `override`: an index, "none", or None for the rule: the last phase before a plausible contrast start, else phase 0 of several.
     Raises `InputError` for an index out of range.
     """
     count = len(study.phases)
     if override is not None:
         if str(override).lower() == "none":
             return None
+        if count == 1:
+            raise InputError(f"pre-contrast phase {override}: only one image is given, and it is read as the early phase; give both")
         return _index_in_range(override, count, "pre-contrast")
     if count == 1:
         return None
-    contrast_start = _plausible_contrast_start(study)
+    contrast_start = _plausible_contrast_start(study, 0)
     if contrast_start is None:
         return 0
-    return max((n for n, phase in enumerate(study.phases) if phase.start_s < contrast_start), default=None, key=lambda n: study.phases[n].start_s)
+    times = [phase.time_s for phase in study.phases]
+    return max((n for n, time in enumerate(times) if time < contrast_start), default=0, key=times.__getitem__)
 
 
 def choose_early_phase(study: Study, roi: np.ndarray | None, pre: int | None, override: int | None = None) -> EarlyPhase:
@@ -239,7 +242,9 @@ def choose_early_phase(study: Study, roi: np.ndarray | None, pre: int | None, ov
     if override is not None:
         index = _index_in_range(override, len(study.phases), "early")
         if index == pre:
-            raise InputError(f"early phase {index}: is the pre-contrast phase; choose another one of 0-{len(study.phases) - 1}")
+            raise InputError(
+                f"early phase {index}: is the pre-contrast phase; choose another one of 0-{len(study.phases) - 1}, or another pre-contrast phase"
+            )
         return EarlyPhase(index, "user", timing[0][index] if timing else None, "chosen by the user")
     if len(study.phases) == 1:
         return EarlyPhase(0, "given", None, "the only image given")
@@ -298,12 +303,15 @@ def _index_in_range(value: int | str, count: int, what: str) -> int:
     return index
 
 
-def _plausible_contrast_start(study: Study) -> float | None:
-    """The header's contrast start, when it lies no more than ten minutes before the first phase and before the last one, else None."""
+def _plausible_contrast_start(study: Study, pre: int | None) -> float | None:
+    """The header's contrast start, None when it cannot be: before the pre-contrast phase (injectors and scanners keep their own clocks),
+    after the start of the last phase, or, without a pre-contrast phase, ten minutes or more before the first.
+    """
     starts = [phase.start_s for phase in study.phases]
     if study.contrast_start_s is None or None in starts:
         return None
-    return study.contrast_start_s if min(starts) - 600 <= study.contrast_start_s < max(starts) else None
+    earliest = min(starts) - 600 if pre is None else starts[pre]
+    return study.contrast_start_s if earliest < study.contrast_start_s < max(starts) else None
 
 
 def _times_after_contrast(study: Study, pre: int | None) -> tuple[list[float], str] | None:
@@ -315,8 +323,8 @@ def _times_after_contrast(study: Study, pre: int | None) -> tuple[list[float], s
     if None in starts:
         return None
     has_durations = all(phase.duration_s for phase in study.phases)
-    contrast_start = _plausible_contrast_start(study)
-    if contrast_start is not None and (pre is None or starts[pre] <= contrast_start):
+    contrast_start = _plausible_contrast_start(study, pre)
+    if contrast_start is not None:
         zero, source = contrast_start, "contrast start of the header"
     elif pre is not None and study.phases[pre].duration_s:
         zero, source = starts[pre] + study.phases[pre].duration_s, f"end of phase {pre}"
