@@ -596,8 +596,10 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         study = self.study(parameters)
         roi = scene.segment_mask(parameters.segmentation, parameters.segmentID, study.geometry)
         reader = self._models.reader(choices, progress)
+        from HER2ViTLib.reader import Overrides  # torch: only now
+
         progress(_("Reading..."))
-        reading = reader.read(study, roi, early_phase=choices.early_phase_override)
+        reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
         self._show(parameters, reading, study)
         progress(_("Read in {seconds:.1f} s.").format(seconds=time.monotonic() - started))
         return reading

@@ -206,6 +206,11 @@ def test_sequence_gives_phases_and_times(scene):
     assert [int(phase.volume.array.max()) for phase in study.phases] == [0, 1, 2]
     sequence.SetIndexUnit("")
     assert mrml.study_from_sequence(sequence).phases[1].start_s is None
+    counted = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "counted")
+    for number in range(3):
+        counted.SetDataNodeAtValue(sequence.GetNthDataNode(number), str(number))
+    assert counted.GetIndexUnit() == "s"
+    assert mrml.study_from_sequence(counted).phases[1].start_s is None, "a count is no time"
 
 
 def test_colour_and_empty_volumes_are_refused(scene):

@@ -21,6 +21,7 @@ from .her2 import TASKS
 from .messages import InputError
 from .output import TEMPORARY_PREFIX
 from .roi import roi_on
+from .series import times_in_seconds
 from .study import Study, study_from_volumes
 from .volume import Geometry, Volume
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from .reader import Reading
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-SECONDS_PER_UNIT = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "min": 60.0}
 RIGHT_ANGLE_TOLERANCE = 1e-3
 
 COLORS_TAG = "HER2ViTAttention"
@@ -89,7 +89,7 @@ def study_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> Study:
 
 
 def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
-    """The study of a sequence node, one phase per item; numeric index values with a unit of time become the phases' start times (s).
+    """The study of a sequence node, one phase per item; index values that can be times become the phases' start times (s).
 
     Raises `InputError` as `volume_from_node` and `study_from_volumes` do.
     """
@@ -104,10 +104,9 @@ def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
 
 
 def _sequence_times(sequence: slicer.vtkMRMLSequenceNode) -> list[float] | None:
-    unit = SECONDS_PER_UNIT.get((sequence.GetIndexUnit() or "").strip().lower())
-    if unit is None or sequence.GetIndexType() != slicer.vtkMRMLSequenceNode.NumericIndex:
-        return None
-    return [float(sequence.GetNthIndexValue(i)) * unit for i in range(sequence.GetNumberOfDataNodes())]
+    # Every sequence has the unit s from the start, also one whose index is a mere count: only plausible times are taken for times.
+    values = [sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes())]
+    return times_in_seconds(" ".join(values), sequence.GetIndexUnit() or "", len(values))
 
 
 def segment_mask(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, geometry: Geometry) -> np.ndarray:
@@ -247,10 +246,9 @@ def put_table(
 
 
 def rows_from_table(node: slicer.vtkMRMLTableNode | None) -> list[tuple[str, str]]:
-    """The rows that `put_table` wrote; none for no node."""
-    if node is None:
-        return []
-    return [(node.GetCellText(row, 0), node.GetCellText(row, 1)) for row in range(node.GetNumberOfRows())]
+    """The rows that `put_table` wrote, without indents (a saved scene loses them); none for no node."""
+    rows = range(node.GetNumberOfRows()) if node is not None else ()
+    return [(node.GetCellText(row, 0).strip(), node.GetCellText(row, 1)) for row in rows]
 
 
 def put_segment(
@@ -282,10 +280,13 @@ def put_segment(
 def put_beside(scene: slicer.vtkMRMLScene, nodes: Sequence[slicer.vtkMRMLNode | None], neighbour: slicer.vtkMRMLNode) -> None:
     """Files nodes in the data tree under the study (or folder) that holds `neighbour`."""
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    parent = tree.GetItemParent(tree.GetItemByDataNode(neighbour))
+    beside = tree.GetItemByDataNode(neighbour)
+    if not beside:
+        # Outside the application nothing files nodes in the tree.
+        return
     for node in nodes:
         if node is not None:
-            tree.SetItemParent(tree.GetItemByDataNode(node), parent)
+            tree.SetItemParent(tree.GetItemByDataNode(node), tree.GetItemParent(beside))
 
 
 # --- the slice view ----------------------------------------------------------------------------------------------------------------

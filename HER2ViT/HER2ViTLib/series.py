@@ -118,11 +118,11 @@ def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
     units = re.findall('"(.*?)"', header.get("units", ""))
     unit = units[axis] if axis < len(units) else ""
     multi_volume_unit = header.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
-    sequence = _in_seconds(header.get(f"axis {axis} index values", ""), unit, count)
-    return sequence or _in_seconds(header.get("MultiVolume.FrameLabels", ""), multi_volume_unit, count)
+    sequence = times_in_seconds(header.get(f"axis {axis} index values", ""), unit, count)
+    return sequence or times_in_seconds(header.get("MultiVolume.FrameLabels", ""), multi_volume_unit, count)
 
 
-def _in_seconds(values: str, unit: str, count: int) -> list[float] | None:
+def times_in_seconds(values: str, unit: str, count: int) -> list[float] | None:
     """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they are."""
     factor = _SECONDS.get(unit.strip().lower())
     try:
