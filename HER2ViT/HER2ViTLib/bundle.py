@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import safetensors.torch
 import timm
@@ -53,6 +53,7 @@ class Calibration:
 
 
 def sigmoid(logit: float) -> float:
+    """The logistic function, without overflow."""
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
@@ -179,7 +180,8 @@ def _load(folder: Path) -> Bundle:
     raw_weights = _read(folder / WEIGHTS_FILE)
     found = hashlib.sha256(raw_weights).hexdigest()
     if found != ours.get("weights_sha256"):
-        raise InputError(f"{WEIGHTS_FILE} has SHA-256 {found[:12]}..., {CONFIG_FILE} says {str(ours.get('weights_sha256'))[:12]}...; get the bundle anew")
+        wanted = str(ours.get("weights_sha256"))
+        raise InputError(f"{WEIGHTS_FILE} has SHA-256 {found[:12]}..., {CONFIG_FILE} says {wanted[:12]}...; get the bundle anew")
     try:
         tensors = safetensors.torch.load(raw_weights)
     except (SafetensorError, ValueError, KeyError) as error:

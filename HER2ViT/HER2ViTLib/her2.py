@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Optional
 
 from .messages import InputError
 
 
 class HER2Status(str, Enum):
+    """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result."""
+
     ZERO = "zero"
     LOW = "low"
     POSITIVE = "positive"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
 
 RESEARCH_NOTICE = (
     "Research use only; not for clinical decisions. An attention map shows where the model looked, not why: it is not causal evidence."

@@ -5,8 +5,6 @@ Raw MR signal has no units, so only ratios and lengths are compared.
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
 from .volume import Volume, bounding_box

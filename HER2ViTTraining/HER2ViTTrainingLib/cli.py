@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import NoReturn
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(status: int, *lines: str, debug: bool) -> int:
     if debug:
-        raise  # noqa: PLE0704  the exception being handled
+        raise  # the exception being handled
     for line in lines:
         sys.stderr.write(f"her2vit: {' '.join(line.split())}\n")
     return status
@@ -65,6 +65,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run` to what carries it out."""
     parser = _Parser(prog="her2vit", description=f"HER2 status from breast DCE-MRI. {RESEARCH_NOTICE}", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
@@ -237,7 +238,8 @@ def _segment(options: argparse.Namespace) -> None:
     mask = outline(study.phases[early.index].volume, before, seed, box)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(mask, study.geometry, options.out)
-    _say(f"early phase {early.index} ({early.rule}); outline {mask.sum() * study.geometry.voxel_mm3 / 1000:.2f} ml on {mask.any(axis=(1, 2)).sum()} slices")
+    millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
+    _say(f"early phase {early.index} ({early.rule}); outline {millilitres:.2f} ml on {slices} slices")
     _say(f"wrote {options.out}")
 
 
@@ -248,7 +250,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     command = _command(commands, "simulate", _simulate, "Simulate a cohort of breast DCE-MRI with known answers.")
     command.add_argument("--cases", type=int, required=True, metavar="N", help="how many cases")
     command.add_argument("--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)")
-    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="coarser voxels over the same field of view, 0.25 to 1 (default: %(default)s)")
+    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="below 1: coarser voxels, same field of view (default: %(default)s)")
     command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
 

@@ -78,7 +78,8 @@ def doors() -> list[Claim]:
     )
     check = "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     found = [
-        over_empty_python_claim(f"import {library}", 150, ["-c", f"import sys, {library}; {check}"]) for library in ("HER2ViTLib", "HER2ViTTrainingLib")
+        over_empty_python_claim(f"import {library}", 150, ["-c", f"import sys, {library}; {check}"])
+        for library in ("HER2ViTLib", "HER2ViTTrainingLib")
     ]
     for module in ("HER2ViT", "HER2ViTTraining"):
         code = f"{stand_ins}sys.path.insert(0, {str(REPOSITORY / module)!r})\nimport {module}\n{check}"

@@ -18,7 +18,8 @@ def main() -> int:
     wanted = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("bench_*.py"))
     claims = [claim for name in wanted for claim in importlib.import_module(name).claims()]
     for claim in claims:
-        sys.stdout.write(f"{'kept  ' if claim.kept else 'BROKEN'} {claim.result:9.3f} {claim.unit:<2} (target {claim.target:g})  {claim.name}: {claim.detail}\n")
+        verdict = "kept  " if claim.kept else "BROKEN"
+        sys.stdout.write(f"{verdict} {claim.result:9.3f} {claim.unit:<2} (target {claim.target:g})  {claim.name}: {claim.detail}\n")
     OUTPUT.mkdir(exist_ok=True)
     rows = [{**asdict(claim), "kept": claim.kept} for claim in claims]
     (OUTPUT / "bench.json").write_text(json.dumps({"machine": platform.platform(), "python": platform.python_version(), "claims": rows}, indent=2))
