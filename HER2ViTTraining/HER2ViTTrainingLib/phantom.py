@@ -29,12 +29,12 @@ T1_MS = {
     1.5: {"fat": 296, "gland": 1266, "muscle": 1008, "skin": 900, "lung": 1200, "organ": 1030, "blood": 1441, "lesion": 1250},
     3.0: {"fat": 367, "gland": 1445, "muscle": 1412, "skin": 1100, "lung": 1400, "organ": 1471, "blood": 1932, "lesion": 1430},
 }
-PROTON_DENSITY = {"fat": 0.95, "gland": 0.95, "muscle": 0.75, "skin": 0.8, "lung": 0.15, "organ": 0.8, "blood": 0.85, "lesion": 0.92}
+PROTON_DENSITY = {"fat": 0.95, "gland": 0.95, "muscle": 0.75, "skin": 0.65, "lung": 0.15, "organ": 0.8, "blood": 0.85, "lesion": 0.92}
 
 TEXTURE_SPACING_MM = 1.7
 SKIN_MM = 2.0
-PECTORAL_MM = 11.0
 CHEST_WALL_MM = 24.0
+RIB_PERIOD_MM = 27.0
 
 _TOWARDS_LPS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 
@@ -244,14 +244,14 @@ class Uptake:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Uptake:
         """One patient's rates: brisk uptake and wash-out in the lesion, slow and persistent in fibroglandular tissue, next to none in fat."""
-        lesion = 0.27 * math.exp(0.35 * rng.standard_normal())
-        ve = rng.uniform(0.20, 0.42)
+        lesion = 0.24 * math.exp(0.4 * rng.standard_normal())
+        ve = rng.uniform(0.16, 0.42)
         gland = 0.030 * math.exp(0.45 * rng.standard_normal())
         tissues = {
             "fat": (0.003, 0.05, 0.002),
             "gland": (gland, 0.10, 0.008),
             "muscle": (0.045, 0.35, 0.015),
-            "skin": (0.060, 0.20, 0.02),
+            "skin": (0.030, 0.20, 0.015),
             "lung": (0.05, 0.5, 0.10),
             "organ": (0.45, 0.9, 0.10),
             "blood": (0.0, 1.0, 1 - HAEMATOCRIT),
@@ -287,6 +287,7 @@ class Breast:
     nipple_u: float
     fat_over_muscle: float
     density: float
+    unevenness: Waves
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Breast:
@@ -299,12 +300,13 @@ class Breast:
             nipple_s=rng.uniform(-14, 2),
             nipple_u=rng.uniform(-6, 8),
             fat_over_muscle=rng.uniform(7, 12),
-            density=float(np.clip(rng.normal(0, 0.45), -0.9, 0.9)),
+            density=float(np.clip(rng.normal(0, 0.4), -0.8, 0.8)),
+            unevenness=Waves.draw(rng, (45, 110), 10),
         )
 
     def chest(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The chest wall's surface a(s, u): it falls back to the side and towards the armpit."""
-        return -0.0022 * (u + 30) ** 2 + 2 - 0.0006 * s**2 - 0.0011 * np.maximum(s, 0) ** 2
+        return -0.0022 * (u + 30) ** 2 + 2 - 0.0006 * s**2 - 0.0011 * np.maximum(s, 0) ** 2 + 1.6 * self._uneven(s, u, 0.0)
 
     def off_axis(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Squared distance from the nipple's axis, 1 at the breast's rim."""
@@ -316,7 +318,10 @@ class Breast:
         off = self.off_axis(s, u)
         bulge = 0.62 * np.maximum(1 - off, 0) + 0.38 * np.maximum(1 - np.sqrt(off + 0.02), 0)
         from_nipple = (s - self.nipple_s) ** 2 + (u - self.nipple_u) ** 2
-        return self.fat_over_muscle + self.reach * bulge + 7 * np.exp(-from_nipple / (2 * 4.5**2))
+        return self.fat_over_muscle + self.reach * bulge * (1 + 0.035 * self._uneven(s, u, 300.0)) + 7 * np.exp(-from_nipple / (2 * 4.5**2))
+
+    def _uneven(self, s: np.ndarray, u: np.ndarray, cut: float) -> np.ndarray:
+        return self.unevenness(np.stack(np.broadcast_arrays(np.float32(cut), s, u)).astype(np.float32))
 
     def slant(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Cosine between the skin's normal and a: turns a distance along a into a depth under the skin."""
@@ -365,14 +370,21 @@ def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray, left: bool
     # Under the nipple the ducts reach the skin; elsewhere a rind of fat stays between them.
     zone += np.float32(1.4) * np.exp(-off * 40) * forward
     zone += np.float32(1.1) * texture
-    zone *= np.float32(1.7)
-    np.clip(zone + np.float32(0.5), 0, 1, out=gland)
+    # Strands through the fat: where another stretch of the same noise changes sign.
+    strands = np.abs(np.roll(texture, [n // 2 for n in texture.shape], axis=(0, 1, 2)))
+    strands *= np.float32(-3.5)
+    strands += np.float32(0.55)
+    np.clip(strands, 0, 0.55, out=strands)
+    zone *= np.float32(0.9)
+    np.clip(zone + np.float32(0.35), 0, 1, out=gland)
     interior = under_skin * (1 - chest_wall)
-    gland *= interior
     gland *= _soft(depth - np.float32(SKIN_MM + 2.5), 3.0)
+    np.maximum(gland, strands, out=gland)
+    gland *= interior
     np.subtract(interior, gland, out=fat)
 
-    ribs = _soft(np.cos((s + 0.3 * u) * np.float32(2 * np.pi / 27)) - np.float32(0.25), 0.4) * _soft(behind - np.float32(PECTORAL_MM), 2.5)
+    along_ribs = np.mod(s + np.float32(0.3) * u, np.float32(RIB_PERIOD_MM)) - np.float32(RIB_PERIOD_MM / 2)
+    ribs = _soft(1 - np.sqrt((along_ribs / 6) ** 2 + ((behind - np.float32(17.5)) / np.float32(5)) ** 2), 0.35)
     wall = chest_wall - lung
     np.multiply(wall, ribs, out=lungs)
     fat += lungs
@@ -380,8 +392,11 @@ def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray, left: bool
 
     centre_a, centre_s, centre_u, radius = (-52, -28, -48, 42) if left else (-55, -75, -5, 55)
     inside = radius - np.sqrt(((a - centre_a) * 1.1) ** 2 + (s - centre_s) ** 2 + (u - centre_u) ** 2)
-    np.multiply(lung, _soft(inside, 4.0), out=organ)
+    np.multiply(lung, _soft(inside + 2 * texture, 7.0), out=organ)
     np.subtract(lung, organ, out=lungs)
+    # Blood vessels and breathing make lung and organ mottled.
+    lungs *= np.clip(1 + texture, 0.3, 4)
+    organ *= np.clip(1 + np.float32(0.15) * texture, 0.5, 1.5)
     return shares
 
 
@@ -441,8 +456,8 @@ class Latents:
 
     @property
     def texture_amplitude(self) -> np.float32:
-        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.04 (smooth) to 0.52."""
-        return np.float32(0.04 + 0.48 / (1 + math.exp(-1.1 * self.heterogeneity)))
+        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to 0.63."""
+        return np.float32(0.03 + 0.60 / (1 + math.exp(-1.2 * self.heterogeneity)))
 
     @property
     def rim_amplitude(self) -> np.float32:
@@ -485,10 +500,10 @@ class Lesion:
             centre,
             semi_axes,
             rotation.astype(np.float32),
-            rng.uniform(0.06, 0.15),
-            rng.uniform(0.0, 0.22),
-            Waves.draw(rng, (1.6, 3.2), 10),
-            Waves.draw(rng, (0.45, 0.8), 14),
+            rng.uniform(0.08, 0.18),
+            rng.uniform(0.0, 0.35),
+            Waves.draw(rng, (1.1, 3.2), 12),
+            Waves.draw(rng, (0.28, 0.5), 14),
             Waves.draw(rng, (0.8 * length, 1.25 * length), 24),
         )
 
@@ -547,9 +562,9 @@ def lesion_box(lesion: Lesion, frame: Frame) -> LesionBox:
     directions = mm / distance
     scaled = np.tensordot((lesion.rotation / lesion.semi_axes[:, None]).astype(np.float32), mm, axes=1)
     level = np.sqrt((scaled**2).sum(axis=0))
-    surface = np.clip(1 + np.float32(lesion.lobulation) * lesion.lobes(directions), 0.6, 1.4)
+    surface = np.clip(1 + np.float32(lesion.lobulation) * lesion.lobes(directions), 0.6, 1.45)
     radial = surface * distance / np.maximum(level, np.float32(1e-6))
-    spicule = np.float32(lesion.spiculation) * radial * np.maximum(lesion.spicules(directions) - np.float32(0.7), 0)
+    spicule = np.float32(lesion.spiculation) * radial * np.maximum(lesion.spicules(directions) - np.float32(1.0), 0)
     nearest = tuple(int(round(c) - lo) for c, lo in zip(centre, low))
     return LesionBox(box, directions, level / surface, distance - radial, spicule, mm, nearest, lesion.radius_mm)
 
