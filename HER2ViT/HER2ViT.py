@@ -516,6 +516,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def newOutline(self, parameters):
         """Makes a new, empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
         import numpy as np
+
         from HER2ViTLib import workflow
 
         study = self.study(parameters)
@@ -692,6 +693,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
     def _seed(self, logic, parameters):
         """A point in the middle of the sample's outline, as a user would place it."""
         import numpy as np
+
         from HER2ViTLib import scene
 
         study = logic.study(parameters)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import timm
 import torch
+
 from HER2ViTLib import __version__
 from HER2ViTLib.bundle import Settings, save_bundle, sigmoid
 from HER2ViTLib.her2 import TASKS, HER2Status, Task
@@ -24,47 +26,36 @@ from HER2ViTLib.preprocessing import SquarePreprocessing
 from HER2ViTLib.properties import case_properties
 from HER2ViTTrainingLib.evaluation import auc, platt_calibration, youden_threshold
 from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_case, write_sample
-from HER2ViTTrainingLib.training import Patches, Recipe, fit, predict
+from HER2ViTTrainingLib.training import RECIPES, Labelled, Recipe, Trainer, predict
 
 DATA = Path(__file__).resolve().parent.parent / "HER2ViT" / "HER2ViTLib" / "data"
 ARCHITECTURE, MODEL_ARGS = "vit_tiny_patch16_224", {"embed_dim": 96, "depth": 6, "num_heads": 3}
 NOTICE = "Demo model: trained on simulated images; for trying the software only."
 SEED = 2025
-EARLY_PHASE, PRE_PHASE = 1, 0
+PRE_PHASE = 0
+SCALES = (1.0, 0.75, 0.5)
 PREPROCESSING = SquarePreprocessing()
 
 
 @dataclass(frozen=True)
 class Case:
-    """What training needs of one simulated case: the patch (H, W) uint8, the status, both latents, the scale-free properties."""
+    """What training needs of one simulated case: the patch (H, W), the status, the scale-free properties."""
 
     image: np.ndarray
     status: str
-    latents: tuple[float, float]
     properties: dict[str, float]
 
 
 def one_case(index: int) -> Case:
-    """Case `index`; protocols alternate, so that the models have seen both. Outlines alternate between the readers."""
-    torch.set_num_threads(1)
-    protocol = PROTOCOLS["AB"[index % 2]].scaled(SCALE)
-    case = simulate_case(index, SEED, protocol)
-    roi = case.rois[("roi_a1", "roi_b1")[index // 2 % 2]]
-    early, pre = case.phases[EARLY_PHASE], case.phases[PRE_PHASE]
+    """Case `index`. Protocols, voxel sizes and readers alternate, so that the models have seen each."""
+    cv2.setNumThreads(1)
+    protocol = PROTOCOLS["AB"[index % 2]].scaled(SCALES[index // 2 % len(SCALES)])
+    case = simulate_case(index, SEED, protocol, phases=(PRE_PHASE, protocol.early_phase))
+    pre, early = case.phases
+    roi = case.rois[("roi_a1", "roi_b1")[index // 6 % 2]]
     patch = PREPROCESSING.apply(early, roi)
     properties = case_properties(early, pre, roi, patch.slice)
-    latents = (case.latents["heterogeneity"], case.latents["rim"])
-    return Case((patch.image * 255).round().astype(np.uint8), case.her2_status, latents, properties)
-
-
-SCALE = 0.75
-
-
-def channels(images: torch.Tensor) -> torch.Tensor:
-    """Patches (B, H, W) uint8 as the model's input (B, 3, H, W) float32, as the preprocessing would make it."""
-    grey = images[:, None].float() / 255
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (PREPROCESSING.mean, PREPROCESSING.std))
-    return (grey - mean) / std
+    return Case(patch.image, case.her2_status, properties)
 
 
 def train_bundle(task: Task, cases: list[Case], recipe: Recipe, folder: Path) -> None:
@@ -73,13 +64,14 @@ def train_bundle(task: Task, cases: list[Case], recipe: Recipe, folder: Path) ->
     images, labels = np.stack([cases[n].image for n in chosen]), labels[chosen]
     part = np.random.default_rng(SEED).permutation(len(labels)) / len(labels)
     rows = {"train": part < 0.75, "validation": (part >= 0.75) & (part < 0.875), "test": part >= 0.875}
-    sets = {name: Patches(images[row], labels[row]) for name, row in rows.items()}
+    sets = {name: Labelled(images[row], labels[row]) for name, row in rows.items()}
     torch.manual_seed(SEED)
     model = timm.create_model(ARCHITECTURE, num_classes=1, **MODEL_ARGS)
-    model = fit(model, sets["train"], sets["validation"], channels, recipe, SEED, lambda epoch: say(f"{task.name} {epoch}"))
+    trainer = Trainer(model, sets["train"], sets["validation"], PREPROCESSING, recipe, SEED)
+    model = trainer.run(report=lambda epoch: say(f"{task.name} {epoch}"))
     # Calibrated as it will be stored: weights rounded to half precision, run in single.
     model = model.half().float()
-    logits = {name: predict(model, patches.images, channels) for name, patches in sets.items()}
+    logits = {name: predict(model, patches.images, PREPROCESSING) for name, patches in sets.items()}
     calibration = platt_calibration(sets["validation"].labels, logits["validation"])
     scores = np.array([sigmoid(calibration.slope * logit + calibration.intercept) for logit in logits["validation"]])
     found = {name: auc(patches.labels, logits[name]) for name, patches in sets.items()}
@@ -133,8 +125,10 @@ def main() -> None:
     with ProcessPoolExecutor(2) as pool:
         cases = list(pool.map(one_case, range(options.cases), chunksize=20))
     say(f"{len(cases)} cases simulated")
+    # From scratch there is no pretrained layer to spare: a higher rate, the same for all.
+    recipe = replace(RECIPES["default"], epochs=options.epochs, learning_rate=1e-3, layer_decay=None)
     for task in TASKS.values():
-        train_bundle(task, cases, Recipe(epochs=options.epochs), options.out / f"demo_{task.name.replace('-', '_')}")
+        train_bundle(task, cases, recipe, options.out / f"demo_{task.name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

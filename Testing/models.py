@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import timm
 import torch
+
 from HER2ViTLib.bundle import Calibration, Settings, save_bundle
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.preprocessing import SquarePreprocessing

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+
 from HER2ViTLib import attention
 from HER2ViTLib.attention import attend, attention_statistics, recorded_attention, rollout
 from HER2ViTLib.messages import InputError

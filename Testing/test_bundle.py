@@ -7,10 +7,11 @@ import shutil
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file, save_file
+
 from HER2ViTLib.bundle import Calibration, load_bundle, save_bundle
 from HER2ViTLib.messages import InputError
 from models import TINY, a_bundle_folder, a_model, settings
-from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from HER2ViTLib.volume import Geometry, Volume, write_volume
 from HER2ViTTrainingLib.cli import main, with_joined_negatives
 from models import a_bundle_folder

@@ -1,6 +1,7 @@
 """The reference standard and the two-step call."""
 
 import pytest
+
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, HER2Status, class_probabilities, discordance, her2_status, two_step_call
 from HER2ViTLib.messages import InputError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
+
 from conftest import REPOSITORY
 
 LIBRARIES = {name: REPOSITORY / name.removesuffix("Lib") / name for name in ("HER2ViTLib", "HER2ViTTrainingLib")}

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+
 from HER2ViTLib import attention
 from HER2ViTLib.her2 import TASKS
 

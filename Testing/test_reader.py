@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from HER2ViTLib.attention import METHODS
 from HER2ViTLib.bundle import Calibration, load_bundle
 from HER2ViTLib.messages import InputError
@@ -72,7 +73,8 @@ def test_the_score_is_the_models_own(bundles):
     reading = read(bundles)
     settings = bundles[0].settings
     patch = settings.preprocessing.apply(a_study().phases[2].volume, a_lesion())
-    logit = bundles[0].model(torch.from_numpy(settings.preprocessing.channels(patch.image))[None]).item()
+    grey = torch.from_numpy(patch.image).expand(1, 3, 64, 64)
+    logit = bundles[0].model((grey - 0.5) / 0.5).item()
     assert reading.tasks["task1"].score_raw == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)
 
 
@@ -143,7 +145,7 @@ def test_warnings_of_outline_and_phases(bundles):
 
 
 def test_unlike_training_compares_scale_free_properties(bundles):
-    limits = {"relative_enhancement": (5.0, 9.0), "in_plane_spacing": (0.5, 1.0), "slice_thickness": (0.5, 1.0), "lesion_to_background_contrast": (0, 9)}
+    limits = {"relative_enhancement": (5, 9), "in_plane_spacing": (0.5, 1.0), "slice_thickness": (0.5, 1.0), "lesion_to_background_contrast": (0, 9)}
     reading = read([with_settings(bundles[0], training_percentiles=limits)])
     texts = [warning.text for warning in reading.warnings]
     assert codes(reading) == ["unlike_training"] * 2

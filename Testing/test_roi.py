@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from dicom_writer import write_slice
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.roi import read_roi, roi_on

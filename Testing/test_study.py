@@ -7,6 +7,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
+
 from dicom_writer import a_header, save, write_enhanced, write_phase, write_slice
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.series import file_sha256
@@ -21,7 +23,6 @@ from HER2ViTLib.study import (
     subtraction,
 )
 from HER2ViTLib.volume import Geometry, Volume, read_volume
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
 SHAPE = (5, 8, 6)
 OBLIQUE = (0.8, 0.6, 0.0, 0.36, -0.48, -0.8)

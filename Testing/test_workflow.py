@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
+
 from HER2ViTLib import dependencies, workflow
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.workflow import AUTO, Choices, LoadedModels

@@ -119,6 +119,12 @@ class Bundle:
         return f"{line}; {settings.notice}" if settings.notice else line
 
 
+def model_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Patches' images (B, H, W) as the network's input (B, C, H, W): one grey image in every channel, by the model's mean and sd."""
+    mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return (images[:, None] - mean) / std
+
+
 def save_bundle(
     folder: str | os.PathLike, model: nn.Module, architecture: str, model_args: Mapping[str, Any], settings: Settings, card: str
 ) -> None:
@@ -141,8 +147,8 @@ def save_bundle(
         fixed_input_size=True,
         interpolation="bicubic",
         crop_pct=1.0,
-        mean=list(getattr(settings.preprocessing, "mean", (0.0, 0.0, 0.0))),
-        std=list(getattr(settings.preprocessing, "std", (1.0, 1.0, 1.0))),
+        mean=list(settings.preprocessing.mean),
+        std=list(settings.preprocessing.std),
     )
     config = {
         "architecture": architecture,

@@ -73,10 +73,6 @@ class Preprocessing(ABC):
         return Patch(image, outline, chosen, float(areas[chosen]), pixel_to_index, volume.geometry)
 
     @abstractmethod
-    def channels(self, image: np.ndarray) -> np.ndarray:
-        """The model's input (C, H, W) float32 of a patch's image (H, W)."""
-
-    @abstractmethod
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int: ...
 
     @abstractmethod
@@ -88,14 +84,13 @@ class StudyPreprocessing(Preprocessing):
     """Preset `study`: the published code's steps, in its order, with OpenCV's arithmetic. Three channels; no mean and sd of the model."""
 
     preset: ClassVar[str] = "study"
+    mean: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
+    std: ClassVar[tuple[float, ...]] = (1.0, 1.0, 1.0)
 
     margin_px: int = 10
     clip_limit: float = 2.0
     tiles: int = 8
     background: float = 0.3
-
-    def channels(self, image: np.ndarray) -> np.ndarray:
-        return np.repeat(image[None], 3, axis=0)
 
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int:
         return int(np.argmax(areas))
@@ -136,10 +131,6 @@ class SquarePreprocessing(Preprocessing):
     percentiles: tuple[float, float] = (1.0, 99.0)
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
-
-    def channels(self, image: np.ndarray) -> np.ndarray:
-        per_channel = (-1, 1, 1)
-        return (image[None] - np.reshape(np.float32(self.mean), per_channel)) / np.reshape(np.float32(self.std), per_channel)
 
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int:
         largest = np.flatnonzero(areas >= areas.max() * (1 - 1e-9))

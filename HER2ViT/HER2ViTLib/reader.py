@@ -16,7 +16,7 @@ import torch
 
 from . import __version__, attention
 from .attention import AttentionStatistics
-from .bundle import Bundle, sigmoid
+from .bundle import Bundle, model_input, sigmoid
 from .her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
 from .messages import RESEARCH_NOTICE, InputError, ReadingWarning
 from .preprocessing import Patch, Preprocessing
@@ -186,7 +186,7 @@ class Reader:
 
     def _read_task(self, bundle: Bundle, patches: Sequence[Patch]) -> list[TaskReading]:
         settings = bundle.settings
-        images = torch.from_numpy(np.stack([settings.preprocessing.channels(patch.image) for patch in patches])).to(self.device)
+        images = model_input(torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device), settings.preprocessing)
         cutoff = settings.calibration.logit_of(settings.threshold)
         logits, maps = attention.attend(bundle.model, images, self.method, cutoff)
         return [self._task_reading(bundle, *one) for one in zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())]

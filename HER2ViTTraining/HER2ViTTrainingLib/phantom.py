@@ -19,6 +19,7 @@ from statistics import NormalDist
 
 import cv2
 import numpy as np
+
 from HER2ViTLib.volume import Geometry
 
 HAEMATOCRIT = 0.42
@@ -456,13 +457,13 @@ class Latents:
 
     @property
     def texture_amplitude(self) -> np.float32:
-        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to 0.63."""
-        return np.float32(0.03 + 0.60 / (1 + math.exp(-1.2 * self.heterogeneity)))
+        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to 0.58."""
+        return np.float32(0.03 + 0.55 / (1 + math.exp(-1.2 * self.heterogeneity)))
 
     @property
     def rim_amplitude(self) -> np.float32:
-        """The same due to centre against shell: negative for a bright centre, positive for a ring; within 0.55."""
-        return np.float32(0.55 * math.tanh(0.55 * self.rim))
+        """The same due to centre against shell: negative for a bright centre, positive for a ring; within 0.5."""
+        return np.float32(0.5 * math.tanh(0.6 * self.rim))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.volume import Geometry, Volume
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from measure import Claim, over_empty_python_claim, python, ratio_claim
+
 from HER2ViTLib.bundle import Calibration, Settings, load_bundle, save_bundle
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.preprocessing import SquarePreprocessing
@@ -16,7 +18,6 @@ from HER2ViTLib.reader import Reader
 from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
 from HER2ViTLib.study import study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume
-from measure import Claim, over_empty_python_claim, python, ratio_claim
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEOMETRY = Geometry((50, 256, 256), (0.86, 0.86, 3.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
