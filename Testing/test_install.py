@@ -16,8 +16,8 @@ from conftest import REPOSITORY
 
 LIBRARIES = {name: REPOSITORY / name.removesuffix("Lib") / name for name in ("HER2ViTLib", "HER2ViTTrainingLib")}
 HEAVY = ("torch", "timm", "SimpleITK", "numpy", "cv2", "matplotlib", "pydicom", "sklearn", "lifelines", "pandas", "scipy", "vtk", "slicer")
-# Import names that differ from the distribution's name; `slicer`, `vtk` and `vtkmodules` come with slicer-core.
-DISTRIBUTION = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", "slicer": "slicer-core", "vtk": "slicer-core", "vtkmodules": "slicer-core"}
+# Import names that differ from the distribution's name; slicer-core brings MRML and VTK.
+DISTRIBUTION = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", **dict.fromkeys(("slicer", "vtk", "vtkmodules"), "slicer-core")}
 # Who may import whom, top to bottom; a room imports only what stands below it.
 READING_ORDER = (
     ("scene", "workflow", "sample", "dependencies"),
