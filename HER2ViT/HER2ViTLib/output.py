@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 import os
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from .messages import InputError
 
@@ -50,3 +56,44 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def csv_cell(value: Any) -> str:
+    """A value as the text of a CSV cell: None and NaN empty, numbers in full, text that a spreadsheet would run as a formula quoted.
+
+    Text that begins with = + - @ (or a tab or line break before one) gets an apostrophe in front, which spreadsheets hide; a number written
+    as text, such as -0.5, is left alone. `csv_text` takes the apostrophe off again.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if not isinstance(value, str):
+        return str(value)
+    is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value)
+    return f"'{value}" if re.match(r"'*[=+\-@\t\r\n]", value) and not is_number else value
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` wrote as `cell`."""
+    return cell[1:] if re.match(r"'+[=+\-@\t\r\n]", cell) else cell
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A table as CSV in UTF-8, cells by `csv_cell`; a column that a row lacks stays empty. Raises `ValueError` for a value without a column."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [csv_cell(name) for name in columns], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({csv_cell(name): csv_cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def json_bytes(data: Any) -> bytes:
+    """Plain data as JSON in UTF-8, NaN as null: JSON has no NaN."""
+    return (json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _without_nan(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _without_nan(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_without_nan(value) for value in data]
+    return None if isinstance(data, float) and math.isnan(data) else data
