@@ -20,6 +20,7 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 
+from HER2ViTLib.messages import InputError
 from HER2ViTLib.volume import Geometry
 
 HAEMATOCRIT = 0.42
@@ -36,6 +37,8 @@ TEXTURE_SPACING_MM = 1.7
 SKIN_MM = 2.0
 CHEST_WALL_MM = 24.0
 RIB_PERIOD_MM = 27.0
+FIELD_CENTRE_U_MM = 78.0
+"""Distance of the field's centre from the midline; u is 0 there."""
 
 _TOWARDS_LPS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 
@@ -83,9 +86,10 @@ class Protocol:
         """The same field of view with a coarser matrix: `factor` times as many pixels in plane, its square root through plane.
 
         Slices are thick already; thinning them out as much as the pixels would leave small lesions on one or two of them.
+        Raises `InputError` for a factor that is not between 0.2 and 1.
         """
         if not 0.2 <= factor <= 1:
-            raise ValueError(f"a protocol can be scaled by 0.2 to 1, not {factor}")
+            raise InputError(f"scale {factor}: must lie between 0.2 and 1")
         factors = (math.sqrt(factor), factor, factor)
         shape = tuple(round(n * f) for n, f in zip(self.shape, factors))
         spacing = tuple(s * n / m for s, n, m in zip(self.spacing, reversed(self.shape), reversed(shape)))
@@ -93,21 +97,56 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "A": Protocol("A", (50, 256, 256), (0.859, 0.859, 3.0), "PIR", 5.0, 1.5, 6.2, 10.0, (90.0, 165.0, 240.0), 70.0, 0.35, 20.0, 480.0, 130.0, 0.10),
-    "B": Protocol("B", (96, 208, 208), (0.8, 0.8, 1.6), "LPS", 32.0, 3.0, 4.6, 11.0, (100.0, 165.0, 230.0), 60.0, 0.22, 15.0, 300.0, 100.0, 0.25),
+    "A": Protocol(
+        name="A",
+        shape=(50, 256, 256),
+        spacing=(0.859, 0.859, 3.0),
+        axes="PIR",
+        centre_a_mm=5.0,
+        tesla=1.5,
+        tr_ms=6.2,
+        flip_deg=10.0,
+        post_times_s=(90.0, 165.0, 240.0),
+        phase_s=70.0,
+        fat_left=0.35,
+        snr=20.0,
+        signal=480.0,
+        coil_fall_mm=130.0,
+        coil_tilt=0.10,
+    ),
+    "B": Protocol(
+        name="B",
+        shape=(96, 208, 208),
+        spacing=(0.8, 0.8, 1.6),
+        axes="LPS",
+        centre_a_mm=32.0,
+        tesla=3.0,
+        tr_ms=4.6,
+        flip_deg=11.0,
+        post_times_s=(100.0, 165.0, 230.0),
+        phase_s=60.0,
+        fat_left=0.22,
+        snr=15.0,
+        signal=300.0,
+        coil_fall_mm=100.0,
+        coil_tilt=0.25,
+    ),
 }
+"""A: sagittal, 1.5 T, thick slices. B: axial, 3 T, thin slices, noisier, with a less even coil."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The voxels of a protocol for one patient: their geometry, and a, s, u (mm) as arrays that broadcast to (K, J, I)."""
+    """The voxels of a protocol for one patient: their geometry, and a, s, u (mm) as arrays that broadcast to (K, J, I).
+
+    `side` is 1 on the patient's left, -1 on the right.
+    """
 
     geometry: Geometry
     a: np.ndarray
     s: np.ndarray
     u: np.ndarray
-    lps_signs: tuple[int, int, int]
-    centre: tuple[float, float, float]
+    side: int
 
     def to_index(self, points: np.ndarray) -> np.ndarray:
         """Continuous indices (..., 3) in the order (k, j, i) of points (..., 3) given as (a, s, u), mm."""
@@ -116,11 +155,7 @@ class Frame:
     def to_lps(self, points: np.ndarray) -> np.ndarray:
         """Points in LPS, mm, of points (..., 3) given as (a, s, u), mm."""
         a, s, u = np.moveaxis(np.asarray(points, float), -1, 0)
-        return np.stack([self.lps_signs[0] * (u + FIELD_CENTRE_U_MM), -a, s], axis=-1)
-
-
-FIELD_CENTRE_U_MM = 78.0
-"""Distance of the field's centre from the midline."""
+        return np.stack([self.side * (u + FIELD_CENTRE_U_MM), -a, s], axis=-1)
 
 
 def frame_of(protocol: Protocol, left: bool, zoom: float) -> Frame:
@@ -140,7 +175,7 @@ def frame_of(protocol: Protocol, left: bool, zoom: float) -> Frame:
         shape = [1, 1, 1]
         shape[2 - index_axis] = -1
         lps.append(values.reshape(shape).astype(np.float32))
-    return Frame(geometry, -lps[1], lps[2], side * lps[0] - np.float32(FIELD_CENTRE_U_MM), (side, -1, 1), tuple(centre))
+    return Frame(geometry, -lps[1], lps[2], side * lps[0] - np.float32(FIELD_CENTRE_U_MM), side)
 
 
 # Smooth random fields
@@ -195,8 +230,9 @@ def _texture_filter(shape: tuple[int, int, int], spacing_kji: tuple[float, float
     return response.astype(np.float32)
 
 
-def _texture(rng: np.random.Generator, protocol: Protocol, along: int) -> np.ndarray:
-    """Power-law noise (K, J, I) of zero mean and unit variance, made at no finer than `TEXTURE_SPACING_MM` in plane."""
+def _texture(rng: np.random.Generator, protocol: Protocol) -> np.ndarray:
+    """Power-law noise (K, J, I) of zero mean and unit variance, made no finer than needed: at about `TEXTURE_SPACING_MM` in plane."""
+    along = next(2 - axis for axis, letter in enumerate(protocol.axes) if letter in "AP")
     slices, rows, columns = protocol.shape
     step = max(1, round(TEXTURE_SPACING_MM / protocol.spacing[0]))
     shape = (slices, -(-rows // step), -(-columns // step))
@@ -346,8 +382,8 @@ def _soft(depth: np.ndarray, width: float) -> np.ndarray:
     return np.clip(out, 0, 1, out=out)
 
 
-def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray, left: bool) -> np.ndarray:
-    """Share of each voxel that the first six `TISSUES` take: (6, K, J, I) float32."""
+def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray) -> np.ndarray:
+    """Share of each voxel that the first six `TISSUES` take, vessels and lesion left out: (6, K, J, I) float32."""
     a, s, u = frame.a, frame.s, frame.u
     width = frame.geometry.spacing[0] * 1.2
     chest = breast.chest(s, u).astype(np.float32)
@@ -391,7 +427,7 @@ def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray, left: bool
     fat += lungs
     np.subtract(wall, lungs, out=muscle)
 
-    centre_a, centre_s, centre_u, radius = (-52, -28, -48, 42) if left else (-55, -75, -5, 55)
+    centre_a, centre_s, centre_u, radius = (-52, -28, -48, 42) if frame.side > 0 else (-55, -75, -5, 55)
     inside = radius - np.sqrt(((a - centre_a) * 1.1) ** 2 + (s - centre_s) ** 2 + (u - centre_u) ** 2)
     np.multiply(lung, _soft(inside + 2 * texture, 7.0), out=organ)
     np.subtract(lung, organ, out=lungs)
@@ -627,7 +663,6 @@ def reader_outlines(rng: np.random.Generator, box: LesionBox) -> dict[str, np.nd
 def render(
     protocol: Protocol,
     frame: Frame,
-    left: bool,
     breast: Breast,
     lesion: Lesion,
     box: LesionBox,
@@ -635,36 +670,47 @@ def render(
     latents: Latents,
     anatomy: np.random.Generator,
     noise: Sequence[np.random.Generator],
-    phases: Sequence[int] | None = None,
+    phases: Sequence[int],
 ) -> dict[int, np.ndarray]:
-    """The phases' images (K, J, I) int16, by phase index; `noise` has one generator a phase, `phases` None is all of them."""
-    phases = range(len(protocol.times_s)) if phases is None else phases
-    texture = _texture(anatomy, protocol, along=2 - _index_axis(protocol, "AP"))
-    paths = _vessel_paths(anatomy, breast)
+    """Images (K, J, I) int16 of the phases asked for, by phase index; `noise` has a generator for each of the protocol's phases."""
+    texture = _texture(anatomy, protocol)
+    vessels = _vessel_paths(anatomy, breast)
     gain = protocol.signal * math.exp(0.12 * anatomy.standard_normal())
     tilts = anatomy.normal(0, protocol.coil_tilt, 2)
-    shares = _tissue_shares(breast, frame, texture, left)
-    by_tissue = uptake.signals(protocol)[list(phases)]
-    clean = (by_tissue[:, :6] @ shares.reshape(6, -1)).reshape(len(phases), *protocol.shape)
+    before, *_ = every_phase = uptake.signals(protocol)
+    signals = every_phase[list(phases)]
 
-    vessels, blood = _rasterise_vessels(paths, frame)
-    flat = clean.reshape(len(phases), -1)
-    flat[:, vessels] += blood * (by_tissue[:, TISSUES.index("blood"), None] - flat[:, vessels])
+    shares = _tissue_shares(breast, frame, texture)
+    clean = (signals[:, : len(shares)] @ shares.reshape(len(shares), -1)).reshape(len(signals), *protocol.shape)
+    _paint_vessels(clean, vessels, frame, signals[:, TISSUES.index("blood")])
+    tumour = TISSUES.index("lesion")
+    _paint_lesion(clean, box, _enhancement_map(lesion, box, latents), before[tumour], signals[:, tumour] - before[tumour], frame)
 
-    width = 1.3 * frame.geometry.spacing[0]
-    share = _soft(np.maximum(-box.outside_mm, np.minimum(box.spicule_mm - box.outside_mm, 0.25 * width)), width)
-    before = uptake.signals(protocol)[0, TISSUES.index("lesion")]
-    enhanced = by_tissue[:, TISSUES.index("lesion")] - before
-    pattern = _enhancement_map(lesion, box, latents)
-    inside = clean[(slice(None), *box.box)]
-    inside += share * (before + enhanced[:, None, None, None] * pattern - inside)
-
+    # Fat and gland are not quite even either; then the coil, and the receiver's gain.
     texture *= np.float32(0.05)
     texture += np.float32(1)
     texture *= _coil(protocol, frame, tilts) * np.float32(gain)
     clean *= texture
-    sigma = gain / protocol.snr
-    return {phase: _rician(image, sigma, noise[phase]) for phase, image in zip(phases, clean)}
+    return {phase: _rician(image, gain / protocol.snr, noise[phase]) for phase, image in zip(phases, clean)}
+
+
+def _paint_vessels(images: np.ndarray, paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame, blood: np.ndarray) -> None:
+    """Lays vessels over the images (phases, K, J, I); `blood` is the signal of blood in each phase."""
+    voxels, share = _rasterise_vessels(paths, frame)
+    flat = images.reshape(len(images), -1)
+    flat[:, voxels] += share * (blood[:, None] - flat[:, voxels])
+
+
+def _paint_lesion(images: np.ndarray, box: LesionBox, pattern: np.ndarray, before: float, enhancement: np.ndarray, frame: Frame) -> None:
+    """Lays the lesion and its spicules over the images (phases, K, J, I): its signal before contrast, its mean enhancement in each phase.
+
+    The pattern multiplies the enhancement of the signal, not the concentration: so the mean signal does not depend on it.
+    """
+    width = 1.3 * frame.geometry.spacing[0]
+    spicules = np.minimum(box.spicule_mm - box.outside_mm, 0.25 * width)
+    share = _soft(np.maximum(-box.outside_mm, spicules), width)
+    images = images[(slice(None), *box.box)]
+    images += share * (before + enhancement[:, None, None, None] * pattern - images)
 
 
 def _coil(protocol: Protocol, frame: Frame, tilts: np.ndarray) -> np.ndarray:
@@ -687,8 +733,3 @@ def _rician(signal: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nd
     np.sqrt(real, out=real)
     real += np.float32(0.5)
     return real.astype(np.int16)
-
-
-def _index_axis(protocol: Protocol, pair: str) -> int:
-    """Which of i, j, k (0, 1, 2) runs along a pair of directions such as "AP"."""
-    return next(axis for axis, letter in enumerate(protocol.axes) if letter in pair)
