@@ -508,7 +508,8 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         study = self.study(parameters)
         pre = pre_phase_index(study)
         early = choose_early_phase(study, None, pre, self.choices(parameters).early_phase_override).index
-        mask = lesion.outline(study, scene.seed_lps(parameters.seed), early=early, pre=pre)
+        before = study.phases[pre].volume if pre is not None and pre != early else None
+        mask = lesion.outline(study.phases[early].volume, before, scene.seed_lps(parameters.seed))
         # Only an outline that this module made is filled again; a segmentation of the user's own stays as it is.
         own = parameters.segmentation if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline") else None
         self._chooseOutline(parameters, mask, study, early, own)
@@ -806,7 +807,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         parameters.seed, _mask = self._seed(panel.logic, parameters)
         self.assertTrue(panel.ui.outlineButton.enabled)
         panel.ui.outlineButton.click()
-        self.assertEqual(parameters.segmentID, "Lesion")
+        self.assertEqual((parameters.segmentation.GetName(), parameters.segmentID), ("Lesion outline", "Lesion"))
         self.assertEqual(panel.segmentEditor.segmentationNodeID(), parameters.segmentation.GetID())
         panel.ui.earlyPhaseSpinBox.value = 1
         self.assertEqual(parameters.earlyPhase, 1)

@@ -23,7 +23,7 @@ from .output import TEMPORARY_PREFIX
 from .roi import roi_on
 from .series import times_in_seconds
 from .study import Study, study_from_volumes
-from .volume import Geometry, Volume
+from .volume import Geometry, Volume, ras_to_lps
 
 try:
     import slicer
@@ -141,7 +141,7 @@ def seed_lps(markups: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, 
         raise InputError(f"{markups.GetName()}: has no point; place one inside the lesion")
     ras = [0.0, 0.0, 0.0]
     markups.GetNthControlPointPositionWorld(count - 1, ras)
-    return (-ras[0], -ras[1], ras[2])
+    return ras_to_lps(ras)
 
 
 # --- arrays to nodes ---------------------------------------------------------------------------------------------------------------
