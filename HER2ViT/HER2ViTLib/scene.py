@@ -338,6 +338,8 @@ def show_layers(
 def new_scene() -> slicer.vtkMRMLScene:
     """An empty scene that can hold segmentations."""
     scene = slicer.vtkMRMLScene()
+    # The oldest application that reads our files; slicer-core's own name makes Slicer warn that the scene may not load.
+    scene.SetVersion("Slicer 5.6.0 0")
     # Outside the application nothing has told MRML yet how segments are converted.
     slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(scene)
     return scene
