@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_read(commands)
     _add_segment(commands)
     _add_simulate(commands)
+    _add_cohort(commands)
     return parser
 
 
@@ -260,6 +261,41 @@ def _simulate(options: argparse.Namespace) -> None:
 
     simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, scale=options.scale)
     _say_written(options.out, ("manifest.csv", "truth.csv", "counts.csv.gz"))
+
+
+# Cohort
+
+
+def _add_cohort(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient.")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
+    source.add_argument("--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set instead; writes its manifest.csv, too")
+    command.add_argument("--folds", type=int, metavar="K", help="also K folds for cross-validation")
+    command.add_argument(
+        "--split",
+        choices=("shared", "per-task"),
+        default="shared",
+        help="shared: one split for both tasks; per-task: as in the study, no clean set for the two-step call (default: %(default)s)",
+    )
+    command.add_argument("--seed", type=int, default=1, help="seed of the split (default: %(default)s)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _cohort(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTTrainingLib.cohort import make_splits, read_manifest
+    from HER2ViTTrainingLib.flow import RESULT_FILES, flow, flow_text, write_cohort
+    from HER2ViTTrainingLib.mama_mia import write_mama_mia_manifest
+
+    require_own_folder(options.out, RESULT_FILES)
+    if options.mama_mia:
+        _say_written(options.out, [write_mama_mia_manifest(options.mama_mia, options.out / "manifest.csv").name])
+    cohort = read_manifest(options.manifest or options.out / "manifest.csv")
+    splits = make_splits(cohort, options.split, options.folds, options.seed)
+    written = write_cohort(cohort, splits, options.out)
+    _say(flow_text(flow(cohort, splits)))
+    _say_written(options.out, written)
 
 
 if __name__ == "__main__":
