@@ -283,7 +283,7 @@ class Uptake:
         """One patient's rates: brisk uptake and wash-out in the lesion, slow and persistent in fibroglandular tissue, next to none in fat."""
         lesion = 0.24 * math.exp(0.4 * rng.standard_normal())
         ve = rng.uniform(0.16, 0.42)
-        gland = 0.030 * math.exp(0.45 * rng.standard_normal())
+        gland = 0.027 * math.exp(0.38 * rng.standard_normal())
         tissues = {
             "fat": (0.003, 0.05, 0.002),
             "gland": (gland, 0.10, 0.008),
@@ -384,57 +384,64 @@ def _soft(depth: np.ndarray, width: float) -> np.ndarray:
 
 def _tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray) -> np.ndarray:
     """Share of each voxel that the first six `TISSUES` take, vessels and lesion left out: (6, K, J, I) float32."""
-    a, s, u = frame.a, frame.s, frame.u
-    width = frame.geometry.spacing[0] * 1.2
-    chest = breast.chest(s, u).astype(np.float32)
-    thickness = breast.thickness(s, u).astype(np.float32)
-    slant = breast.slant(s, u).astype(np.float32)
-    depth = (chest + thickness - a) * slant
-    behind = chest - a
-
-    body = _soft(depth, width)
+    width = 1.2 * frame.geometry.spacing[0]
+    chest, thickness, slant = (surface(frame.s, frame.u).astype(np.float32) for surface in (breast.chest, breast.thickness, breast.slant))
+    depth = (chest + thickness - frame.a) * slant
+    behind = chest - frame.a
     under_skin = _soft(depth - np.float32(SKIN_MM), width)
     chest_wall = _soft(behind, width)
-    lung = _soft(behind - np.float32(CHEST_WALL_MM), width * 2)
+    inside_ribs = _soft(behind - np.float32(CHEST_WALL_MM), 2 * width)
 
     shares = np.empty((6, *texture.shape), np.float32)
-    fat, gland, muscle, skin, lungs, organ = shares
-    np.subtract(body, under_skin, out=skin)
+    fat, gland, muscle, skin, lung, organ = shares
+    np.subtract(_soft(depth, width), under_skin, out=skin)
+    breast_tissue = under_skin * (1 - chest_wall)
+    np.multiply(breast_tissue, _glandularity(breast, frame, texture, depth, -behind / thickness), out=gland)
+    np.subtract(breast_tissue, gland, out=fat)
+    wall = chest_wall - inside_ribs
+    # Ribs are marrow: they look like fat.
+    ribs = wall * _ribs(frame, behind)
+    fat += ribs
+    np.subtract(wall, ribs, out=muscle)
+    np.multiply(inside_ribs, _organ(frame, texture), out=organ)
+    np.subtract(inside_ribs, organ, out=lung)
+    # Blood vessels and breathing make lung and organ mottled.
+    lung *= np.clip(1 + texture, 0.3, 4)
+    organ *= np.clip(1 + np.float32(0.15) * texture, 0.5, 1.5)
+    return shares
 
-    forward = np.clip(-behind / thickness, 0, 1)
-    off = breast.off_axis(s, u).astype(np.float32)
+
+def _glandularity(breast: Breast, frame: Frame, texture: np.ndarray, depth: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    """Share of fibroglandular tissue in the breast's tissue; `forward` is 0 at the chest wall, 1 at the skin."""
+    forward = np.clip(forward, 0, 1)
+    off = breast.off_axis(frame.s, frame.u).astype(np.float32)
     zone = np.float32(1.0 + breast.density) - np.float32(2.6) * off - np.float32(5.0) * (forward - np.float32(0.5)) ** 2
-    # Under the nipple the ducts reach the skin; elsewhere a rind of fat stays between them.
-    zone += np.float32(1.4) * np.exp(-off * 40) * forward
+    # Towards the nipple the ducts come together.
+    zone += np.float32(1.4) * np.exp(-40 * off) * forward
     zone += np.float32(1.1) * texture
+    zone *= np.float32(0.9)
+    zone += np.float32(0.35)
+    np.clip(zone, 0, 1, out=zone)
+    # A rind of fat stays under the skin.
+    zone *= _soft(depth - np.float32(SKIN_MM + 2.5), 3.0)
     # Strands through the fat: where another stretch of the same noise changes sign.
     strands = np.abs(np.roll(texture, [n // 2 for n in texture.shape], axis=(0, 1, 2)))
     strands *= np.float32(-3.5)
     strands += np.float32(0.55)
-    np.clip(strands, 0, 0.55, out=strands)
-    zone *= np.float32(0.9)
-    np.clip(zone + np.float32(0.35), 0, 1, out=gland)
-    interior = under_skin * (1 - chest_wall)
-    gland *= _soft(depth - np.float32(SKIN_MM + 2.5), 3.0)
-    np.maximum(gland, strands, out=gland)
-    gland *= interior
-    np.subtract(interior, gland, out=fat)
+    return np.maximum(zone, strands, out=zone)
 
-    along_ribs = np.mod(s + np.float32(0.3) * u, np.float32(RIB_PERIOD_MM)) - np.float32(RIB_PERIOD_MM / 2)
-    ribs = _soft(1 - np.sqrt((along_ribs / 6) ** 2 + ((behind - np.float32(17.5)) / np.float32(5)) ** 2), 0.35)
-    wall = chest_wall - lung
-    np.multiply(wall, ribs, out=lungs)
-    fat += lungs
-    np.subtract(wall, lungs, out=muscle)
 
+def _ribs(frame: Frame, behind: np.ndarray) -> np.ndarray:
+    """Share of rib in the chest wall; `behind` is the depth behind the wall's surface, mm."""
+    along = np.mod(frame.s + np.float32(0.3) * frame.u, np.float32(RIB_PERIOD_MM)) - np.float32(RIB_PERIOD_MM / 2)
+    return _soft(1 - np.sqrt((along / 6) ** 2 + ((behind - np.float32(17.5)) / np.float32(5)) ** 2), 0.35)
+
+
+def _organ(frame: Frame, texture: np.ndarray) -> np.ndarray:
+    """Share of heart (left) or liver (right) in what lies behind the ribs."""
     centre_a, centre_s, centre_u, radius = (-52, -28, -48, 42) if frame.side > 0 else (-55, -75, -5, 55)
-    inside = radius - np.sqrt(((a - centre_a) * 1.1) ** 2 + (s - centre_s) ** 2 + (u - centre_u) ** 2)
-    np.multiply(lung, _soft(inside + 2 * texture, 7.0), out=organ)
-    np.subtract(lung, organ, out=lungs)
-    # Blood vessels and breathing make lung and organ mottled.
-    lungs *= np.clip(1 + texture, 0.3, 4)
-    organ *= np.clip(1 + np.float32(0.15) * texture, 0.5, 1.5)
-    return shares
+    distance = np.sqrt(((frame.a - centre_a) * 1.1) ** 2 + (frame.s - centre_s) ** 2 + (frame.u - centre_u) ** 2)
+    return _soft(radius - distance + 2 * texture, 7.0)
 
 
 # Vessels
