@@ -132,6 +132,8 @@ def _cases_csv(cohort: Cohort) -> bytes:
 _MAIN, _SIDE, _GAP, _LINE, _PAD = 2.9, 2.7, 0.32, 0.17, 0.1
 _COLUMN = _MAIN + _SIDE + 1.5 * _GAP
 _BLUE, _GREEN, _SAND = "#eef3f8", "#e9f5ec", "#fbf3ea"
+_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Arial Unicode MS")
+"""matplotlib's own, then those that have Chinese: cohorts and reasons are in the users' words."""
 
 
 def flow_png(data: Mapping[str, Any]) -> bytes:
@@ -149,7 +151,7 @@ def flow_png(data: Mapping[str, Any]) -> bytes:
     if data["development"]["n"]:
         bottom = max(bottom, _draw_sets(chart, ends[: sum(group["role"] == DEVELOPMENT for group in groups)], data))
     notes = [line for note in _notes(data) for line in textwrap.wrap(note, int(width / 0.065))]
-    chart.axes.text(_GAP, bottom + _GAP, "\n".join(notes), va="top", fontsize=7.5, color="#555555", parse_math=False)
+    chart.text(_GAP, bottom + _GAP, "\n".join(notes), va="top", fontsize=7.5, color="#555555")
     height = bottom + _GAP + _LINE * (len(notes) + 1)
     chart.axes.set(xlim=(0, width), ylim=(height, 0))
     chart.axes.set_axis_off()
@@ -170,7 +172,11 @@ class _Chart:
     """Boxes and arrows on axes whose unit is the inch."""
 
     def __init__(self, axes: Any) -> None:
+        from matplotlib.font_manager import fontManager
+
         self.axes = axes
+        installed = {font.name for font in fontManager.ttflist}
+        self.fonts = [name for name in _FONTS if name in installed]
 
     def box(self, centre: float, top: float, lines: Sequence[str], width: float = _MAIN, colour: str = _BLUE) -> tuple[float, float]:
         """A box of the given lines, the first one bold; returns the middle of its lower edge."""
@@ -181,8 +187,12 @@ class _Chart:
         for n, line in enumerate(lines):
             y = top + _PAD + _LINE * (n + 0.5)
             weight = "normal" if n else "bold"
-            self.axes.text(left + _PAD, y, line, va="center", fontsize=9, weight=weight, color="#16202b", parse_math=False)
+            self.text(left + _PAD, y, line, va="center", fontsize=9, weight=weight, color="#16202b")
         return centre, top + height
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Text as it is: a $ is a $."""
+        self.axes.text(x, y, text, family=self.fonts, parse_math=False, **style)
 
     def arrow(self, *points: tuple[float, float]) -> None:
         """A line through the points with its head at the last one."""
