@@ -270,7 +270,7 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
     command = _command(commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient.")
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
-    source.add_argument("--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set instead; writes its manifest.csv, too")
+    source.add_argument("--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set, its table saved as CSV")
     command.add_argument("--folds", type=int, metavar="K", help="also K folds for cross-validation")
     command.add_argument(
         "--split",
