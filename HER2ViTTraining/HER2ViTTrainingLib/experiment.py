@@ -1,0 +1,348 @@
+"""From a manifest to a bundle: inputs, training, calibration and threshold on validation data, predictions, model card."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import timm
+import torch
+from torch import nn
+
+from HER2ViTLib import __version__
+from HER2ViTLib.bundle import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Calibration, Settings, save_bundle, sigmoid
+from HER2ViTLib.her2 import Task
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.output import prepare_folder, write_atomically
+from HER2ViTLib.preprocessing import Preprocessing, SquarePreprocessing, StudyPreprocessing
+from HER2ViTLib.reader import choose_device
+from HER2ViTLib.series import file_sha256
+
+from .cohort import Case, Cohort, Splits
+from .evaluation import auc, platt_calibration, youden_threshold
+from .slices import ModelInput, model_inputs
+from .training import RECIPES, Epoch, Labelled, Recipe, Trainer, predict
+
+CHECKPOINT_FILE, HISTORY_FILES, PREDICTIONS_FILE = "checkpoint.safetensors", ("history.csv", "history.png"), "predictions.csv"
+RESULT_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CHECKPOINT_FILE, *HISTORY_FILES, PREDICTIONS_FILE, "cache", "fold*")
+PREDICTION_COLUMNS = ("case_id", "set", "label", "score", "score_raw", "patient_id")
+OPTIMISTIC = "The threshold and the calibration were fixed on the validation set, and its best epoch was kept: its figures are optimistic."
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network to train, and from which weights: "imagenet" (from the hub), "none", or a safetensors file of timm's key names."""
+
+    architecture: str = "vit_tiny_patch16_224"
+    img_size: int | None = None
+    pretrained: str = "imagenet"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that a training is made of but its cases. `epochs` None leaves it to the recipe."""
+
+    task: Task
+    recipe: Recipe = RECIPES["default"]
+    preset: str = "square"
+    network: Network = Network()
+    seed: int = 1
+    device: str = "auto"
+
+
+def model_args(network: Network) -> dict[str, int]:
+    """What timm builds the network with. Networks that take any size get none. Raises `InputError` for one that timm does not know."""
+    name = network.architecture
+    if "/" in name or ":" in name or not timm.is_model(name):
+        raise InputError(f"architecture {name!r}: timm has no such model; see timm.list_models()")
+    fixed = (timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()).fixed_input_size
+    return {"img_size": network.img_size} if network.img_size and fixed else {}
+
+
+def build_network(network: Network, seed: int) -> nn.Module:
+    """A network with one logit. Raises `InputError`, one line, for unknown names, weights that do not fit, or a hub out of reach."""
+    arguments = model_args(network)
+    torch.manual_seed(seed)
+    if network.pretrained == "none":
+        return timm.create_model(network.architecture, num_classes=1, **arguments)
+    if network.pretrained == "imagenet":
+        return _from_hub(network, arguments)
+    return _from_file(network, arguments, Path(network.pretrained))
+
+
+def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
+    try:
+        return timm.create_model(network.architecture, pretrained=True, num_classes=1, **arguments)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(
+            f"ImageNet weights of {network.architecture} cannot be had from the hub ({type(error).__name__}: {reason}); "
+            "give a file with --pretrained FILE.safetensors, or --pretrained none"
+        ) from error
+
+
+def _from_file(network: Network, arguments: Mapping[str, int], path: Path) -> nn.Module:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give imagenet, none or a .safetensors file")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            there = set(file.keys())
+        model = timm.create_model(
+            network.architecture, pretrained=True, num_classes=1, pretrained_cfg_overlay={"file": str(path)}, **arguments
+        )  # fmt: skip
+        _require_all_but_head(model, there)
+        return model
+    except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: does not hold the weights of {network.architecture} ({' '.join(str(error).split())[:120]})") from error
+
+
+def _require_all_but_head(model: nn.Module, names: Collection[str]) -> None:
+    """Raises `KeyError` for a tensor that the file lacks: timm would leave it at random without a word."""
+    head = model.pretrained_cfg["classifier"]
+    heads = (head,) if isinstance(head, str) else tuple(head)
+    for name in model.state_dict():
+        if name not in names and not name.startswith(heads):
+            raise KeyError(f"{name} is missing")
+
+
+def preprocessing_for(preset: str, network: Network) -> Preprocessing:
+    """The preset at the network's input size, with the network's own mean and sd where the preset uses them."""
+    pretrained = timm.get_pretrained_cfg(network.architecture)
+    size = (network.img_size, network.img_size) if network.img_size else tuple(pretrained.input_size[1:])
+    if preset == "study":
+        return StudyPreprocessing(size=size)
+    return SquarePreprocessing(size=size, mean=tuple(pretrained.mean), std=tuple(pretrained.std))
+
+
+@dataclass(frozen=True)
+class Data:
+    """The cases of a task with their inputs and labels, by set; the sets do not overlap."""
+
+    cases: Mapping[str, Sequence[Case]]
+    inputs: Mapping[str, Sequence[ModelInput]]
+    labels: Mapping[str, np.ndarray]
+
+    def labelled(self, name: str) -> Labelled:
+        return Labelled(np.stack([one.image for one in self.inputs[name]]), self.labels[name])
+
+
+def load_data(cohort: Cohort, sets: Mapping[str, Sequence[str]], task: Task, preprocessing: Preprocessing, cache: Path) -> Data:
+    """Inputs and labels of the sets (case ids by set name); cases the task does not ask about are left out."""
+    by_id = {case.case_id: case for case in cohort.cases}
+    chosen = {name: [by_id[i] for i in ids if by_id[i].label(task) is not None] for name, ids in sets.items()}
+    inputs = iter(model_inputs([case for cases in chosen.values() for case in cases], preprocessing, cache))
+    return Data(
+        chosen,
+        {name: [next(inputs) for _ in cases] for name, cases in chosen.items()},
+        {name: np.array([case.label(task) for case in cases], int) for name, cases in chosen.items()},
+    )
+
+
+def run_experiment(
+    experiment: Experiment, cohort: Cohort, splits: Splits, out: str | os.PathLike, cache: str | os.PathLike | None = None
+) -> list[str]:
+    """Trains on the split's training part; writes a bundle, the history and the predictions of every set. Returns the files' names.
+
+    Run again, it goes on where it was killed; a finished one is written anew from its checkpoint. Raises `InputError`.
+    """
+    out = prepare_folder(out, RESULT_FILES)
+    split = splits.tasks[experiment.task.name]
+    sets = {"training": split.training, "validation": split.validation, **splits.external}
+    data, preprocessing = _data(experiment, cohort, sets, Path(cache or out / "cache"))
+    return _train(experiment, data, preprocessing, splits, out)
+
+
+def run_folds(
+    experiment: Experiment, cohort: Cohort, splits: Splits, out: str | os.PathLike, cache: str | os.PathLike | None = None
+) -> list[str]:
+    """Trains once per fold, a bundle in `fold1`, `fold2`, ...; `predictions.csv` holds the out-of-fold score of every development case."""
+    out = prepare_folder(out, RESULT_FILES)
+    rows = []
+    folds = splits.tasks[experiment.task.name].folds
+    for number, held_out in enumerate(folds, start=1):
+        inside = [case_id for n, fold in enumerate(folds, start=1) if n != number for case_id in fold]
+        data, preprocessing = _data(experiment, cohort, {"training": inside, "validation": held_out}, Path(cache or out / "cache"))
+        folder = prepare_folder(out / f"fold{number}", RESULT_FILES)
+        _train(experiment, data, preprocessing, splits, folder)
+        with (folder / PREDICTIONS_FILE).open(newline="") as file:
+            rows += [{**row, "set": "out-of-fold"} for row in csv.DictReader(file) if row["set"] == "validation"]
+    write_atomically(out / PREDICTIONS_FILE, _csv(PREDICTION_COLUMNS, rows))
+    return [PREDICTIONS_FILE, *(f"fold{n}" for n in range(1, len(folds) + 1))]
+
+
+def _data(experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[str]], cache: Path) -> tuple[Data, Preprocessing]:
+    preprocessing = preprocessing_for(experiment.preset, experiment.network)
+    return load_data(cohort, sets, experiment.task, preprocessing, cache), preprocessing
+
+
+def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, splits: Splits, out: Path) -> list[str]:
+    device, _ = choose_device(experiment.device)
+    model = build_network(experiment.network, experiment.seed)
+    trainer = Trainer(
+        model, data.labelled("training"), data.labelled("validation"), preprocessing, experiment.recipe, experiment.seed, device,
+        fingerprint(experiment, data, splits),
+    )  # fmt: skip
+    model = trainer.run(out / CHECKPOINT_FILE, _say_epoch)
+    logits = {name: predict(model, data.labelled(name).images, preprocessing) for name in data.cases if data.cases[name]}
+    write_atomically(out / "history.csv", _csv(tuple(Epoch.__dataclass_fields__), [asdict(epoch) for epoch in trainer.history]))
+    write_atomically(out / "history.png", history_png(trainer.history, experiment.recipe.stops_on))
+    calibration = _calibration(data.labels["validation"], logits["validation"], out)
+    scores = {name: np.array([calibration.score(logit) for logit in found]) for name, found in logits.items()}
+    in_training = [one.properties for one in data.inputs["training"]]
+    settings = Settings(
+        task=experiment.task,
+        preprocessing=preprocessing,
+        threshold=youden_threshold(data.labels["validation"], scores["validation"]),
+        calibration=calibration,
+        prevalence=float(np.concatenate([data.labels["training"], data.labels["validation"]]).mean()),
+        training_percentiles=percentiles(in_training),
+        splits_sha256=splits.sha256,
+        provenance=_provenance(experiment, data, logits, trainer.history, str(device)),
+    )
+    save_bundle(out, model, experiment.network.architecture, model_args(experiment.network), settings, model_card(settings, experiment))
+    write_atomically(out / PREDICTIONS_FILE, _csv(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
+    return [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *HISTORY_FILES, PREDICTIONS_FILE]
+
+
+def _calibration(labels: np.ndarray, logits: np.ndarray, out: Path) -> Calibration:
+    try:
+        return platt_calibration(labels, logits)
+    except ValueError as error:
+        raise InputError(f"{out}: {error}: nothing was learnt that holds on the validation set; no bundle was written, see history.csv") from error
+
+
+def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
+    """Names a training by all that decides its weights: the settings, the pretrained file, the split, every input and label."""
+    digest = hashlib.sha256()
+    weights = file_sha256(experiment.network.pretrained) if Path(experiment.network.pretrained).is_file() else experiment.network.pretrained
+    settings = {**asdict(replace(experiment, device="", network=replace(experiment.network, pretrained=weights)))}
+    digest.update(json.dumps({**settings, "splits": splits.sha256}, sort_keys=True, default=str).encode())
+    for name in ("training", "validation"):
+        digest.update(data.labels[name].tobytes())
+        for one in data.inputs[name]:
+            digest.update(np.ascontiguousarray(one.image).data)
+    return digest.hexdigest()
+
+
+def percentiles(properties: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """1st and 99th percentile of each property over the cases that have it."""
+    names = sorted({name for one in properties for name in one})
+    return {name: tuple(np.percentile([one[name] for one in properties if name in one], (1, 99)).tolist()) for name in names}
+
+
+def _provenance(experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], history: Sequence[Epoch], device: str) -> dict:
+    figures = {}
+    for name, found in logits.items():
+        labels = data.labels[name]
+        both = 0 < labels.sum() < len(labels)
+        figures[name] = {"n": len(labels), "n_pos": int(labels.sum()), "auc": round(auc(labels, found), 4) if both else None}
+    return {
+        "recipe": asdict(experiment.recipe),
+        "network": asdict(replace(experiment.network, pretrained=Path(experiment.network.pretrained).name)),
+        "seed": experiment.seed,
+        "epochs_run": len(history),
+        "sets": figures,
+        "device": device,
+        "versions": {"her2vit": __version__, "python": sys.version.split()[0], "torch": torch.__version__, "timm": timm.__version__},
+    }
+
+
+def model_card(settings: Settings, experiment: Experiment) -> str:
+    """The bundle's README: what it is for, what it was made from, how good it was, and what it must not be used for."""
+    task, made = settings.task, settings.provenance
+    sets = [f"| {name} | {f['n']} | {f['n_pos']} | {'' if f['auc'] is None else format(f['auc'], '.3f')} |" for name, f in made["sets"].items()]
+    return "\n".join([
+        f"# {task.title}",
+        "",
+        f"A timm `{experiment.network.architecture}` with one logit: the probability of HER2-{task.positive_label}, read from one slice of",
+        "the early phase of a pre-treatment breast DCE-MRI, around the lesion's outline.",
+        "",
+        "## Intended use",
+        "",
+        "Research on HER2 status and MRI, on data like that described here. Not for clinical decisions, screening, or other organs,",
+        "phases or contrast agents. A reading warns when a case is unlike the training set; without warning it can still be wrong.",
+        "",
+        "## Training",
+        "",
+        f"- Recipe `{experiment.recipe.name}`, {made['epochs_run']} epochs, seed {experiment.seed}; starting weights:",
+        f"  {made['network']['pretrained']}.",
+        f"- Preprocessing `{settings.preprocessing.preset}`: `{json.dumps(settings.preprocessing.to_json())}`.",
+        f"- Split by patient, SHA-256 `{settings.splits_sha256}`.",
+        f"- Versions: {', '.join(f'{name} {version}' for name, version in made['versions'].items())}; device {made['device']}.",
+        "",
+        "## Figures",
+        "",
+        f"| set | cases | {task.positive_label} | AUC |",
+        "|---|---|---|---|",
+        *sets,
+        "",
+        f"Threshold {settings.threshold:.4f} (Youden index) on the calibrated scale; Platt calibration: slope {settings.calibration.slope:.4f},",
+        f"intercept {settings.calibration.intercept:.4f}. {OPTIMISTIC} Judge the model on patients it has not seen (`her2vit evaluate`).",
+        f"Probabilities hold at the development set's prevalence of {settings.prevalence:.3f}.",
+        "",
+        "## Limits",
+        "",
+        "Retrospective data; protocols and populations differ between centres, and a threshold may not transfer. HER2-zero and -low look",
+        "alike on MRI.",
+    ])  # fmt: skip
+
+
+def _prediction_rows(data: Data, logits: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
+    return [
+        {
+            "case_id": case.case_id,
+            "set": name,
+            "label": str(label),
+            "score": repr(float(score)),
+            "score_raw": repr(sigmoid(float(logit))),
+            "patient_id": case.patient_id,
+        }
+        for name in logits
+        for case, label, logit, score in zip(data.cases[name], data.labels[name], logits[name], scores[name])
+    ]
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def _say_epoch(epoch: Epoch) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(
+            f"\repoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation loss {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
+        )
+
+
+def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
+    """Losses and validation AUC by epoch; the kept epoch is marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    losses, areas = figure.subplots(1, 2)
+    epochs = [epoch.epoch + 1 for epoch in history]
+    losses.plot(epochs, [epoch.train_loss for epoch in history], label="training")
+    losses.plot(epochs, [epoch.validation_loss for epoch in history], label="validation")
+    areas.plot(epochs, [epoch.validation_auc for epoch in history], color="tab:orange")
+    merit: Callable[[Epoch], float] = (lambda e: e.validation_auc) if stops_on == "auc" else (lambda e: -e.validation_loss)
+    kept = max(history, key=merit).epoch + 1
+    for axis, title in ((losses, "loss"), (areas, "validation AUC (optimistic)")):
+        axis.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+    losses.legend(fontsize=8)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return stream.getvalue()

@@ -1,0 +1,173 @@
+"""From a manifest to a bundle: the inputs are cached, the sets are kept apart, what is written can be read and used."""
+
+import csv
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from HER2ViTLib.bundle import Calibration, load_bundle
+from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.preprocessing import SquarePreprocessing
+from HER2ViTLib.reader import Reader
+from HER2ViTLib.roi import read_roi
+from HER2ViTLib.study import load_study
+from HER2ViTTrainingLib import experiment
+from HER2ViTTrainingLib.cli import main
+from HER2ViTTrainingLib.cohort import make_splits, read_manifest
+from HER2ViTTrainingLib.evaluation import youden_threshold
+from HER2ViTTrainingLib.experiment import Experiment, Network, build_network, run_experiment
+from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
+from HER2ViTTrainingLib.slices import model_inputs
+from HER2ViTTrainingLib.training import RECIPES
+from models import a_model
+
+NETWORK = Network("vit_tiny_patch16_224", 64, "none")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """A simulated cohort of 36, the last eight of them external."""
+    folder = tmp_path_factory.mktemp("cohort")
+    simulate_cohort(36, 5, PROTOCOLS["A"], folder, scale=0.4)
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for n, row in enumerate(rows):
+        row["cohort"], row["role"] = ("elsewhere", "external") if n >= 28 else ("here", "development")
+    path = folder / "with_external.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def calibrates_anything(monkeypatch):
+    """Two epochs on a few cases learn nothing: these tests are about what is written, not about what is learnt."""
+    monkeypatch.setattr(experiment, "platt_calibration", lambda labels, logits: Calibration(1.3, 0.2))
+
+
+def an_experiment(task=ZERO_VS_REST, **changes):
+    return Experiment(task, replace(RECIPES["default"], epochs=2, batch=8), network=NETWORK, device="cpu", **changes)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, tmp_path, calibrates_anything):
+    cohort = read_manifest(manifest)
+    splits = make_splits(cohort, seed=2)
+    out = tmp_path / "bundle"
+    run_experiment(an_experiment(), cohort, splits, out, tmp_path / "cache")
+    predictions = rows_of(out / "predictions.csv")
+    by_set = {name: {row["case_id"] for row in predictions if row["set"] == name} for name in ("training", "validation", "elsewhere")}
+    split = splits.tasks["zero-vs-rest"]
+    assert by_set == {"training": {*split.training}, "validation": {*split.validation}, "elsewhere": {*splits.external["elsewhere"]}}
+    bundle = load_bundle(out)
+    validation = [row for row in predictions if row["set"] == "validation"]
+    labels, scores = np.array([int(row["label"]) for row in validation]), np.array([float(row["score"]) for row in validation])
+    assert bundle.settings.threshold == youden_threshold(labels, scores)
+    assert bundle.settings.splits_sha256 == splits.sha256
+    assert bundle.settings.preprocessing == SquarePreprocessing(size=(64, 64))
+    case = next(case for case in cohort.cases if case.case_id == predictions[-1]["case_id"])
+    study = load_study(case.images)
+    reading = Reader([bundle], "cpu").read(study, read_roi(case.roi, study.geometry))
+    assert reading.tasks["task1"].score == pytest.approx(float(predictions[-1]["score"]), abs=1e-5)
+    card = (out / "README.md").read_text()
+    assert "optimistic" in card
+    assert "Research use only" in card
+    assert len(rows_of(out / "history.csv")) == 2
+
+
+def test_run_again_gives_the_same_files_and_another_seed_is_refused(manifest, tmp_path, calibrates_anything):
+    cohort = read_manifest(manifest)
+    splits = make_splits(cohort, seed=2)
+    out = tmp_path / "bundle"
+    run_experiment(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    run_experiment(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    with pytest.raises(InputError, match="other cases or settings"):
+        run_experiment(an_experiment(LOW_VS_POSITIVE, seed=9), cohort, splits, out, tmp_path / "cache")
+
+
+def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_path, monkeypatch, capsys):
+    def refused(labels, logits):
+        raise ValueError("calibration slope -1: the scores rank the classes the wrong way round")
+
+    monkeypatch.setattr(experiment, "platt_calibration", refused)
+    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu"]
+    assert main(["train", str(manifest), *words, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert (tmp_path / "out" / "history.csv").exists()
+
+
+def test_only_what_changed_is_made_again(manifest, tmp_path):
+    cases = read_manifest(manifest).cases[:4]
+    cache = tmp_path / "cache"
+    preprocessing = SquarePreprocessing(size=(64, 64))
+    first = model_inputs(cases, preprocessing, cache, workers=2)
+    made = {path: path.stat().st_mtime_ns for path in cache.glob("*.npz")}
+    assert len(made) == 4
+    again = model_inputs(cases, preprocessing, cache)
+    assert all(np.array_equal(a.image, b.image) and a.properties == b.properties for a, b in zip(first, again))
+    assert {path: path.stat().st_mtime_ns for path in cache.glob("*.npz")} == made
+    model_inputs(cases, SquarePreprocessing(size=(64, 64), margin_mm=5.0), cache, workers=1)
+    assert len(list(cache.glob("*.npz"))) == 8
+    os.utime(cases[0].images[1])  # touched, not changed: hashed anew, not made anew
+    model_inputs(cases, preprocessing, cache, workers=1)
+    assert len(list(cache.glob("*.npz"))) == 8
+    model_inputs([replace(cases[0], early_phase=2)], preprocessing, cache, workers=1)
+    assert len(list(cache.glob("*.npz"))) == 9
+    (cache / "files.json").write_text("damaged")
+    model_inputs(cases, preprocessing, cache, workers=1)
+
+
+def test_faulty_cases_are_all_named(manifest, tmp_path):
+    cases = read_manifest(manifest).cases[:3]
+    (tmp_path / "bad.nrrd").write_text("no image")
+    faulty = [replace(case, roi=tmp_path / "bad.nrrd") for case in cases[:2]]
+    with pytest.raises(InputError) as error:
+        model_inputs([*faulty, cases[2]], SquarePreprocessing(size=(64, 64)), tmp_path / "cache", workers=1)
+    assert [fault.split(":")[0] for fault in error.value.faults] == [f"case {case.case_id}" for case in cases[:2]]
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 1
+
+
+def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_anything):
+    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu", "--folds", "2"]
+    assert main(["train", str(manifest), *words, "--out", str(tmp_path / "folds"), "--cache", str(tmp_path / "cache")]) == 0
+    found = rows_of(tmp_path / "folds" / "predictions.csv")
+    assert sorted(row["case_id"] for row in found) == sorted(case.case_id for case in read_manifest(manifest).development)
+    assert {row["set"] for row in found} == {"out-of-fold"}
+    assert json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"] == "zero-vs-rest"
+
+
+def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):
+    from safetensors.torch import save_file
+
+    source = a_model(architecture="vit_tiny_patch16_224", img_size=64)
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    built = build_network(Network("vit_tiny_patch16_224", 64, str(tmp_path / "weights.safetensors")), 1)
+    assert np.array_equal(built.blocks[3].mlp.fc1.weight.detach(), source.blocks[3].mlp.fc1.weight.detach())
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x04pickle")
+    for pretrained, expected in ((tmp_path / "nothing", "no such file"), (tmp_path / "weights.pth", "does not hold the weights")):
+        with pytest.raises(InputError, match=expected):
+            build_network(Network("vit_tiny_patch16_224", 64, str(pretrained)), 1)
+    with pytest.raises(InputError, match="timm has no such model"):
+        build_network(Network("vit_of_nobody", None, "none"), 1)
+    with pytest.raises(InputError, match="does not hold the weights"):
+        build_network(Network("resnet18", None, str(tmp_path / "weights.safetensors")), 1)
+
+
+def test_the_real_imagenet_weights_load(shared_data):
+    weights = shared_data / "weights" / "vit_tiny_patch16_224_in1k_head.fp16.safetensors"
+    model = build_network(Network("vit_tiny_patch16_224", None, str(weights)), 1)
+    assert float(model.blocks[0].attn.qkv.weight.detach().std()) > 0.05
+    assert model.head.out_features == 1
