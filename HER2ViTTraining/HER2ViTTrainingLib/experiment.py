@@ -168,6 +168,8 @@ def run_folds(
     out = prepare_folder(out, RESULT_FILES)
     rows = []
     folds = splits.tasks[experiment.task.name].folds
+    if not folds:
+        raise InputError("the splits hold no folds; make them with: her2vit cohort MANIFEST --folds K")
     for number, held_out in enumerate(folds, start=1):
         inside = [case_id for n, fold in enumerate(folds, start=1) if n != number for case_id in fold]
         data, preprocessing = _data(experiment, cohort, {"training": inside, "validation": held_out}, Path(cache or out / "cache"))
