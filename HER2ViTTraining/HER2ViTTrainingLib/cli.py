@@ -75,6 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_simulate(commands)
     _add_cohort(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_evaluate3(commands)
     return parser
 
 
@@ -295,6 +298,116 @@ def _cohort(options: argparse.Namespace) -> None:
     splits = make_splits(cohort, options.split, options.folds, options.seed)
     written = write_cohort(cohort, splits, options.out)
     _say(flow_text(flow(cohort, splits)))
+    _say_written(options.out, written)
+
+
+# Training
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "train", _train, "Train a model on your own cases; run again to go on after a kill.")
+    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV file, one row a case")
+    command.add_argument("--task", choices=("zero-vs-rest", "low-vs-positive"), required=True, help="which question the model answers")
+    command.add_argument("--recipe", choices=("default", "study"), default="default", help="ours, or the published code's (default: %(default)s)")
+    command.add_argument("--preset", choices=("square", "study"), default="square", help="preprocessing (default: %(default)s)")
+    command.add_argument("--arch", default="vit_tiny_patch16_224", metavar="NAME", help="timm model (default: %(default)s)")
+    command.add_argument("--img-size", type=int, metavar="N", help="input size in pixels (default: the model's)")
+    command.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE", help="starting weights (default: %(default)s)")
+    command.add_argument("--splits", type=Path, metavar="FILE", help="splits.json of `cohort` (default: made anew with --seed)")
+    command.add_argument("--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions")
+    command.add_argument("--epochs", type=int, metavar="N", help="at most so many epochs (default: the recipe's)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
+    command.add_argument("--cache", type=Path, metavar="DIR", help="folder for the cases' inputs, to share between trainings (default: in --out)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from HER2ViTLib.her2 import TASKS
+    from HER2ViTTrainingLib.cohort import load_splits, make_splits, read_manifest
+    from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, run_folds
+    from HER2ViTTrainingLib.training import RECIPES
+
+    if options.epochs is not None and options.epochs < 1:
+        raise InputError(f"--epochs {options.epochs}: must be 1 or more")
+    recipe = RECIPES[options.recipe] if options.epochs is None else replace(RECIPES[options.recipe], epochs=options.epochs)
+    network = Network(options.arch, options.img_size, options.pretrained)
+    experiment = Experiment(TASKS[options.task], recipe, options.preset, network, options.seed, options.device)
+    cohort = read_manifest(options.manifest)
+    splits = load_splits(options.splits, cohort) if options.splits else make_splits(cohort, folds=options.folds, seed=options.seed)
+    run = run_folds if options.folds else run_experiment
+    _say_written(options.out, run(experiment, cohort, splits, options.out, options.cache))
+
+
+# Evaluation
+
+
+def _add_resampling_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--resamples", type=_positive, default=1000, metavar="N", help="bootstrap resamples (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=1, help="seed of the bootstrap (default: %(default)s)")
+    command.add_argument("--stratified", action="store_true", help="resample each class by itself (default: all cases together)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _threshold(text: str) -> float | None:
+    try:
+        return None if text == "youden" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither youden nor a number") from None
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "evaluate", _evaluate, "Judge the predictions of a model, set by set.")
+    command.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="CSV: case_id, set, label, score; optional patient_id, more scores")
+    command.add_argument(
+        "--threshold", type=_threshold, metavar="youden|NUMBER", help="each set's own Youden optimum, or one number for all (default: youden)"
+    )
+    command.add_argument("--threshold-from", metavar="SET", help="the Youden optimum of this set for all sets")
+    command.add_argument("--compare", action="append", default=[], metavar="COLUMN", help="another score column: paired DeLong test; may be repeated")
+    command.add_argument("--by", action="append", default=[], metavar="COLUMN", help="a column of subgroups; may be repeated")
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    _add_resampling_options(command)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTTrainingLib.evaluation import Resampling
+    from HER2ViTTrainingLib.predictions import RESULT_FILES, evaluate, read_predictions, table2_text, write_evaluation
+
+    require_own_folder(options.out, RESULT_FILES)
+    sets = read_predictions(options.predictions, options.compare, options.by)
+    plan = Resampling(options.resamples, options.seed, options.stratified)
+    evaluation = evaluate(sets, plan, options.threshold, options.threshold_from)
+    written = write_evaluation(evaluation, options.predictions, options.out, figures=not options.no_figures)
+    _say(table2_text(evaluation))
+    _say_written(options.out, written)
+
+
+def _add_evaluate3(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "evaluate3", _evaluate3, "Judge the two-step call: zero, low or positive.")
+    command.add_argument("readings", type=Path, metavar="READINGS", help="readings.csv of a batch")
+    command.add_argument("--truth", type=Path, required=True, metavar="MANIFEST", help="CSV with case_id and ihc, ish or her2_status")
+    _add_resampling_options(command)
+
+
+def _evaluate3(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTTrainingLib.evaluation import Resampling
+    from HER2ViTTrainingLib.three_class import RESULT_FILES, evaluate_three_class, match, three_class_text, write_three_class
+
+    require_own_folder(options.out, RESULT_FILES)
+    cases = match(options.readings, options.truth)
+    evaluation = evaluate_three_class(cases, Resampling(options.resamples, options.seed, options.stratified))
+    written = write_three_class(evaluation, options.readings, options.truth, options.out)
+    _say(three_class_text(evaluation))
     _say_written(options.out, written)
 
 
