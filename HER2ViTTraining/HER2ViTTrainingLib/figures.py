@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from HER2ViTLib.messages import RESEARCH_NOTICE
 
 from .evaluation import Resampling, calibration_groups, logit, roc_band, roc_curve
-from .predictions import SetResult, p_text
+from .predictions import SetResult, estimate_text, p_text
 
 BLUE, ORANGE, GREY, RED = "#2f62a8", "#d9822b", "#8a94a3", "#8a1c1c"
 OTHERS = ("#3a9a6b", "#8e5aa8", "#b5534f", "#6b7785")
@@ -134,18 +134,17 @@ def _draw_calibration(axis: Any, result: SetResult) -> None:
     x, y = (np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups)))
     ends = np.array([(group.observed.low, group.observed.high) for group in groups])
     reach = np.maximum(0, [y - ends[:, 0], ends[:, 1] - y])
-    axis.errorbar(x, y, yerr=reach, fmt="o", color=BLUE, markersize=4.5, linewidth=1, label="groups, Wilson 95 %")
+    axis.errorbar(x, y, yerr=reach, fmt="o", color=BLUE, markersize=4.5, linewidth=1)
     line = result.calibration
     if line:
         at = np.linspace(cases.scores.min(), cases.scores.max(), 200)
-        text = f"slope {line.slope.value:.2f} ({line.slope.low:.2f}, {line.slope.high:.2f})\n"
-        text += f"intercept {line.intercept.value:.2f} ({line.intercept.low:.2f}, {line.intercept.high:.2f})"
-        axis.plot(at, 1 / (1 + np.exp(-(line.offset + line.slope.value * logit(at)))), color=ORANGE, linewidth=1.4, label=text)
+        axis.plot(at, 1 / (1 + np.exp(-(line.offset + line.slope.value * logit(at)))), color=ORANGE, linewidth=1.4)
+        found = f"slope {estimate_text(line.slope)}\nintercept {estimate_text(line.intercept)}"
+        axis.set_title(f"{axis.get_title()}\n{found}", fontsize=9)
     # Where the probabilities lie, as small bars along the lower edge.
     counts, edges = np.histogram(cases.scores, bins=25, range=(0, 1))
     axis.bar(edges[:-1], 0.12 * counts / counts.max(), width=0.04, align="edge", color=GREY, alpha=0.5)
-    _unit_square(axis, "predicted probability", "observed share of positives")
-    axis.legend(loc="best", fontsize=7, frameon=False)
+    _unit_square(axis, "predicted probability", "share of positives (groups, Wilson 95 %)")
 
 
 def _draw_decision(axis: Any, result: SetResult) -> None:
