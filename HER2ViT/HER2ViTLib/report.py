@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .her2 import TASKS
-from .output import prepare_folder, write_atomically
+from .output import json_bytes, prepare_folder, write_atomically
 from .reader import Reading, TaskReading
 from .study import Study
 from .volume import write_volume
@@ -52,11 +51,6 @@ def _task_json(task: TaskReading) -> dict[str, Any]:
         "attention": asdict(task.attention),
         "bundle_sha256": task.bundle_sha256,
     }
-
-
-def json_bytes(reading: Reading) -> bytes:
-    """`reading.json` as bytes, the same for the same reading."""
-    return (json.dumps(reading_json(reading), indent=2, allow_nan=False) + "\n").encode()
 
 
 def table_rows(reading: Reading) -> list[tuple[str, str]]:
@@ -226,7 +220,7 @@ def write_reading(
         write_reading_scene(reading, study, roi, folder / "scene.mrb")
         written.append("scene.mrb")
     write_atomically(folder / "report.html", report_html(reading, figure))
-    write_atomically(folder / "reading.json", json_bytes(reading))
+    write_atomically(folder / "reading.json", json_bytes(reading_json(reading)))
     written += ["report.html", "reading.json"]
     for name in set(RESULT_FILES) - set(written):
         (folder / name).unlink(missing_ok=True)

@@ -6,9 +6,10 @@ Exit status: 0 done, 1 internal error, 2 bad input (one line per fault), 130 int
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -105,6 +106,20 @@ def _say(text: str) -> None:
 def _say_written(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         _say(f"wrote {folder / name}")
+
+
+@contextlib.contextmanager
+def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, all) and draws a progress bar, on a terminal only."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=unit, disable=None) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance
 
 
 # Reading
@@ -262,7 +277,8 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
 def _simulate(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
 
-    simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, scale=options.scale)
+    with _progress("simulate", "case") as progress:
+        simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, progress, options.scale)
     _say_written(options.out, ("manifest.csv", "truth.csv", "counts.csv.gz"))
 
 

@@ -22,7 +22,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.bundle import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Calibration, Settings, save_bundle, sigmoid
 from HER2ViTLib.her2 import Task
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.output import prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.preprocessing import Preprocessing, SquarePreprocessing, StudyPreprocessing
 from HER2ViTLib.reader import choose_device
 from HER2ViTLib.series import file_sha256
@@ -177,7 +177,7 @@ def run_folds(
         _train(experiment, data, preprocessing, splits, folder)
         with (folder / PREDICTIONS_FILE).open(newline="") as file:
             rows += [{**row, "set": "out-of-fold"} for row in csv.DictReader(file) if row["set"] == "validation"]
-    write_atomically(out / PREDICTIONS_FILE, _csv(PREDICTION_COLUMNS, rows))
+    write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, rows))
     return [PREDICTIONS_FILE, *(f"fold{n}" for n in range(1, len(folds) + 1))]
 
 
@@ -195,7 +195,7 @@ def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, spl
     )  # fmt: skip
     model = trainer.run(out / CHECKPOINT_FILE, _say_epoch)
     logits = {name: predict(model, data.labelled(name).images, preprocessing) for name in data.cases if data.cases[name]}
-    write_atomically(out / "history.csv", _csv(tuple(Epoch.__dataclass_fields__), [asdict(epoch) for epoch in trainer.history]))
+    write_atomically(out / "history.csv", csv_bytes(tuple(Epoch.__dataclass_fields__), [asdict(epoch) for epoch in trainer.history]))
     write_atomically(out / "history.png", history_png(trainer.history, experiment.recipe.stops_on))
     calibration = _calibration(data.labels["validation"], logits["validation"], out)
     scores = {name: np.array([calibration.score(logit) for logit in found]) for name, found in logits.items()}
@@ -211,7 +211,7 @@ def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, spl
         provenance=_provenance(experiment, data, logits, trainer.history, str(device)),
     )
     save_bundle(out, model, experiment.network.architecture, model_args(experiment.network), settings, model_card(settings, experiment))
-    write_atomically(out / PREDICTIONS_FILE, _csv(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
+    write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
     return [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *HISTORY_FILES, PREDICTIONS_FILE]
 
 
@@ -311,14 +311,6 @@ def _prediction_rows(data: Data, logits: Mapping[str, np.ndarray], scores: Mappi
         for name in logits
         for case, label, logit, score in zip(data.cases[name], data.labels[name], logits[name], scores[name])
     ]
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> bytes:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode()
 
 
 def _say_epoch(epoch: Epoch) -> None:

@@ -463,10 +463,12 @@ SAMPLE_SEED, SAMPLE_INDEX = 1, 341
 
 def write_sample(out_dir: str | os.PathLike) -> None:
     """Writes the bundled sample: one case whose true status is low, four phases and the first reader's outline; under 4 MB."""
+    from HER2ViTLib.lesion import write_segmentation
+
     # Fewer grey levels than a scanner's: noise compresses badly, and the clone should stay small.
     protocol = replace(PROTOCOLS["A"].scaled(0.6), signal=120.0)
     case = simulate_case(SAMPLE_INDEX, SAMPLE_SEED, protocol)
     folder = Path(out_dir)
     for path, volume in zip(sample_phases(), case.phases):
         write_volume(volume, folder / path.name)
-    write_volume(case.phases[0].with_array(case.rois["roi_a1"]), folder / sample_roi().name)
+    write_segmentation(case.rois["roi_a1"], case.phases[0].geometry, folder / sample_roi().name)
