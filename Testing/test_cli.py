@@ -90,6 +90,16 @@ def test_nothing_names_the_inputs_unless_asked(case, tmp_path):
     assert "post1.nrrd" in named
 
 
+def test_scene_without_slicer_core_is_refused_before_anything_is_written(case, tmp_path, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "slicer", None)
+    monkeypatch.delitem(sys.modules, "HER2ViTLib.scene", raising=False)
+    assert main(read_words(case, tmp_path / "out", "--scene")) == 2
+    assert "her2vit[slicer]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_slice_axis_and_slice_number(case, tmp_path):
     assert main(read_words(case, tmp_path / "a", "--no-figures", "--slice-axis", "i", "--slice", "30")) == 0
     data = json.loads((tmp_path / "a" / "reading.json").read_text())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -180,6 +181,8 @@ def _read(options: argparse.Namespace) -> None:
     from HER2ViTLib.report import RESULT_FILES, table_text, write_reading
 
     require_own_folder(options.out, RESULT_FILES)
+    if options.scene:
+        importlib.import_module("HER2ViTLib.scene")  # says at once, not after the reading, that slicer-core is missing
     reading, study, roi = _one_reading(options)
     written = write_reading(reading, study, roi, options.out, figures=not options.no_figures, scene=options.scene)
     _say(table_text(reading))
