@@ -103,7 +103,7 @@ def test_scene_without_slicer_core_is_refused_before_anything_is_written(case, t
 def test_slice_axis_and_slice_number(case, tmp_path):
     assert main(read_words(case, tmp_path / "a", "--no-figures", "--slice-axis", "i", "--slice", "30")) == 0
     data = json.loads((tmp_path / "a" / "reading.json").read_text())
-    assert data["slice"] == 30
+    assert (data["slice_axis"], data["slice"]) == ("i", 30)
     expected = np.count_nonzero(a_lesion()[:, :, 30]) * 0.9 * 3.0
     assert data["tasks"]["task1"]["area_mm2"] == pytest.approx(expected)
     saved = sitk.ReadImage(str(tmp_path / "a" / "attention_task1.nrrd"))

@@ -18,7 +18,7 @@ from HER2ViTLib import scene as mrml  # noqa: E402  (needs slicer)
 from HER2ViTLib.attention import AttentionStatistics  # noqa: E402
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError  # noqa: E402
 from HER2ViTLib.preprocessing import SquarePreprocessing, StudyPreprocessing  # noqa: E402
-from HER2ViTLib.reader import Reading, TaskReading  # noqa: E402
+from HER2ViTLib.reader import InputFile, Reading, TaskReading  # noqa: E402
 from HER2ViTLib.study import EarlyPhase, study_from_volumes  # noqa: E402
 from HER2ViTLib.volume import Geometry, Volume  # noqa: E402
 
@@ -70,6 +70,7 @@ def reading_of(volume: Volume, tasks: tuple[str, ...] = ("task1", "task2"), scor
     task = TaskReading(0.5, score, 0.4, 0.5, patch.slice, patch.area_mm2, statistics, attention, patch, "0" * 64)
     return Reading(
         case_id="case-0123",
+        slice_axis="k",
         call="low" if len(tasks) == 2 else None,
         probabilities={"zero": 0.4, "low": 0.36, "positive": 0.24} if len(tasks) == 2 else None,
         early_phase=EarlyPhase(0, "given", None, "the only image"),
@@ -77,7 +78,7 @@ def reading_of(volume: Volume, tasks: tuple[str, ...] = ("task1", "task2"), scor
         warnings=(),
         device="cpu",
         versions={},
-        inputs=(("image", "0" * 64),),
+        inputs=(InputFile("image", "0" * 64),),
         notices=(RESEARCH_NOTICE,),
     )
 

@@ -78,6 +78,7 @@ class Reading:
     """What was read of one case. `call` and `probabilities` are None unless both tasks were run."""
 
     case_id: str
+    slice_axis: str
     call: str | None
     probabilities: Mapping[str, float] | None
     early_phase: EarlyPhase
@@ -99,6 +100,7 @@ class PreparedCase:
     """One case's model inputs, and all of its reading that does not need the models. `patches` go by task key."""
 
     case_id: str
+    slice_axis: str
     early_phase: EarlyPhase
     patches: Mapping[str, Patch]
     inputs: tuple[InputFile, ...]
@@ -173,7 +175,7 @@ class Reader:
         warnings += self._unlike_training(early, pre, roi, patches)
         hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(roi)).hexdigest()))
         inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
-        return PreparedCase(case_id or default_case_id(study), chosen, patches, inputs, tuple(dict.fromkeys(warnings)))
+        return PreparedCase(case_id or default_case_id(study), study.slice_axis, chosen, patches, inputs, tuple(dict.fromkeys(warnings)))
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
         """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no finite score."""
@@ -220,6 +222,7 @@ class Reader:
             warnings += call_warnings(call, probabilities, task1, task2)
         return Reading(
             case_id=case.case_id,
+            slice_axis=case.slice_axis,
             call=call,
             probabilities=probabilities,
             early_phase=case.early_phase,

@@ -30,6 +30,7 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "call": reading.call,
         "probabilities": dict(reading.probabilities) if reading.probabilities is not None else None,
         "slice": reading.leading_task.slice,
+        "slice_axis": reading.slice_axis,
         "early_phase": {"index": early.index, "rule": early.rule, "time_s": early.time_s, "detail": early.detail},
         "tasks": {key: _task_json(task) for key, task in reading.tasks.items()},
         "warnings": [{"code": warning.code, "text": warning.text} for warning in reading.warnings],

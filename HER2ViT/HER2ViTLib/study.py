@@ -47,13 +47,14 @@ class Study:
     """The phases of a DCE-MRI in time order, all of one geometry.
 
     `contrast_start_s` is on the clock of the phases. `image_sha256` holds (role, SHA-256) of what was read: "image", or
-    "phase0", "phase1", ... where each phase came separately.
+    "phase0", "phase1", ... where each phase came separately. `slice_axis` names the axis of the stored array that the slices are cut across.
     """
 
     phases: tuple[Phase, ...]
     contrast_start_s: float | None = None
     image_sha256: tuple[tuple[str, str], ...] = ()
     warnings: tuple[ReadingWarning, ...] = ()
+    slice_axis: str = "k"
 
     @property
     def geometry(self) -> Geometry:
@@ -61,7 +62,8 @@ class Study:
 
     def with_slice_axis(self, axis: str) -> Study:
         """The study cut across array axis `axis` ("i", "j" or "k"); nothing is resampled."""
-        return replace(self, phases=tuple(replace(phase, volume=phase.volume.with_slice_axis(axis)) for phase in self.phases))
+        cut = tuple(replace(phase, volume=phase.volume.with_slice_axis(axis)) for phase in self.phases)
+        return replace(self, phases=cut, slice_axis=axis)
 
 
 @dataclass(frozen=True)
