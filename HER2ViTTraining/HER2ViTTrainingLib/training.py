@@ -185,12 +185,9 @@ class Trainer:
     def _step(self, part: Tensor, step: int, steps_an_epoch: int) -> Tensor:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates):
             group["lr"] = rate * learning_rate_factor(self.recipe, step, steps_an_epoch)
-        part = part.to(self.images.device)
-        images, labels = self.images[part], self.labels[part]
-        if self.recipe.augmented:
-            images = augment(images[:, None], self.generator)[:, 0]
+        images, labels = self.batch(part)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
-            logits = self.model(model_input(images, self.preprocessing)).squeeze(-1)
+            logits = self.model(images).squeeze(-1)
         loss = functional.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=self.positive_weight)
         self.optimizer.zero_grad()
         loss.backward()
@@ -199,6 +196,14 @@ class Trainer:
         self.optimizer.step()
         self._average(step)
         return loss.detach()
+
+    def batch(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's input (B, C, H, W), augmented where the recipe says so, and the labels (B,), of the training cases `part`."""
+        part = part.to(self.images.device)
+        images = self.images[part]
+        if self.recipe.augmented:
+            images = augment(images[:, None], self.generator)[:, 0]
+        return model_input(images, self.preprocessing), self.labels[part]
 
     def _average(self, step: int) -> None:
         """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag behind."""
