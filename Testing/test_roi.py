@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from dicom_writer import write_slice
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.roi import read_roi, roi_on
+from HER2ViTLib.roi import read_roi, roi_on, write_segmentation
 from HER2ViTLib.volume import Geometry, Volume, write_volume
 
 TILTED = (0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8)
@@ -135,3 +135,13 @@ def test_faults(tmp_path):
     assert "is a 4D series" in the_fault(sequence, GEOMETRY)
     write_slice(tmp_path / "seg.dcm", lesion[4], (0, 0, 0))
     assert "is a DICOM object" in the_fault(tmp_path / "seg.dcm", GEOMETRY)
+
+
+def test_a_written_outline_comes_back_and_names_its_segment(tmp_path):
+    mask = a_mask(LESION) > 0
+    path = tmp_path / "outline.seg.nrrd"
+    write_segmentation(mask, GEOMETRY, path, "Lesion")
+    assert np.array_equal(read_roi(path, GEOMETRY), mask)
+    assert np.array_equal(read_roi(path, GEOMETRY, "Lesion"), mask)
+    assert b"Segment0_Name:=Lesion" in path.read_bytes()[:3000]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["outline.seg.nrrd"]

@@ -245,7 +245,8 @@ def _numbers(count: int) -> Callable[[str], tuple[float, ...]]:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    from HER2ViTLib.lesion import outline, write_segmentation
+    from HER2ViTLib.lesion import outline
+    from HER2ViTLib.roi import write_segmentation
     from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
     from HER2ViTLib.volume import ras_to_lps
 

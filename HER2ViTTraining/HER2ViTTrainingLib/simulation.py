@@ -30,6 +30,7 @@ import numpy as np
 from HER2ViTLib.her2 import TASKS, HER2Status
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import prepare_folder, write_atomically
+from HER2ViTLib.roi import write_segmentation
 from HER2ViTLib.sample import sample_phases, sample_roi
 from HER2ViTLib.volume import Geometry, Volume, write_volume
 
@@ -463,8 +464,6 @@ SAMPLE_SEED, SAMPLE_INDEX = 1, 341
 
 def write_sample(out_dir: str | os.PathLike) -> None:
     """Writes the bundled sample: one case whose true status is low, four phases and the first reader's outline; under 4 MB."""
-    from HER2ViTLib.lesion import write_segmentation
-
     # Fewer grey levels than a scanner's: noise compresses badly, and the clone should stay small.
     protocol = replace(PROTOCOLS["A"].scaled(0.6), signal=120.0)
     case = simulate_case(SAMPLE_INDEX, SAMPLE_SEED, protocol)
