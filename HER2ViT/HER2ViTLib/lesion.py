@@ -77,19 +77,15 @@ class _Contour:
     sharpness: float
     inside: float
     outside: float
-    vs: float = 0
-    spread: float = 0
 
 
 def _plausibility(contour: _Contour) -> float:
-    low, high = max(contour.outside, 0.05 * contour.inside), max(contour.inside, 1.01*contour.outside)
+    low, high = max(contour.outside, 0.05 * contour.inside), contour.inside
     middle = (high - low) / np.log(high / low)
-    return contour.vs * contour.sharpness * contour.level / (contour.level + contour.spread) * np.exp(-MIDWAY_WEIGHT * abs(np.log(contour.level / middle)))
+    return contour.sharpness * np.exp(-MIDWAY_WEIGHT * abs(np.log(contour.level / middle)))
 
 
 MIDWAY_WEIGHT = 2.0
-LINK = 0
-RIM = 0
 
 
 def _contours(enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray) -> Iterator[_Contour]:
@@ -98,8 +94,6 @@ def _contours(enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, all
     smooth = sitk.GetArrayFromImage(flow)
     slope = sitk.GetArrayFromImage(sitk.GradientMagnitude(flow))
     smooth -= np.median(smooth)
-    global SPREAD
-    SPREAD = 1.4826 * np.median(np.abs(smooth))
     peak = np.percentile(smooth[allowed & (_distance_mm(seed, smooth.shape, geometry) <= SEED_NEIGHBOURHOOD_MM)], PEAK_PERCENTILE)
     far = _distance_mm(seed, smooth.shape, geometry) > REACH_MM - 2 * max(geometry.spacing)
     for level in np.multiply(LEVELS, peak):
@@ -118,7 +112,7 @@ def _measure(level, mask, smooth, slope, geometry):
     shell = (d > SURROUNDINGS_MM[0]) & (d <= SURROUNDINGS_MM[1])
     depth = _distance_to(~m, geometry)
     global EXTRA
-    EXTRA = (SPREAD, _area(m, geometry), depth.max(), np.mean(g[m&(depth<=min(geometry.spacing)*1.01)]), np.percentile(v[m],25),np.percentile(v[shell],75) if shell.any() else 0, np.median(g[m]))
+    EXTRA = (_area(m, geometry), depth.max(), np.mean(g[m&(depth<=min(geometry.spacing)*1.01)]), np.percentile(v[m],25),np.percentile(v[shell],75) if shell.any() else 0, np.median(g[m]))
     edge = m & (_distance_to(~m, geometry) <= min(geometry.spacing)*1.01)
     return _Contour(level, mask, float(g[edge].mean()) / level, float(np.median(v[m])), float(np.median(v[shell])) if shell.any() else 0.0)
 
@@ -136,21 +130,11 @@ def _region(bright: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: n
     part = _fill(bright[box], geometry)
     at = seed - [p.start for p in box]
     half = min(geometry.spacing) / 2
-    core = _distance_to(~part, geometry) > STALK_MM + half
-    if LINK and core.any():
-        linked = _nearest_component(_distance_to(core, geometry) <= STALK_MM + half + LINK / 2, geometry, at)
-        core = None if linked is None else core & linked
-    else:
-        core = _nearest_component(core, geometry, at)
+    core = _nearest_component(_distance_to(~part, geometry) > STALK_MM + half, geometry, at)
     if core is not None:
         part &= _distance_to(core, geometry) <= STALK_MM + 3 * half
-    closed = part | (_distance_to(_distance_to(part, geometry) > GAP_MM, geometry) > GAP_MM)
-    if RIM:
-        wide = closed | (_distance_to(_distance_to(closed, geometry) > RIM, geometry) > RIM)
-        holes = _fill(wide, geometry) & ~wide
-        if holes.any():
-            closed |= _fill(closed | (_distance_to(holes, geometry) <= RIM) & wide, geometry) 
-    part = _nearest_component(_fill(closed, geometry) & allowed[box], geometry, at)
+    part |= _distance_to(_distance_to(part, geometry) > GAP_MM, geometry) > GAP_MM
+    part = _nearest_component(_fill(part, geometry) & allowed[box], geometry, at)
     if part is None:
         return None
     mask = np.zeros(bright.shape, bool)
