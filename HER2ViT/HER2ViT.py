@@ -481,9 +481,11 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib import scene
         from HER2ViTLib.sample import sample_phases, sample_roi
 
-        phases = [slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}"}) for n, path in enumerate(sample_phases())]
+        phases = [slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}", "show": n == 1}) for n, path in enumerate(sample_phases())]
         segmentation = slicer.util.loadSegmentation(str(sample_roi()))
         segmentation.SetName("Sample outline")
+        # A filled outline would hide the attention map.
+        segmentation.GetDisplayNode().SetVisibility2DFill(False)
         with slicer.util.NodeModify(parameters):
             parameters.phases = phases
             parameters.sequence = None
@@ -636,13 +638,15 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return parameters.attentionTask1 if parameters.shownTask == TASKS[0] else parameters.attentionTask2
 
     def sliceWidget(self):
-        """The first slice view; None without a main window."""
+        """The slice view that shows readings; None without a main window."""
+        from HER2ViTLib import workflow
+
         layoutManager = slicer.app.layoutManager()
-        names = layoutManager.sliceViewNames() if layoutManager else []
-        return layoutManager.sliceWidget(names[0]) if names else None
+        widgets = {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()} if layoutManager else {}
+        return widgets.get(workflow.reading_view({name: widget.visible for name, widget in widgets.items()}))
 
     def showOverlay(self, parameters):
-        """The image of the last reading with the attention map over it, in the first slice view."""
+        """The image of the last reading with the attention map over it, in a slice view."""
         from HER2ViTLib import scene
 
         widget = self.sliceWidget()
@@ -650,7 +654,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             scene.show_layers(widget.mrmlSliceCompositeNode(), parameters.image, self.attentionNode(parameters), parameters.attentionOpacity)
 
     def jumpToSlice(self, parameters):
-        """The first slice view on the slice that was read, the lesion in the middle."""
+        """Turns the slice view to the slice that was read, the lesion in the middle."""
         from HER2ViTLib import scene
 
         widget, attention = self.sliceWidget(), self.attentionNode(parameters)
@@ -712,7 +716,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         return slicer.modules.HER2ViTWidget
 
     def _checkShown(self, logic, parameters):
-        """The first slice view shows the image, the attention map of the shown task over it, and its slice."""
+        """The slice view shows the image, the attention map of the shown task over it, and its slice."""
         widget = logic.sliceWidget()
         if widget is None:
             return
@@ -832,6 +836,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
     def _checkSegmentIsNeverGuessed(self, panel, parameters):
         chosen, segmentID = parameters.segmentation, parameters.segmentID
         other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
+        other.CreateDefaultDisplayNodes()
         for name in ("A", "B"):
             other.GetSegmentation().AddEmptySegment(name, name)
         panel.ui.segmentSelector.setCurrentNode(other)

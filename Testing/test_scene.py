@@ -288,7 +288,7 @@ def test_a_second_reading_fills_the_nodes_of_the_first(scene, geometry):
     assert any("0.900" in second.table.GetCellText(row, 1) for row in range(second.table.GetNumberOfRows()))
     only_task1 = mrml.put_reading(scene, reading_of(volume, ("task1",)), second)
     assert only_task1.task2 is None
-    assert scene.GetFirstNodeByName("Attention Task 2: HER2-low vs positive") is None
+    assert scene.GetFirstNodeByName("Attention low-vs-positive") is None
 
 
 def test_attention_colours_leave_zero_transparent(scene, geometry):
@@ -320,7 +320,7 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     scene.SetURL(str(tmp_path / "unpacked" / "scene" / "scene.mrml"))
     assert scene.Import(None)
     image = scene.GetFirstNodeByName("Early phase")
-    attention = scene.GetFirstNodeByName("Attention Task 2: HER2-low vs positive")
+    attention = scene.GetFirstNodeByName("Attention low-vs-positive")
     back = mrml.study_from_nodes([image])
     # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
     np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
@@ -329,6 +329,9 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     np.testing.assert_array_equal(resample(mrml.volume_from_node(attention), map_volume.geometry), map_volume.array)
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
+    view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+    assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == ("Red", "R", "Axial")
+    np.testing.assert_allclose(mrml.to_array(view.GetSliceToRAS()), mrml.slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3)
     layers = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
     assert (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()) == (image.GetID(), attention.GetID())
 

@@ -52,6 +52,20 @@ def test_a_segment_is_chosen_never_guessed():
     assert workflow.chosen_segment("A", "B", ["B"]) == "", "A was deleted; the list's own next selection does not count"
 
 
+@pytest.mark.parametrize(
+    ("visible", "view"),
+    [
+        ({"Green": True, "Red": True}, "Red"),
+        ({"Red": False, "Green": False, "Yellow": True}, "Yellow"),
+        ({"Green": False, "Red": False}, "Red"),
+        ({"Slice4": False}, "Slice4"),
+        ({}, None),
+    ],
+)
+def test_reading_is_shown_in_a_view_that_is_on_the_screen(visible, view):
+    assert workflow.reading_view(visible) == view
+
+
 def test_phases_move_up_one_place():
     assert workflow.moved_up("abc", 2) == ["a", "c", "b"]
     assert workflow.moved_up("abc", 0) == workflow.moved_up("abc", -1) == workflow.moved_up("abc", 5) == ["a", "b", "c"]

@@ -49,6 +49,7 @@ COLOR_STOPS = ((0.0, 0.25, 0.05, 0.45), (0.35, 0.65, 0.12, 0.42), (0.65, 0.94, 0
 LESION = "Lesion"
 LESION_COLOR = (0.2, 0.9, 0.4)
 VIEW = "Red"
+VIEW_COLOR = (0.953, 0.290, 0.200)
 
 # Where screen right, screen up and the viewing axis lie in Slicer's own sagittal, coronal and axial views (RAS).
 STANDARD_AXES = {
@@ -167,7 +168,7 @@ def put_reading(scene: slicer.vtkMRMLScene, reading: Reading, nodes: ReadingNode
     for task in TASKS.values():
         former = getattr(nodes, task.key)
         if task.key in reading.tasks:
-            maps[task.key] = put_attention(scene, reading.tasks[task.key].attention_volume, f"Attention {task.title}", former)
+            maps[task.key] = put_attention(scene, reading.tasks[task.key].attention_volume, f"Attention {task.name}", former)
         elif former is not None:
             scene.RemoveNode(former)
     return ReadingNodes(put_table(scene, table_rows(reading), "HER2 reading", nodes.table), **maps)
@@ -361,11 +362,18 @@ def write_reading_scene(reading: Reading, study: Study, roi: np.ndarray, path: s
 
 def _add_view(scene: slicer.vtkMRMLScene, image: slicer.vtkMRMLNode, attention: slicer.vtkMRMLNode, geometry: Geometry) -> None:
     """Slicer's first slice view, set to the slice: views carry a layout name, by which Slicer finds them when it opens the scene."""
-    view, layers = slicer.vtkMRMLSliceNode(), slicer.vtkMRMLSliceCompositeNode()
+    # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost when it opens the scene.
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    view, layers = scene.CreateNodeByClass("vtkMRMLSliceNode"), scene.CreateNodeByClass("vtkMRMLSliceCompositeNode")
     for node in (view, layers):
+        node.UnRegister(None)
         node.SetSingletonTag(VIEW)
         node.SetLayoutName(VIEW)
         scene.AddNode(node)
+    view.SetLayoutLabel(VIEW[0])
+    view.SetLayoutColor(*VIEW_COLOR)
+    view.SetDefaultOrientation("Axial")
+    view.SetOrientation("Axial")
     show_patch(view, geometry)
     show_layers(layers, image, attention, opacity=0.5)
 

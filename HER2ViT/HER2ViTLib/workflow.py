@@ -5,7 +5,7 @@ No Qt and no MRML, and torch only once a reader is asked for, so that every deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -79,6 +79,12 @@ def moved_up(items: Sequence[Item], index: int) -> list[Item]:
     if 0 < index < len(moved):
         moved[index - 1], moved[index] = moved[index], moved[index - 1]
     return moved
+
+
+def reading_view(visible: Mapping[str, bool]) -> str | None:
+    """The slice view that shows a reading, of {name: is it on the screen}: Red if it is shown, else the first that is, else Red or any."""
+    candidates = [name for name, shown in visible.items() if shown] or list(visible)
+    return "Red" if "Red" in candidates else next(iter(candidates), None)
 
 
 class LoadedModels:
