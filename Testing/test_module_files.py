@@ -17,7 +17,7 @@ from HER2ViTLib.her2 import TASKS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODULES = ("HER2ViT", "HER2ViTTraining")
-CHEAP = {"contextlib", "importlib", "logging", "pathlib", "qt", "slicer", "tempfile", "time", "typing", "vtk"}
+CHEAP = {"contextlib", "importlib", "logging", "pathlib", "qt", "slicer", "tempfile", "time", "typing", "unittest", "vtk"}
 """What a module file may import at start-up: part of Python, or loaded by Slicer already."""
 
 
