@@ -100,9 +100,11 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
     from matplotlib.figure import Figure
 
     tasks = [(task, reading.tasks[task.key]) for task in TASKS.values() if task.key in reading.tasks]
-    figure = Figure(figsize=(4.1 * (len(tasks) + 1), 6.4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(4.2 * (len(tasks) + 1), 6.2), facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, len(tasks) + 1, height_ratios=(4, 1.15))
+    # Fixed margins: an automatic layout would draw everything twice, a third of the time of a whole reading.
+    margins = {"left": 0.05, "right": 0.95, "bottom": 0.13, "top": 0.84, "wspace": 0.22, "hspace": 0.28}
+    axes = figure.subplots(2, len(tasks) + 1, height_ratios=(4, 1.15), gridspec_kw=margins)
     early = study.phases[reading.early_phase.index].volume
     _draw_slice(axes[0, 0], early.array, roi, reading.leading_task, early.geometry.spacing)
     for axis, (task, found) in zip(axes[0, 1:], tasks):
@@ -113,10 +115,10 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
         _draw_score(axis, task.positive_label, found)
     call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
     figure.suptitle(f"{reading.case_id}   {call}", fontsize=13, fontweight="bold")
-    figure.text(0.5, -0.01, "\n".join(reading.notices), ha="center", va="top", fontsize=7.5, color="#8a1c1c", wrap=True)
+    figure.text(0.5, 0.01, "\n".join(reading.notices), ha="center", va="bottom", fontsize=7.5, color="#8a1c1c", wrap=True)
     stream = io.BytesIO()
     # No creation date or software version in the file: the same reading gives the same bytes.
-    figure.savefig(stream, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     return stream.getvalue()
 
 
