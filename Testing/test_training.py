@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import timm
 import torch
-from models import TINY
 
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.preprocessing import SquarePreprocessing, StudyPreprocessing
 from HER2ViTTrainingLib.evaluation import auc
 from HER2ViTTrainingLib.training import RECIPES, Labelled, Trainer, augment, learning_rate_factor, predict
+from models import TINY
 
 SIZE = (64, 64)
 

@@ -73,7 +73,9 @@ def doors() -> list[Claim]:
         "import sys, types\n"
         "class Any(types.ModuleType):\n"
         "    __path__ = []\n"
-        "    def __getattr__(self, name): return type(name, (), {'__init__': lambda *a, **k: None}) if name[:1].isupper() or name.startswith('vtk') else (lambda *a, **k: a[0] if a else None)\n"
+        "    def __getattr__(self, name):\n"
+        "        stand_in = type(name, (), {'__init__': lambda *a, **k: None})\n"
+        "        return stand_in if name[:1].isupper() or name.startswith('vtk') else (lambda *a, **k: a[0] if a else None)\n"
         "for name in ('slicer', 'slicer.i18n', 'slicer.util', 'slicer.parameterNodeWrapper', 'slicer.ScriptedLoadableModule', 'vtk', 'qt', 'ctk'):\n"
         "    sys.modules[name] = Any(name)\n"
     )
