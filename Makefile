@@ -1,13 +1,14 @@
 # make demo    install (no slicer-core) and read the bundled sample
 # make test    install with everything and run the tests
 # make bench   the speed claims, as ratios
+# make data    the bundled sample and demo models anew (at most once per release: the binaries stay in the history)
 #
 # PYTHON=...        which Python (CPython 3.11 to 3.13)
 # TORCH_INDEX=...   where pip takes torch and torchvision from, e.g. PyTorch's own index of CPU builds (see the README)
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test bench clean
+.PHONY: demo test bench data clean
 
 FITS := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
@@ -23,6 +24,9 @@ test: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python Testing/benchmarks/run.py
+
+data: .venv/demo.stamp
+	$(BIN)/python Testing/make_bundled_data.py
 
 # Each stamp is written last: an install that broke off has none, and is done again.
 .venv/venv.stamp:

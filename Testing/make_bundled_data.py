@@ -1,6 +1,6 @@
 """Makes what is bundled in HER2ViT/HER2ViTLib/data: the sample case and the two demo models, from the simulation alone.
 
-    make data        (about an hour on two cores; at most once per release: the binaries stay in the history)
+    make data        (about twenty minutes on two cores; at most once per release: the binaries stay in the history)
 
 The demo models are a small member of the ViT-Tiny family (96 wide, 6 blocks, 3 heads), trained from scratch on simulated images. They
 are for trying the software only.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-# One thread each: the ratio compares two programs, not the number of cores. Must be set before numpy is loaded.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from measure import Claim, ratio_claim
