@@ -2,13 +2,16 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from HER2ViTLib.volume import Geometry, Volume, write_volume
-from HER2ViTTrainingLib.cli import main, with_joined_negatives
+from HER2ViTTrainingLib.cli import EXTRAS, main, with_joined_negatives
 from models import a_bundle_folder
 
 GEOMETRY = Geometry((8, 60, 64), (0.9, 0.9, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -223,3 +226,19 @@ def test_demo_reads_the_bundled_sample(tmp_path, capsys):
     data = json.loads((tmp_path / "demo" / "reading.json").read_text())
     assert set(data["tasks"]) == {"task1", "task2"}
     assert "trained on simulated images" in data["notice"]
+
+
+def test_output_that_nobody_reads_ends_silently():
+    """`her2vit help | head -1`"""
+    code = "import sys; from HER2ViTTrainingLib.cli import main; sys.exit(main(['help']))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+def test_a_package_that_is_not_there_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "HER2ViTTrainingLib.simulation", None)
+    monkeypatch.setitem(EXTRAS, "HER2ViTTrainingLib", "statistics")
+    assert main(["simulate", "--cases", "1", "--out", "out"]) == 2
+    assert "pip install 'her2vit[statistics]'" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,15 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+EXTRAS = {
+    "distributed": "cluster",
+    "lifelines": "statistics",
+    "networkx": "genes",
+    "pandas": "statistics",
+    "pydeseq2": "genes",
+    "scipy": "statistics",
+}
+"""Package that some commands need: the extra of the pip package that brings it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or DONE)
     try:
         options.run(options)
+        sys.stdout.flush()
     except InputError as error:
         return _fail(BAD_INPUT, *error.faults, debug=options.debug)
+    except ModuleNotFoundError as error:
+        return _fail(BAD_INPUT, _missing_package(error), debug=options.debug)
+    except BrokenPipeError:
+        return _reader_left()
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "interrupted", debug=False)
     except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
@@ -45,6 +60,18 @@ def _fail(status: int, *lines: str, debug: bool) -> int:
     for line in lines:
         sys.stderr.write(f"her2vit: {' '.join(line.split())}\n")
     return status
+
+
+def _missing_package(error: ModuleNotFoundError) -> str:
+    name = (error.name or "").partition(".")[0]
+    cure = f"pip install 'her2vit[{EXTRAS[name]}]'" if name in EXTRAS else f"pip install {name}"
+    return f"the Python package {name} is not installed and this command needs it; install it with: {cure}"
+
+
+def _reader_left() -> int:
+    """Whoever read the output is gone (`her2vit ... | head`): nothing to tell, also not when Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
 
 
 def with_joined_negatives(words: Sequence[str]) -> list[str]:
@@ -273,7 +300,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     command = _command(commands, "simulate", _simulate, "Simulate a cohort of breast DCE-MRI with known answers.")
     command.add_argument("--cases", type=int, required=True, metavar="N", help="how many cases")
     command.add_argument("--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)")
-    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="below 1: coarser voxels, same field of view (default: %(default)s)")
+    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="0.2 to 1: coarser voxels, same field of view (default: %(default)s)")
     command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
 
