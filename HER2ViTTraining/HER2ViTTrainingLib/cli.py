@@ -107,6 +107,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_evaluate3(commands)
+    _add_session(commands)
+    _add_features(commands)
     return parser
 
 
@@ -456,6 +458,62 @@ def _evaluate3(options: argparse.Namespace) -> None:
     written = write_three_class(evaluation, options.readings, options.truth, options.out)
     _say(three_class_text(evaluation))
     _say_written(options.out, written)
+
+
+# Repeatability
+
+
+def _add_session(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "session", _session, "Plan blinded repeatability sessions: the first reader reads twice, the others once.")
+    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
+    command.add_argument("--cases", type=_positive, default=60, metavar="N", help="how many cases to draw (default: %(default)s)")
+    command.add_argument("--readers", default="A,B", metavar="A,B", help="names of the readers (default: %(default)s)")
+    command.add_argument(
+        "--washout-days", type=float, default=14, metavar="DAYS", help="from the end of the first read to the second (default: %(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=1, help="seed of draw and orders (default: %(default)s)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the sessions")
+
+
+def _session(options: argparse.Namespace) -> None:
+    from HER2ViTTrainingLib.sessions import Plan, write_plan
+
+    readers = tuple(name.strip() for name in options.readers.split(","))
+    plan = Plan(options.cases, readers, options.washout_days, options.seed)
+    with _progress("session", "case") as progress:
+        written = write_plan(options.manifest, plan, options.out, progress)
+    _say_written(options.out, written)
+    _say(f"keep {options.out / 'coordinator'} to yourself: its key tells the cases; give each reader the folder of that reader only")
+
+
+def _add_features(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "features", _features, "Shape, intensity, enhancement and model features of outlined lesions.")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
+    source.add_argument("--session", type=Path, metavar="DIR", help="all reads of a repeatability session, by its coordinator's key")
+    command.add_argument("--roi-column", default="roi", metavar="COLUMN", help="which outlines of the manifest (default: %(default)s)")
+    command.add_argument("--rater", default="A1", metavar="LABEL", help="who drew them (default: %(default)s)")
+    command.add_argument("--bundle", type=Path, action="append", default=[], metavar="DIR", help="also its embedding and score; once per task")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _features(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTTrainingLib.cohort import read_manifest
+    from HER2ViTTrainingLib.features import RESULT_FILES, feature_table, manifest_outlines, write_features
+    from HER2ViTTrainingLib.sessions import case_reads, outlines
+
+    require_own_folder(options.out, RESULT_FILES)
+    if options.session:
+        reads = case_reads(options.session)
+        drawn = outlines(options.session)
+    else:
+        reads = []
+        drawn = manifest_outlines(read_manifest(options.manifest), options.roi_column, options.rater)
+    with _progress("features", "outline") as progress:
+        table = feature_table(drawn, options.bundle, options.device, progress=progress)
+    _say_written(options.out, write_features(table, options.out, reads))
 
 
 if __name__ == "__main__":
