@@ -17,6 +17,10 @@ class InputError(ValueError):
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
 
+    def __reduce__(self) -> tuple:
+        """Pickled (an error of another process), it keeps its lines apart."""
+        return type(self), (self.faults,)
+
 
 @dataclass(frozen=True)
 class ReadingWarning:

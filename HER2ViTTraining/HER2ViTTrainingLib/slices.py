@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
 
 from .cohort import Case
+from .executors import available_cores, executor
 
 FORMAT = 1
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is used."""
@@ -53,7 +52,7 @@ def model_inputs(cases: Sequence[Case], preprocessing: Preprocessing, cache: str
     keys = [case_key(case, preprocessing, hashes) for case in cases]
     hashes.save()
     missing = {key: case for key, case in zip(keys, cases) if not (cache / f"{key}.npz").exists()}
-    faults = _make(missing, preprocessing, cache, workers or os.cpu_count() or 1)
+    faults = _make(missing, preprocessing, cache, workers or available_cores())
     if faults:
         raise InputError(faults)
     return [_load(cache / f"{key}.npz") for key in keys]
@@ -122,8 +121,7 @@ def _make(missing: Mapping[str, Case], preprocessing: Preprocessing, cache: Path
     with progress:
         if workers == 1:
             return [fault for job in jobs for fault in _advance(progress, _make_one(job))]
-        # Spawned, not forked: a fork of a process that runs torch's threads can hang.
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with executor(workers) as pool:
             return [fault for faults in pool.map(_make_one, jobs, chunksize=4) for fault in _advance(progress, faults)]
 
 

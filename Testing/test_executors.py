@@ -1,0 +1,121 @@
+"""One interface to many processes: on this machine and on a Dask cluster."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib import executors
+from HER2ViTTrainingLib.executors import executor
+
+
+def square(n):
+    return n * n, os.getpid()
+
+
+def fail(line):
+    raise InputError([line, "second"])
+
+
+def sleep(seconds, marker):
+    marker.write_text(str(os.getpid()))
+    time.sleep(seconds)
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a Dask cluster of two worker processes."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(params=["processes", "cluster"])
+def pool(request):
+    if request.param == "processes":
+        with executor(2) as pool:
+            yield pool
+    else:
+        with executor(scheduler=request.getfixturevalue("scheduler")) as pool:
+            yield pool
+
+
+def test_both_kinds_work_as_concurrent_futures(pool):
+    futures = {pool.submit(square, n): n for n in (1, 2, 2, 3)}
+    found = [(futures[future], future.result()) for future in as_completed(futures)]
+    assert sorted((n, value) for n, (value, _) in found) == [(1, 1), (2, 4), (2, 4), (3, 9)]
+    assert os.getpid() not in {pid for _, (_, pid) in found}
+    assert [value for value, _ in pool.map(square, range(4))] == [0, 1, 4, 9]
+
+
+def test_bad_input_in_a_worker_comes_back_with_its_lines(pool):
+    with pytest.raises(InputError) as raised:
+        pool.submit(fail, "first").result()
+    assert raised.value.faults == ("first", "second")
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 1)
+    with socket.socket() as closed, socket.create_server(("127.0.0.1", 0)) as silent:
+        closed.bind(("127.0.0.1", 0))
+        addresses = [f"tcp://127.0.0.1:{one.getsockname()[1]}" for one in (closed, silent)]
+        for wrong in (*addresses, "nonsense", "magic://x", "tls://127.0.0.1:9"):
+            started = time.monotonic()
+            with pytest.raises(InputError, match="cannot be reached") as raised, executor(scheduler=wrong):
+                pass
+            assert len(raised.value.faults) == 1
+            assert "\n" not in raised.value.faults[0]
+            assert time.monotonic() - started < 15
+
+
+def gone(pid):
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def started_worker(marker):
+    for _ in range(400):
+        if marker.exists() and marker.read_text():
+            return int(marker.read_text())
+        time.sleep(0.05)
+    raise AssertionError("no worker started")
+
+
+def test_workers_end_at_once_with_an_error(tmp_path):
+    def run():
+        with executor(1) as pool:
+            pool.submit(sleep, 600, tmp_path / "marker")
+            worker = started_worker(tmp_path / "marker")
+            raise KeyError(worker)
+
+    with pytest.raises(KeyError) as raised:
+        run()
+    assert gone(raised.value.args[0])
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    run = "with executor(1) as pool: pool.submit(sleep, 600, Path(sys.argv[1])).result()"
+    code = f"import sys; from pathlib import Path; from test_executors import *\n{run}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "marker")], env=environment) as parent:
+        worker = started_worker(tmp_path / "marker")
+        parent.kill()
+    assert gone(worker)
+
+
+def test_a_worker_that_dies_breaks_the_pool():
+    with pytest.raises(BrokenProcessPool), executor(1) as pool:
+        pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result()
