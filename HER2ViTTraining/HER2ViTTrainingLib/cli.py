@@ -109,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate3(commands)
     _add_session(commands)
     _add_features(commands)
+    _add_agreement(commands)
     return parser
 
 
@@ -514,6 +515,40 @@ def _features(options: argparse.Namespace) -> None:
     with _progress("features", "outline") as progress:
         table = feature_table(drawn, options.bundle, options.device, progress=progress)
     _say_written(options.out, write_features(table, options.out, reads))
+
+
+# Agreement
+
+
+def _add_agreement(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "agreement", _agreement, "Compare the ratings and outlines of several reads.")
+    command.add_argument("ratings", nargs="+", type=Path, metavar="RATINGS", help="CSV: case_id, rater, FEATURE...")
+    command.add_argument("--compare", action="append", default=[], metavar="A1,A2", help="raters to compare; may be repeated (default: all together)")
+    command.add_argument("--manifest", type=Path, metavar="MANIFEST", help="compare the outlines too: CSV file, one row a case")
+    command.add_argument(
+        "--roi-columns", default="roi,roi_a2,roi_b", metavar="COLUMN,...", help="its columns of outlines, of A1, A2 and B1 (default: %(default)s)"
+    )
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+
+
+def _agreement(options: argparse.Namespace) -> None:
+    from HER2ViTLib.output import require_own_folder
+    from HER2ViTTrainingLib import repeatability as room
+
+    require_own_folder(options.out, room.RESULT_FILES)
+    ratings = room.read_ratings(options.ratings)
+    comparisons = room.parse_comparisons(options.compare, ratings.raters)
+    overlaps = ()
+    if options.manifest:
+        outlines = room.read_outlines(options.manifest, options.roi_columns.split(","))
+        with _progress("outlines", "case") as progress:
+            overlaps = room.overlaps(outlines, room.rater_pairs(comparisons), progress)
+    agreement = room.compare(ratings, comparisons, overlaps)
+    inputs = room.input_hashes(options.ratings, options.manifest)
+    written = room.write_agreement(agreement, inputs, options.out, figures=not options.no_figures)
+    _say(room.agreement_text(agreement))
+    _say_written(options.out, written)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,511 @@
+"""A repeatability study judged: ratings and outlines of several readers in; agreement tables, pictures and a report out (`her2vit agreement`).
+
+A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader B's. An **outline column** of a manifest belongs to a rater:
+`roi` to A1, `roi_b` to B1, any other `roi_x2` to X2.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+
+from HER2ViTLib import __version__
+from HER2ViTLib.lesion import dice, surface_distances
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.output import csv_bytes, csv_text, prepare_folder, write_atomically
+from HER2ViTLib.roi import read_roi
+from HER2ViTLib.series import file_sha256
+from HER2ViTLib.study import load_study
+
+from .agreement import HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
+from .cohort import Case, Cohort, Row, read_manifest, read_table
+from .predictions import require_columns
+
+PICTURES = ("icc_forest.png", "bland_altman.png", "overlap.png")
+RESULT_FILES = ("icc.csv", "bland_altman.csv", "overlap.csv", "report.html", *PICTURES)
+KEY_COLUMNS = ("case_id", "rater")
+ICC_COLUMNS = ("comparison", "feature", "form", "icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "n", "k", "grade", "grade_low")
+BLAND_ALTMAN_COLUMNS = (
+    *("comparison", "feature", "n", "bias", "bias_low", "bias_high", "sd"),
+    *("loa_lower", "loa_lower_low", "loa_lower_high", "loa_upper", "loa_upper_low", "loa_upper_high"),
+)
+OVERLAP_COLUMNS = ("comparison", "case_id", "dice", "hausdorff95_mm", "mean_distance_mm")
+_MISSING = ("", "na", "nan")
+_RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
+
+
+# Ratings
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Values (cases, raters, features), NaN where a cell is empty, and which case has a row of which rater (cases, raters)."""
+
+    cases: tuple[str, ...]
+    raters: tuple[str, ...]
+    features: tuple[str, ...]
+    values: np.ndarray
+    rated: np.ndarray
+
+    def of(self, raters: Sequence[str]) -> np.ndarray:
+        """The values of these raters (cases, raters, features), for the cases they have rated.
+
+        Raises `InputError`, a line per rater, when one of them lacks cases that another has, and for fewer than two cases.
+        """
+        columns = [self.raters.index(rater) for rater in raters]
+        rated = self.rated[:, columns]
+        seen = rated.any(axis=1)
+        lacking = {rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks] for rater, own in zip(raters, rated.T)}
+        faults = [
+            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add rows (empty cells where not rated)"
+            for rater, cases in lacking.items()
+            if cases
+        ]
+        if not faults and seen.sum() < 2:
+            faults = [f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"]
+        if faults:
+            raise InputError(faults)
+        return self.values[seen][:, columns]
+
+
+def _others(rater: str, raters: Sequence[str]) -> str:
+    return ", ".join(other for other in raters if other != rater)
+
+
+def _listed(cases: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(cases) - shown} more" if len(cases) > shown else ""
+    return f"{len(cases)} case{'s' if len(cases) > 1 else ''} ({', '.join(cases[:shown])}{more})"
+
+
+def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
+    """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same features in each file.
+
+    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing columns, no feature, cells that are
+    no number, a case rated twice by a rater, a single rater.
+    """
+    tables = [(Path(path), *read_table(path)) for path in paths]
+    features = _common_features([(path, columns) for path, columns, _ in tables])
+    faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
+    rows = [row for _, _, members in tables for row in members]
+    keys = [(csv_text(row["case_id"]), csv_text(row["rater"])) for row in rows]
+    cases, raters = tuple(dict.fromkeys(case for case, _ in keys)), tuple(dict.fromkeys(rater for _, rater in keys))
+    files = ", ".join(str(path) for path, _, _ in tables)
+    faults += _twice(files, keys)
+    if not faults and len(raters) < 2:
+        what = f"rater {raters[0]!r} only" if raters else "no row"
+        faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
+    if faults:
+        raise InputError(faults)
+    values = np.full((len(cases), len(raters), len(features)), np.nan)
+    rated = np.zeros((len(cases), len(raters)), bool)
+    case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
+    for (case, rater), row in zip(keys, rows):
+        at = case_place[case], rater_place[rater]
+        rated[at], values[at] = True, [_number(row[feature]) for feature in features]
+    return Ratings(cases, raters, features, values, rated)
+
+
+def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
+    for path, columns in tables:
+        require_columns(path, columns, KEY_COLUMNS)
+    (first, columns), *others = tables
+    features = tuple(name for name in columns if name not in KEY_COLUMNS)
+    if not features:
+        raise InputError(f"{first}: row 1: no feature column beside case_id and rater; add one column a feature")
+    faults = []
+    for path, theirs in others:
+        differing = [name for name in (*features, *theirs) if name not in KEY_COLUMNS and (name in features) != (name in theirs)]
+        if differing:
+            faults.append(f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the same features in both")
+    if faults:
+        raise InputError(faults)
+    return features
+
+
+def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
+    """A line per column that is at fault."""
+    faults = []
+    for column in KEY_COLUMNS:
+        empty = [row for row in rows if not row[column]]
+        faults += _column_fault(path, column, empty, "is missing; fill it in")
+    faults += _column_fault(path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1")
+    for feature in features:
+        wrong = [row for row in rows if math.isinf(_number(row[feature]))]
+        faults += _column_fault(path, feature, wrong, "is not a finite number; correct it, leave it empty where not rated, or remove the column")
+    return faults
+
+
+def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
+    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+    return [f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]]
+
+
+def _number(text: str) -> float:
+    """The number in a cell; NaN where it is empty, infinite where it is no number."""
+    try:
+        return math.nan if text.lower() in _MISSING else float(text)
+    except ValueError:
+        return math.inf
+
+
+def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:
+    seen: set[tuple[str, str]] = set()
+    repeated: dict[str, list[str]] = {}
+    for key in keys:
+        if key in seen:
+            repeated.setdefault(key[1], []).append(key[0])
+        seen.add(key)
+    return [f"{files}: rater {rater!r} rates {_listed(cases)} twice; keep one row a case and rater" for rater, cases in repeated.items()]
+
+
+# Outlines
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How two raters' outlines of a case agree: Dice (0 to 1), 95 % Hausdorff and mean surface distance (mm)."""
+
+    raters: tuple[str, str]
+    case_id: str
+    dice: float
+    hausdorff95: float
+    mean_distance: float
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The outline files of a manifest by rater and case id."""
+
+    cohort: Cohort
+    files: Mapping[str, Mapping[str, Path]]
+
+
+def read_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> Outlines:
+    """Where the outlines of two or more columns of a manifest are; excluded cases and empty cells are left out.
+
+    Raises `InputError` for an unfit manifest, fewer than two columns, and columns that are not there or hold nothing.
+    """
+    cohort = read_manifest(manifest)
+    if len(set(columns)) < 2:
+        raise InputError(f"--roi-columns {','.join(columns)}: names {len(set(columns))} column; name two or more, such as roi,roi_a2")
+    require_columns(cohort.path, cohort.columns, columns)
+    raters = [_RATER_OF_COLUMN.get(column, column.removeprefix("roi_").upper()) for column in columns]
+    cases = [case for case in cohort.cases if case.included]
+    files = {
+        rater: {case.case_id: cohort.path.parent / case.values[column] for case in cases if case.values[column]}
+        for rater, column in zip(raters, columns)
+    }
+    faults = [f"{cohort.path}: column {column}: no outline of an included case" for column, rater in zip(columns, raters) if not files[rater]]
+    if faults:
+        raise InputError(faults)
+    return Outlines(cohort, files)
+
+
+def overlaps(outlines: Outlines, pairs: Sequence[tuple[str, str]], progress: Callable[[int, int], None] | None = None) -> list[Overlap]:
+    """How the outlines of each pair of raters agree, for the cases that both have outlined. `progress` is told (done, all) after each case.
+
+    Raises `InputError` with a line per case that cannot be read, and for a pair without a case in common.
+    """
+    pairs = [pair for pair in pairs if all(rater in outlines.files for rater in pair)]
+    if not pairs:
+        raise InputError(f"{outlines.cohort.path}: has outlines of {', '.join(outlines.files)} only, of no two raters compared; name their columns")
+    shared = {pair: outlines.files[pair[0]].keys() & outlines.files[pair[1]].keys() for pair in pairs}
+    faults = [f"{outlines.cohort.path}: no case has outlines of both {a} and {b}" for (a, b), cases in shared.items() if not cases]
+    cases = [case for case in outlines.cohort.cases if any(case.case_id in theirs for theirs in shared.values())]
+    found: list[Overlap] = []
+    for done, case in enumerate(cases if not faults else [], start=1):
+        try:
+            found += _case_overlaps(case, outlines, [pair for pair in pairs if case.case_id in shared[pair]])
+        except InputError as error:
+            faults += [f"case {case.case_id}: {fault}" for fault in error.faults]
+        if progress:
+            progress(done, len(cases))
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _case_overlaps(case: Case, outlines: Outlines, pairs: Sequence[tuple[str, str]]) -> list[Overlap]:
+    geometry = load_study(case.images).geometry
+    raters = dict.fromkeys(rater for pair in pairs for rater in pair)
+    masks = {rater: read_roi(outlines.files[rater][case.case_id], geometry, case.segment or None) for rater in raters}
+    found = []
+    for a, b in pairs:
+        distances = surface_distances(masks[a], masks[b], geometry)
+        found.append(Overlap((a, b), case.case_id, dice(masks[a], masks[b]), distances.hausdorff95, distances.mean))
+    return found
+
+
+# Comparing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Raters compared with one another, and the six intraclass correlations of all features by form."""
+
+    raters: tuple[str, ...]
+    icc: Mapping[str, Icc]
+
+    @property
+    def name(self) -> str:
+        return ",".join(self.raters)
+
+    @property
+    def headline(self) -> Icc:
+        return self.icc[HEADLINE]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All that is found: the comparisons, every pair of raters in them with Bland-Altman's figures, and overlaps where there are outlines."""
+
+    ratings: Ratings
+    comparisons: tuple[Comparison, ...]
+    pairs: Mapping[tuple[str, str], BlandAltman]
+    overlaps: tuple[Overlap, ...]
+
+    def overlaps_of(self, pair: tuple[str, str]) -> list[Overlap]:
+        return [overlap for overlap in self.overlaps if overlap.raters == pair]
+
+
+def parse_comparisons(texts: Sequence[str], raters: Sequence[str]) -> list[tuple[str, ...]]:
+    """The comparisons asked for as `A1,A2`; without any, all raters. Raises `InputError`, a line per text that names no two known raters."""
+    comparisons, faults = [], []
+    for text in texts:
+        named = tuple(name.strip() for name in text.split(","))
+        unknown = [name for name in named if name not in raters]
+        if unknown:
+            faults.append(f"--compare {text}: {unknown[0]!r} is no rater here; the raters are {', '.join(raters)}")
+        elif len(set(named)) < max(2, len(named)):
+            faults.append(f"--compare {text}: name two or more different raters, such as {','.join(raters[:2])}")
+        comparisons.append(named)
+    if faults:
+        raise InputError(faults)
+    return list(dict.fromkeys(comparisons)) or [tuple(raters)]
+
+
+def rater_pairs(comparisons: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Every pair of raters in the comparisons, once."""
+    return list(dict.fromkeys(pair for raters in comparisons for pair in itertools.combinations(raters, 2)))
+
+
+def compare(ratings: Ratings, comparisons: Sequence[tuple[str, ...]], overlap: Sequence[Overlap] = ()) -> Agreement:
+    """The agreement of the raters in each comparison, and of each pair. Raises `InputError` as `Ratings.of`."""
+    found = tuple(Comparison(raters, icc(ratings.of(raters))) for raters in comparisons)
+    pairs = {pair: bland_altman(*ratings.of(pair).swapaxes(0, 1)) for pair in rater_pairs(comparisons)}
+    return Agreement(ratings, found, pairs, tuple(overlap))
+
+
+# Results as tables and sentences
+
+
+def icc_rows(agreement: Agreement) -> list[dict[str, Any]]:
+    """Rows of `icc.csv`: comparison by comparison, feature by feature, the six forms."""
+    rows = []
+    for comparison in agreement.comparisons:
+        for n, feature in enumerate(agreement.ratings.features):
+            for form, found in comparison.icc.items():
+                value, low = float(found.icc[n]), float(found.low[n])
+                numbers = {"icc": value, "ci_low": low, "ci_high": found.high[n], "F": found.f[n], "p": found.p[n]}
+                sizes = {"df1": _whole(found.df1[n]), "df2": _whole(found.df2[n]), "n": int(found.n[n]), "k": found.k}
+                grades = {"grade": grade(value), "grade_low": grade(low)}
+                rows.append({"comparison": comparison.name, "feature": feature, "form": form, **numbers, **sizes, **grades})
+    return rows
+
+
+def _whole(value: float) -> int | None:
+    return None if math.isnan(value) else int(value)
+
+
+def bland_altman_rows(agreement: Agreement) -> list[dict[str, Any]]:
+    """Rows of `bland_altman.csv`: first minus second rater, pair by pair, feature by feature."""
+    rows = []
+    for pair, found in agreement.pairs.items():
+        limits = {"loa_lower": found.lower, "loa_lower_low": found.lower_low, "loa_lower_high": found.lower_high}
+        limits |= {"loa_upper": found.upper, "loa_upper_low": found.upper_low, "loa_upper_high": found.upper_high}
+        columns = {"n": found.n, "bias": found.bias, "bias_low": found.bias_low, "bias_high": found.bias_high, "sd": found.sd, **limits}
+        for n, feature in enumerate(agreement.ratings.features):
+            rows.append({"comparison": ",".join(pair), "feature": feature, **{name: values[n] for name, values in columns.items()}})
+    return rows
+
+
+def overlap_rows(agreement: Agreement) -> list[dict[str, Any]]:
+    """Rows of `overlap.csv`: a case and pair each."""
+    return [
+        {
+            "comparison": ",".join(overlap.raters),
+            "case_id": overlap.case_id,
+            "dice": overlap.dice,
+            "hausdorff95_mm": overlap.hausdorff95,
+            "mean_distance_mm": overlap.mean_distance,
+        }
+        for overlap in agreement.overlaps
+    ]
+
+
+def feature_groups(features: Sequence[str]) -> dict[str, list[int]]:
+    """Places of the features by group, in their order: the name up to its first underscore; "other" for a name that shares it with none."""
+    groups: dict[str, list[int]] = {}
+    for n, feature in enumerate(features):
+        groups.setdefault(feature.partition("_")[0], []).append(n)
+    lone = [members[0] for members in groups.values() if len(members) == 1]
+    shared = {name: members for name, members in groups.items() if len(members) > 1}
+    return {**shared, "other": sorted([*shared.get("other", []), *lone])} if lone else shared
+
+
+def kind(raters: Sequence[str]) -> str:
+    """What the labels say of the readers: A1, A2 one reader twice, A1, B1 different readers; other labels are not interpreted."""
+    readers = [match[1] for match in (re.fullmatch(r"([A-Z])\d+", rater) for rater in raters) if match]
+    if len(readers) == len(raters) and len(set(readers)) == 1:
+        return "Intra-observer agreement"
+    if len(readers) == len(raters) == len(set(readers)):
+        return "Inter-observer agreement"
+    return "Agreement"
+
+
+def sentences(agreement: Agreement) -> list[str]:
+    """What a paper says of each comparison, and of each pair's outlines."""
+    about_features = [_icc_sentence(comparison, len(agreement.ratings.features)) for comparison in agreement.comparisons]
+    about_outlines = [_overlap_sentence(pair, agreement.overlaps_of(pair)) for pair in agreement.pairs if agreement.overlaps_of(pair)]
+    return about_features + about_outlines
+
+
+def _icc_sentence(comparison: Comparison, features: int) -> str:
+    found = comparison.headline
+    known = np.isfinite(found.icc)
+    subject = f"{kind(comparison.raters)} ({', '.join(comparison.raters)})"
+    if not known.any():
+        return f"{subject} is undefined: no feature varies over two or more complete cases."
+    values, low, cases = found.icc[known], found.low[known], found.n[known]
+    of = f"{known.sum()} feature{'s' if known.sum() > 1 else ''}"
+    counts = [f"{_share(values > bound)} above {bound:.2f} ({_share(low > bound)} by the lower bound)" for bound in (0.75, 0.90)]
+    return (
+        f"{subject} was {grade(float(np.median(values)))}: {HEADLINE} had a median of {np.median(values):.2f} "
+        f"(range {values.min():.2f} to {values.max():.2f}) over {of} of {_span(cases)} cases; {', '.join(counts)}."
+        + (f" {features - known.sum()} of {features} features are constant or lack complete cases and have no ICC." if known.sum() < features else "")
+    )
+
+
+def _share(chosen: np.ndarray) -> str:
+    return f"{chosen.sum()} ({chosen.mean():.0%})".replace("%", " %")
+
+
+def _span(numbers: np.ndarray) -> str:
+    return f"{numbers.min()}" if numbers.min() == numbers.max() else f"{numbers.min()} to {numbers.max()}"
+
+
+def _overlap_sentence(pair: Sequence[str], found: Sequence[Overlap]) -> str:
+    overlap, distance = np.array([(each.dice, each.hausdorff95) for each in found]).T
+    (low, middle, high), (near, far, farthest) = np.percentile(overlap, (25, 50, 75)), np.percentile(distance, (25, 50, 75))
+    return (
+        f"The outlines of {' and '.join(pair)} overlapped with a median Dice coefficient of {middle:.2f} "
+        f"(interquartile range {low:.2f} to {high:.2f}, lowest {overlap.min():.2f}); their 95 % Hausdorff distance had a median of "
+        f"{far:.1f} mm ({near:.1f} to {farthest:.1f} mm; {len(found)} cases)."
+    )
+
+
+def agreement_text(agreement: Agreement) -> str:
+    """The sentences and the research notice, for a terminal."""
+    return "\n".join([*sentences(agreement), RESEARCH_NOTICE])
+
+
+# Report
+
+
+def summary_rows(agreement: Agreement) -> list[dict[str, Any]]:
+    """The headline ICC by comparison and group of features: how many have each grade, by the estimate and by the lower bound."""
+    rows = []
+    groups = feature_groups(agreement.ratings.features)
+    for comparison in agreement.comparisons:
+        for name, members in {**groups, **({"all features": range(len(agreement.ratings.features))} if len(groups) > 1 else {})}.items():
+            values, low = comparison.headline.icc[list(members)], comparison.headline.low[list(members)]
+            known = np.isfinite(values)
+            spread = f"{np.median(values[known]):.2f} ({values[known].min():.2f} to {values[known].max():.2f})" if known.any() else ""
+            counts = {
+                name: f"{sum(map(name.__eq__, map(grade, values)))} ({sum(map(name.__eq__, map(grade, low)))})"
+                for name in ("excellent", "good", "moderate", "poor")
+            }
+            rows.append({"comparison": comparison.name, "group": name, "features": len(values), f"{HEADLINE} median (range)": spread, **counts})
+    return rows
+
+
+def feature_rows(agreement: Agreement) -> list[dict[str, Any]]:
+    """The headline ICC of every feature, and for two raters Bland-Altman's bias and limits, as texts."""
+    rows = []
+    for comparison in agreement.comparisons:
+        found, difference = comparison.headline, agreement.pairs.get(comparison.raters)
+        for n, feature in enumerate(agreement.ratings.features):
+            row = {"comparison": comparison.name, "feature": feature, "cases": int(found.n[n])}
+            row[f"{HEADLINE} (95 % interval)"] = _with_interval(found.icc[n], found.low[n], found.high[n])
+            row |= {"grade": grade(found.icc[n]), "grade by lower bound": grade(found.low[n])}
+            row["bias"] = _significant(difference.bias[n]) if difference else ""
+            row["limits of agreement"] = f"{_significant(difference.lower[n])} to {_significant(difference.upper[n])}" if difference else ""
+            rows.append(row)
+    return rows
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f} ({low:.2f}, {high:.2f})"
+
+
+def _significant(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3g}"
+
+
+def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mapping[str, bytes]) -> bytes:
+    """A self-contained page: sentences, pictures (name to PNG), tables, methods, inputs (role to SHA-256). All texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
+    page = environment.get_template("agreement.html").render(
+        sentences=sentences(agreement),
+        summary=summary_rows(agreement),
+        features=feature_rows(agreement),
+        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        headline=HEADLINE,
+        inputs=inputs,
+        versions={"her2vit": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
+        notice=RESEARCH_NOTICE,
+    )
+    return page.encode()
+
+
+def input_hashes(ratings: Sequence[str | os.PathLike], manifest: str | os.PathLike | None) -> dict[str, str]:
+    """SHA-256 of the input files by their role."""
+    hashes = {f"ratings {n}": file_sha256(path) for n, path in enumerate(ratings, start=1)}
+    return {**hashes, **({"manifest": file_sha256(manifest)} if manifest else {})}
+
+
+def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
+    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+
+    `inputs` are the hashes of the input files by role. Raises `InputError` when the folder holds anything else.
+    """
+    folder = prepare_folder(folder, RESULT_FILES)
+    pictures: Mapping[str, bytes] = {}
+    if figures:
+        from .agreement_figures import agreement_pictures
+
+        pictures = agreement_pictures(agreement)
+    contents = {
+        "icc.csv": csv_bytes(ICC_COLUMNS, icc_rows(agreement)),
+        "bland_altman.csv": csv_bytes(BLAND_ALTMAN_COLUMNS, bland_altman_rows(agreement)),
+        "overlap.csv": csv_bytes(OVERLAP_COLUMNS, overlap_rows(agreement)),
+        "report.html": report_html(agreement, inputs, pictures),
+        **pictures,
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in set(RESULT_FILES) - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    return list(contents)
