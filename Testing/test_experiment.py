@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -130,6 +132,19 @@ def test_only_what_changed_is_made_again(manifest, tmp_path):
     model_inputs(cases, preprocessing, cache, workers=1)
 
 
+def test_two_processes_fill_one_cache_at_once(manifest, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from HER2ViTTrainingLib.cohort import read_manifest; from HER2ViTTrainingLib.slices import *; "
+        "from HER2ViTLib.preprocessing import SquarePreprocessing as P; "
+        "model_inputs(read_manifest(sys.argv[1]).cases[:6], P(size=(64, 64)), sys.argv[2], workers=1)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, str(manifest), str(tmp_path / "cache")]
+    both = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[1] for process in both] == ["", ""]
+    assert len(list((tmp_path / "cache").iterdir())) == 7
+
+
 def test_faulty_cases_are_all_named(manifest, tmp_path):
     cases = read_manifest(manifest).cases[:3]
     (tmp_path / "bad.nrrd").write_text("no image")
@@ -147,6 +162,20 @@ def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_
     assert sorted(row["case_id"] for row in found) == sorted(case.case_id for case in read_manifest(manifest).development)
     assert {row["set"] for row in found} == {"out-of-fold"}
     assert json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"] == "zero-vs-rest"
+
+
+def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, a_cluster):
+    """Two folds with two seeds each: every case has the mean of the two models that have not seen it."""
+    words = ["--task", "low-vs-positive", "--arch", "resnet10t", "--img-size", "32", "--pretrained", "none", "--epochs", "2", "--device", "cpu"]
+    train = ["train", str(manifest), *words, "--folds", "2", "--seeds", "2", "--cache", str(tmp_path / "cache")]
+    assert main([*train, "--out", str(tmp_path / "here")]) == 0
+    assert main([*train, "--out", str(tmp_path / "there"), "--scheduler", a_cluster]) == 0
+    here = rows_of(tmp_path / "here" / "predictions.csv")
+    assert rows_of(tmp_path / "there" / "predictions.csv") == here
+    assert {path.name for path in (tmp_path / "there").iterdir() if path.is_dir()} == {f"seed{s}-fold{f}" for s in (1, 2) for f in (1, 2)}
+    for row in here:
+        assert float(row["score"]) == pytest.approx((float(row["score_seed1"]) + float(row["score_seed2"])) / 2)
+    assert main([*train, "--out", str(tmp_path / "nowhere"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
 
 
 def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):

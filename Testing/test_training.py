@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 
 
 def test_it_learns_a_plain_signal():
-    trainer = a_trainer(count=128, epochs=25, learning_rate=2e-3, layer_decay=None)
+    trainer = a_trainer(count=128, epochs=40, learning_rate=2e-3, layer_decay=None)
     model = trainer.run()
     fresh = cases(100, 9)
     assert auc(fresh.labels, predict(model, fresh.images, trainer.preprocessing)) > 0.9

@@ -47,10 +47,10 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
 
 
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Writes a file whole or not at all."""
+def write_atomically(path: str | os.PathLike, data: bytes, writer: str = "") -> None:
+    """Writes a file whole or not at all. Where several processes may write the same file at once, each is a `writer` with a name of its own."""
     path = Path(path)
-    temporary = temporary_name(path)
+    temporary = temporary_name(path.with_name(f"{writer}{path.name}"))
     try:
         temporary.write_bytes(data)
         temporary.replace(path)

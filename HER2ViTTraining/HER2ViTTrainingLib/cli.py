@@ -365,6 +365,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE", help="starting weights (default: %(default)s)")
     command.add_argument("--splits", type=Path, metavar="FILE", help="splits.json of `cohort` (default: made anew with --seed)")
     command.add_argument("--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions")
+    command.add_argument("--seeds", type=_positive, default=1, metavar="N", help="train with so many seeds, --seed and the next ones (default: 1)")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)")
     command.add_argument("--epochs", type=int, metavar="N", help="at most so many epochs (default: the recipe's)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
@@ -377,18 +379,27 @@ def _train(options: argparse.Namespace) -> None:
 
     from HER2ViTLib.her2 import TASKS
     from HER2ViTTrainingLib.cohort import load_splits, make_splits, read_manifest
-    from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, run_folds
+    from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, run_repeated
     from HER2ViTTrainingLib.training import RECIPES
 
     if options.epochs is not None and options.epochs < 1:
         raise InputError(f"--epochs {options.epochs}: must be 1 or more")
+    repeated = bool(options.folds) or options.seeds > 1
+    if options.scheduler and not repeated:
+        raise InputError("--scheduler trains folds and seeds side by side: give --folds K or --seeds N, or leave it out")
     recipe = RECIPES[options.recipe] if options.epochs is None else replace(RECIPES[options.recipe], epochs=options.epochs)
     network = Network(options.arch, options.img_size, options.pretrained)
     experiment = Experiment(TASKS[options.task], recipe, options.preset, network, options.seed, options.device)
     cohort = read_manifest(options.manifest)
     splits = load_splits(options.splits, cohort) if options.splits else make_splits(cohort, folds=options.folds, seed=options.seed)
-    run = run_folds if options.folds else run_experiment
-    _say_written(options.out, run(experiment, cohort, splits, options.out, options.cache))
+    folds = len(splits.tasks[options.task].folds)
+    if options.folds not in (None, folds):
+        raise InputError(f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort --folds {options.folds}")
+    if repeated:
+        repeats = (options.seeds, bool(options.folds), options.scheduler)
+        _say_written(options.out, run_repeated(experiment, cohort, splits, options.out, options.cache, *repeats))
+    else:
+        _say_written(options.out, run_experiment(experiment, cohort, splits, options.out, options.cache))
 
 
 # Evaluation

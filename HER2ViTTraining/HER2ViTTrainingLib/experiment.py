@@ -9,8 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -27,45 +28,51 @@ from HER2ViTLib.preprocessing import Preprocessing, SquarePreprocessing, StudyPr
 from HER2ViTLib.reader import choose_device
 from HER2ViTLib.series import file_sha256
 
-from .cohort import Case, Cohort, Splits
+from .cohort import Case, Cohort, Splits, TaskSplit
 from .evaluation import auc, platt_calibration, youden_threshold
+from .executors import executor
 from .slices import ModelInput, model_inputs
-from .training import RECIPES, Epoch, Labelled, Recipe, Trainer, predict
+from .training import METHOD, RECIPES, Epoch, Labelled, Recipe, Trainer, predict
 
 CHECKPOINT_FILE, HISTORY_FILES, PREDICTIONS_FILE = "checkpoint.safetensors", ("history.csv", "history.png"), "predictions.csv"
-RESULT_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CHECKPOINT_FILE, *HISTORY_FILES, PREDICTIONS_FILE, "cache", "fold*")
+RESULT_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CHECKPOINT_FILE, *HISTORY_FILES, PREDICTIONS_FILE, "cache", "fold*", "seed*")
 PREDICTION_COLUMNS = ("case_id", "set", "label", "score", "score_raw", "patient_id")
 OPTIMISTIC = "The threshold and the calibration were fixed on the validation set, and its best epoch was kept: its figures are optimistic."
 
 
 @dataclass(frozen=True)
 class Network:
-    """Which network to train, and from which weights: "imagenet" (from the hub), "none", or a safetensors file of timm's key names."""
+    """Which network to train, and from which weights: "imagenet" (from the hub), "none", or a safetensors file of timm's key names.
+
+    `model_args` goes to timm as it is (a smaller member of the family, say).
+    """
 
     architecture: str = "vit_tiny_patch16_224"
     img_size: int | None = None
     pretrained: str = "imagenet"
+    model_args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that a training is made of but its cases. `epochs` None leaves it to the recipe."""
+    """All that a training is made of but its cases. `notice` is shown wherever the model's result is."""
 
     task: Task
     recipe: Recipe = RECIPES["default"]
     preset: str = "square"
-    network: Network = Network()
+    network: Network = field(default_factory=Network)
     seed: int = 1
     device: str = "auto"
+    notice: str = ""
 
 
-def model_args(network: Network) -> dict[str, int]:
+def model_args(network: Network) -> dict[str, Any]:
     """What timm builds the network with. Networks that take any size get none. Raises `InputError` for one that timm does not know."""
     name = network.architecture
     if "/" in name or ":" in name or not timm.is_model(name):
         raise InputError(f"architecture {name!r}: timm has no such model; see timm.list_models()")
     fixed = (timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()).fixed_input_size
-    return {"img_size": network.img_size} if network.img_size and fixed else {}
+    return {**network.model_args, **({"img_size": network.img_size} if network.img_size and fixed else {})}
 
 
 def build_network(network: Network, seed: int) -> nn.Module:
@@ -161,24 +168,83 @@ def run_experiment(
     return _train(experiment, data, preprocessing, splits, out)
 
 
-def run_folds(
-    experiment: Experiment, cohort: Cohort, splits: Splits, out: str | os.PathLike, cache: str | os.PathLike | None = None
+def run_repeated(
+    experiment: Experiment,
+    cohort: Cohort,
+    splits: Splits,
+    out: str | os.PathLike,
+    cache: str | os.PathLike | None = None,
+    seeds: int = 1,
+    folds: bool = False,
+    scheduler: str | None = None,
 ) -> list[str]:
-    """Trains once per fold, a bundle in `fold1`, `fold2`, ...; `predictions.csv` holds the out-of-fold score of every development case."""
+    """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each, in a folder of its own.
+
+    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed1`, ...). With folds every development case has
+    the score of the models that have not seen it, set `out-of-fold`. `scheduler` is the address of a Dask cluster to train on side by
+    side; its workers must see the same files under the same names. Returns the files' names. Raises `InputError`.
+    """
     out = prepare_folder(out, RESULT_FILES)
-    rows = []
-    folds = splits.tasks[experiment.task.name].folds
-    if not folds:
-        raise InputError("the splits hold no folds; make them with: her2vit cohort MANIFEST --folds K")
-    for number, held_out in enumerate(folds, start=1):
-        inside = [case_id for n, fold in enumerate(folds, start=1) if n != number for case_id in fold]
-        data, preprocessing = _data(experiment, cohort, {"training": inside, "validation": held_out}, Path(cache or out / "cache"))
-        folder = prepare_folder(out / f"fold{number}", RESULT_FILES)
-        _train(experiment, data, preprocessing, splits, folder)
-        with (folder / PREDICTIONS_FILE).open(newline="") as file:
-            rows += [{**row, "set": "out-of-fold"} for row in csv.DictReader(file) if row["set"] == "validation"]
-    write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, rows))
-    return [PREDICTIONS_FILE, *(f"fold{n}" for n in range(1, len(folds) + 1))]
+    cache = Path(cache or out / "cache").resolve()
+    split = splits.tasks[experiment.task.name]
+    every_set = _folds(split) if folds else {"": {"training": split.training, "validation": split.validation, **splits.external}}
+    # Before the trainings start, or each would make the same inputs.
+    _data(experiment, cohort, next(iter(every_set.values())), cache)
+    names = [(seed, fold) for seed in range(1, seeds + 1) for fold in every_set]
+    folders = {(seed, fold): "-".join(filter(None, [f"seed{seed}" if seeds > 1 else "", fold])) for seed, fold in names}
+    jobs = [
+        (replace(experiment, seed=experiment.seed + seed - 1), cohort, splits, every_set[fold], out.resolve() / folders[seed, fold], cache)
+        for seed, fold in names
+    ]
+    _each(jobs, scheduler)
+    rows = {seed: [row for fold in every_set for row in _held_out(out / folders[seed, fold], folds)] for seed in range(1, seeds + 1)}
+    write_atomically(out / PREDICTIONS_FILE, csv_bytes(*_mean_over_seeds(rows)))
+    return [PREDICTIONS_FILE, *folders.values()]
+
+
+def _folds(split: TaskSplit) -> dict[str, dict[str, Sequence[str]]]:
+    """The sets of each fold, by its folder's name."""
+    everyone = {number: fold for number, fold in enumerate(split.folds, start=1)}
+    return {
+        f"fold{number}": {"training": [case_id for n, fold in everyone.items() if n != number for case_id in fold], "validation": held_out}
+        for number, held_out in everyone.items()
+    }
+
+
+def _each(jobs: Sequence[tuple], scheduler: str | None) -> None:
+    if scheduler is None:
+        for job in jobs:
+            _train_into(job)
+        return
+    with executor(None, scheduler) as pool:
+        list(pool.map(_train_into, jobs))
+
+
+def _train_into(job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str]], Path, Path]) -> None:
+    """One training, wherever it runs."""
+    experiment, cohort, splits, sets, folder, cache = job
+    data, preprocessing = _data(experiment, cohort, sets, cache)
+    _train(experiment, data, preprocessing, splits, prepare_folder(folder, RESULT_FILES))
+
+
+def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
+    """A training's predictions; of a fold only those of the cases it has not seen."""
+    with (folder / PREDICTIONS_FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{**row, "set": "out-of-fold"} for row in rows if row["set"] == "validation"] if folds else rows
+
+
+def _mean_over_seeds(rows: Mapping[int, Sequence[Mapping[str, str]]]) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Columns and rows of the predictions of several seeds: the mean score, and each seed's own."""
+    if len(rows) == 1:
+        return PREDICTION_COLUMNS, [dict(row) for row in rows[1]]
+    columns = (*(name for name in PREDICTION_COLUMNS if name != "score_raw"), *(f"score_seed{seed}" for seed in rows))
+    merged = []
+    for same_case in zip(*rows.values()):
+        scores = {f"score_seed{seed}": row["score"] for seed, row in zip(rows, same_case)}
+        first = {name: same_case[0][name] for name in ("case_id", "set", "label", "patient_id")}
+        merged.append({**first, "score": repr(float(np.mean([float(score) for score in scores.values()]))), **scores})
+    return columns, merged
 
 
 def _data(experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[str]], cache: Path) -> tuple[Data, Preprocessing]:
@@ -208,6 +274,7 @@ def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, spl
         prevalence=float(np.concatenate([data.labels["training"], data.labels["validation"]]).mean()),
         training_percentiles=percentiles(in_training),
         splits_sha256=splits.sha256,
+        notice=experiment.notice,
         provenance=_provenance(experiment, data, logits, trainer.history, str(device)),
     )
     save_bundle(out, model, experiment.network.architecture, model_args(experiment.network), settings, model_card(settings, experiment))
@@ -227,7 +294,7 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     digest = hashlib.sha256()
     weights = file_sha256(experiment.network.pretrained) if Path(experiment.network.pretrained).is_file() else experiment.network.pretrained
     settings = {**asdict(replace(experiment, device="", network=replace(experiment.network, pretrained=weights)))}
-    digest.update(json.dumps({**settings, "splits": splits.sha256}, sort_keys=True, default=str).encode())
+    digest.update(json.dumps({**settings, "splits": splits.sha256, "method": METHOD}, sort_keys=True, default=str).encode())
     for name in ("training", "validation"):
         digest.update(data.labels[name].tobytes())
         for one in data.inputs[name]:
@@ -265,6 +332,7 @@ def model_card(settings: Settings, experiment: Experiment) -> str:
     return "\n".join([
         f"# {task.title}",
         "",
+        *([f"**{settings.notice}**", ""] if settings.notice else []),
         f"A timm `{experiment.network.architecture}` with one logit: the probability of HER2-{task.positive_label}, read from one slice of",
         "the early phase of a pre-treatment breast DCE-MRI, around the lesion's outline.",
         "",

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from .executors import available_cores, executor
 FORMAT = 1
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is used."""
 INDEX_FILE = "files.json"
+WRITER = secrets.token_hex(4)
+"""This process's name: several trainings, here or on a cluster, may fill one cache at the same time."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class FileHashes:
 
     def save(self) -> None:
         if self.changed:
-            write_atomically(self.path, json.dumps(self.known).encode())
+            write_atomically(self.path, json.dumps(self.known).encode(), WRITER)
 
 
 def _remembered(path: Path) -> dict[str, list]:
@@ -144,7 +147,7 @@ def _save(made: ModelInput, path: Path) -> None:
     stream = io.BytesIO()
     about = {"slice": made.slice, "area_mm2": made.area_mm2, "early_phase": made.early_phase, "properties": dict(made.properties)}
     np.savez(stream, image=made.image, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
-    write_atomically(path, stream.getvalue())
+    write_atomically(path, stream.getvalue(), WRITER)
 
 
 def _load(path: Path) -> ModelInput:
