@@ -17,3 +17,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not there: {folder} (set HER2VIT_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def a_cluster():
+    """The address of a Dask cluster of two worker processes."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address

@@ -29,21 +29,13 @@ def sleep(seconds, marker):
     time.sleep(seconds)
 
 
-@pytest.fixture(scope="module")
-def scheduler():
-    """The address of a Dask cluster of two worker processes."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.fixture(params=["processes", "cluster"])
 def pool(request):
     if request.param == "processes":
         with executor(2) as pool:
             yield pool
     else:
-        with executor(scheduler=request.getfixturevalue("scheduler")) as pool:
+        with executor(scheduler=request.getfixturevalue("a_cluster")) as pool:
             yield pool
 
 

@@ -164,18 +164,36 @@ def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_
     assert json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"] == "zero-vs-rest"
 
 
-def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, a_cluster):
-    """Two folds with two seeds each: every case has the mean of the two models that have not seen it."""
-    words = ["--task", "low-vs-positive", "--arch", "resnet10t", "--img-size", "32", "--pretrained", "none", "--epochs", "2", "--device", "cpu"]
+def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, calibrates_anything):
+    """Two folds with two seeds each: every case has the mean of the two models that have not seen it.
+
+    The cluster lies within this process, where the calibration is stood in for; `test_executors` has one of processes.
+    """
+    distributed = pytest.importorskip("distributed")
+    words = ["--task", "low-vs-positive", "--arch", "resnet10t", "--img-size", "32", "--pretrained", "none", "--epochs", "1", "--device", "cpu"]
     train = ["train", str(manifest), *words, "--folds", "2", "--seeds", "2", "--cache", str(tmp_path / "cache")]
     assert main([*train, "--out", str(tmp_path / "here")]) == 0
-    assert main([*train, "--out", str(tmp_path / "there"), "--scheduler", a_cluster]) == 0
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        assert main([*train, "--out", str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
     here = rows_of(tmp_path / "here" / "predictions.csv")
     assert rows_of(tmp_path / "there" / "predictions.csv") == here
     assert {path.name for path in (tmp_path / "there").iterdir() if path.is_dir()} == {f"seed{s}-fold{f}" for s in (1, 2) for f in (1, 2)}
     for row in here:
         assert float(row["score"]) == pytest.approx((float(row["score_seed1"]) + float(row["score_seed2"])) / 2)
-    assert main([*train, "--out", str(tmp_path / "nowhere"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:9"], "give --folds K or --seeds N"),
+        (["--scheduler", "tcp://127.0.0.1:9", "--seeds", "2"], "cannot be reached"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_line(manifest, tmp_path, capsys, words, expected):
+    train = ["train", str(manifest), "--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", str(tmp_path / "cache")]
+    assert main([*train, *words, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
 
 
 def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):
