@@ -1,0 +1,723 @@
+"""Prognosis: survival curves by group, log-rank tests and Cox models in the layout of the study's Table 3 (`her2vit prognosis`).
+
+- Kaplan-Meier curves with Greenwood's variance and 95 % bands on the log scale (`conf.type = "log"`, the default of R's `survfit`; lifelines'
+  own bands are on the log-log scale). Medians and their intervals are where curve and band reach one half, as `survfit` prints them: the
+  middle of the step where they stay on it.
+- Log-rank tests over all groups and for every pair (pairs with Holm's correction beside), as R's `survdiff`.
+- Cox models by lifelines with Efron's ties, as R's `coxph`: one for each variable, then one of several. Each takes the cases that are
+  complete for it. Intervals and p values are Wald's. A categorical variable's reference is its first level in order (R's rule).
+- Proportional hazards: lifelines' `proportional_hazard_test` on Kaplan-Meier time (scaled Schoenfeld residuals, Grambsch & Therneau 1994);
+  R's `cox.zph` has computed a score test since version 3.0 of `survival`, so its p values differ.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+import os
+import platform
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lifelines
+import numpy as np
+import pandas as pd
+from lifelines.exceptions import ConvergenceError
+from lifelines.statistics import logrank_test, multivariate_logrank_test, proportional_hazard_test
+from scipy import stats
+
+from HER2ViTLib import __version__
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomically
+
+from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_missing, levels_in_order
+from .cohort import SET_NAMES
+from .evaluation import Estimate
+from .predictions import RowFaults, p_text
+
+PICTURES = ("km.png", "forest.png")
+RESULT_FILES = ("logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html", *PICTURES)
+KM_COLUMNS = ("group", "time", "at_risk", "events", "censored", "survival", "low", "high")
+COX_COLUMNS = ("variable", "model", "hr", "ci_low", "ci_high", "p", "n", "events", "reference", "ph_p", "concordance", "warning")
+UNIVARIABLE, MULTIVARIABLE = "univariable", "multivariable"
+SELECT_P, SELECT_ALL = "p", "all"
+ENTRY_P = 0.05
+PREDICTED_GROUP, LOW_RISK, HIGH_RISK = "predicted group", "low risk", "high risk"
+ALL_CASES = "all cases"
+EVENTS_PER_COEFFICIENT = 10
+_Z = float(stats.norm.ppf(0.975))
+_LARGEST_ERROR = 10.0
+"""Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood has no maximum."""
+
+METHODS = (
+    "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
+    "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside.",
+    "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95 %) and p values; continuous variables "
+    "per unit, levels against the reference level. With --select p the multivariable model takes the variables whose univariable p is below "
+    f"{ENTRY_P} (Wald test over all their levels).",
+    "Proportional hazards: lifelines' proportional_hazard_test on Kaplan-Meier time (not the score test of R's cox.zph, whose p differs). "
+    "Concordance: Harrell's, of the model in the cases it was fitted to, hence optimistic.",
+)
+
+
+# What is asked
+
+
+@dataclass(frozen=True)
+class Question:
+    """Columns of time and event (0 or 1); groups from a column, or from a score with a cut-off and the side that is high risk; covariates."""
+
+    time: str
+    event: str
+    group: str = ""
+    score: str = ""
+    cutoff: float = 0.5
+    high_risk: str = ""
+    covariates: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    select: str = SELECT_P
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for name in (self.time, self.event, self.group, self.score, *self.covariates, *self.categorical) if name]
+
+
+def check_question(question: Question, cases: CaseTable) -> None:
+    """Raises `InputError` for columns that are not there or in two roles, and for a score without the side that is high risk."""
+    if question.group and question.score:
+        raise InputError(f"--group {question.group} and --score {question.score}: give one of them")
+    if question.score and question.high_risk not in ("above", "below"):
+        raise InputError(f"--score {question.score}: say which side of the cut-off is high risk: --high-risk above or --high-risk below")
+    if question.score and not math.isfinite(question.cutoff):
+        raise InputError(f"--cutoff {question.cutoff}: not a finite number")
+    cases.require(question.columns)
+    if question.time == question.event:
+        raise InputError(f"--time {question.time} and --event {question.event}: the same column; name two")
+    outcome = (question.time, question.event)
+    faults = [f"--categorical {name}: not among --covariates; add it there" for name in question.categorical if name not in question.covariates]
+    faults += [f"--covariates {name}: is the time or the event; leave it out" for name in question.covariates if name in outcome]
+    faults += [f"--group {name}: is the time or the event; name another column" for name in (question.group,) if name in outcome]
+    if faults:
+        raise InputError(faults)
+
+
+# Follow-up and groups
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Cases with their times (n,) and events (n,) bool."""
+
+    cases: CaseTable
+    times: np.ndarray
+    events: np.ndarray
+
+
+def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
+    """The cases with follow-up; those without time and event both are left out and noted.
+
+    Raises `InputError`: one of the two missing, negative times, events other than 0 and 1, no case or no event at all.
+    """
+    with_any = cases.chosen(lambda row: not (is_missing(row[time]) and is_missing(row[event])), f"without follow-up ({time}, {event}), left out")
+    if not with_any.rows:
+        raise InputError(f"{cases.path}: columns {time}, {event}: empty in every row; no case has follow-up")
+    faults = RowFaults(cases.path)
+    for row in with_any.rows:
+        for column, other in ((time, event), (event, time)):
+            if is_missing(row[column]):
+                faults.note(row, column, f"is missing where {other} is not; fill it in, or empty both")
+    checks = [
+        faults.raise_any,
+        lambda: with_any.numbers(time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""),
+        lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else "must be 1 (event) or 0 (censored)"),
+    ]
+    _, times, events = _each(checks, lambda check: check())
+    if not events.any():
+        raise InputError(f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to estimate")
+    return FollowUp(with_any, times, events == 1)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A name for what groups, its levels (the first is Cox's reference), and each case's level (n,), empty where it has none."""
+
+    name: str
+    levels: tuple[str, ...]
+    labels: np.ndarray
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def group_by_column(follow_up: FollowUp, column: str) -> Grouping:
+    """Groups by a column's values. Raises `InputError` for a single group, groups of one case, more than 20 groups."""
+    labels = np.array(follow_up.cases.texts(column))
+    return _checked(Grouping(column, tuple(levels_in_order(label for label in labels if label)), labels), follow_up, f"column {column}")
+
+
+def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: str) -> Grouping:
+    """High and low risk by a score: "above" is score >= cutoff. Warns of cases the model was trained or its threshold fixed on (`set`).
+
+    Raises `InputError` for scores that are no numbers, and a cut-off that leaves a group without or with one case.
+    """
+    values = follow_up.cases.numbers(score)
+    known = ~np.isnan(values)
+    if not known.any():
+        raise InputError(f"{follow_up.cases.path}: column {score}: empty in every case with follow-up")
+    high = values >= cutoff if high_risk == "above" else values < cutoff
+    labels = np.where(known, np.where(high, HIGH_RISK, LOW_RISK), "")
+    if len(set(labels[known])) < 2:
+        side = f"below {cutoff:g}" if values[known].min() >= cutoff else f"{cutoff:g} or above"
+        span = f"{values[known].min():g} to {values[known].max():g}"
+        raise InputError(f"--cutoff {cutoff:g}: no case has {score} {side} (they run from {span}); choose a cut-off between")
+    sign = ">=" if high_risk == "above" else "<"
+    notes, warned = _trained_on(follow_up.cases, known)
+    grouping = Grouping(PREDICTED_GROUP, (LOW_RISK, HIGH_RISK), labels, (f"{HIGH_RISK}: {score} {sign} {cutoff:g}", *notes), warned)
+    return _checked(grouping, follow_up, f"column {score}, cut-off {cutoff:g}")
+
+
+def _trained_on(cases: CaseTable, scored: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Notes and warnings about the sets the scored cases are of."""
+    if "set" not in cases.columns:
+        return ("no column set: whether the model was trained on these cases is not known",), ()
+    own = sum(row["set"].lower() in SET_NAMES for row, known in zip(cases.rows, scored) if known)
+    if not own:
+        return (), ()
+    which = f"{own} of {cases_text(int(scored.sum()))} {'is' if own == 1 else 'are'} of the model's own training or validation set"
+    return (), (f"{which}: curves and hazard ratios by its score flatter it; out-of-fold predictions (train --folds) are the clean input",)
+
+
+def _checked(grouping: Grouping, follow_up: FollowUp, where: str) -> Grouping:
+    where = f"{follow_up.cases.path}: {where}"
+    if len(grouping.levels) < 2:
+        only = f"one group only, {grouping.levels[0]!r}" if grouping.levels else "no group"
+        raise InputError(f"{where}: {only}, among {cases_text(len(follow_up.cases))} with follow-up; two groups or more are compared")
+    if len(grouping.levels) > MOST_LEVELS:
+        raise InputError(f"{where}: {len(grouping.levels)} different values; at most {MOST_LEVELS} groups are compared")
+    alone = [level for level in grouping.levels if (grouping.labels == level).sum() == 1]
+    if alone:
+        raise InputError([f"{where}: group {level!r} has 1 case; merge it with another or leave it out" for level in alone])
+    without = int((grouping.labels == "").sum())
+    notes = [f"{cases_text(without)} without {where.rpartition('column ')[2].partition(',')[0]}: in no group"] if without else []
+    return replace(grouping, notes=(*grouping.notes, *notes))
+
+
+# Kaplan-Meier and log-rank
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A Kaplan-Meier curve at each time that was observed (m,): at risk before it, events, censored, survival after it and its 95 % band.
+
+    The band is empty (NaN) once nobody is left alive.
+    """
+
+    name: str
+    times: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
+    censored: np.ndarray
+    survival: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return int((self.events + self.censored).sum())
+
+    @property
+    def median(self) -> Estimate:
+        """The time by which half have had the event, with its 95 % interval; NaN where curve or band stays above one half."""
+        return Estimate(*(half_time(self.times, values) for values in (self.survival, self.low, self.high)))
+
+    def at_risk_at(self, times: Sequence[float]) -> list[int]:
+        """Numbers at risk just before each of the times."""
+        later = np.searchsorted(self.times, times)
+        return [int(self.at_risk[n]) if n < len(self.times) else 0 for n in later]
+
+
+def kaplan_meier(name: str, times: np.ndarray, events: np.ndarray) -> Curve:
+    """The curve of times (n,) and events (n,) bool."""
+    table = lifelines.KaplanMeierFitter().fit(times, events).event_table
+    table = table[table["removed"] > 0]
+    at_risk, died = table["at_risk"].to_numpy(int), table["observed"].to_numpy(int)
+    survival = np.cumprod(1 - died / at_risk)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Greenwood's variance of log S.
+        error = np.sqrt(np.cumsum(died / (at_risk * (at_risk - died))))
+        low, high = survival * np.exp(-_Z * error), np.minimum(1.0, survival * np.exp(_Z * error))
+    ended = survival <= 0
+    low[ended] = high[ended] = math.nan
+    return Curve(name, table.index.to_numpy(float), at_risk, died, table["censored"].to_numpy(int), survival, low, high)
+
+
+def half_time(times: np.ndarray, values: np.ndarray) -> float:
+    """When a falling step function reaches one half; the middle of the step where it stays on it, as R's `survfit` has it. NaN: never."""
+    reached = np.flatnonzero(values < 0.5 + 1e-8)
+    if not len(reached):
+        return math.nan
+    first = reached[0]
+    below = np.flatnonzero(values < values[first] - 1e-8)
+    on_half = abs(values[first] - 0.5) < 1e-8 and len(below)
+    return float((times[first] + times[below[0]]) / 2 if on_half else times[first])
+
+
+@dataclass(frozen=True)
+class LogRank:
+    """A log-rank test of groups; NaN where there is nothing to compare."""
+
+    groups: tuple[str, ...]
+    statistic: float = math.nan
+    df: int = 0
+    p: float = math.nan
+    p_holm: float = math.nan
+
+
+def log_rank(follow_up: FollowUp, grouping: Grouping) -> tuple[LogRank, list[LogRank]]:
+    """The test over all groups, and those of every pair."""
+    grouped = grouping.labels != ""
+    everyone = multivariate_logrank_test(follow_up.times[grouped], grouping.labels[grouped], follow_up.events[grouped])
+    overall = LogRank(grouping.levels, float(everyone.test_statistic), len(grouping.levels) - 1, float(everyone.p_value))
+    pairs = []
+    for a, b in itertools.combinations(grouping.levels, 2):
+        of_a, of_b = grouping.labels == a, grouping.labels == b
+        found = logrank_test(follow_up.times[of_a], follow_up.times[of_b], follow_up.events[of_a], follow_up.events[of_b])
+        pairs.append(LogRank((a, b), float(found.test_statistic), 1, float(found.p_value)))
+    return overall, [replace(pair, p_holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]))]
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment of p values (Scand J Stat 1979;6:65), as R's `p.adjust`."""
+    order = np.argsort(ps)
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(ps) - np.arange(len(ps))) * np.asarray(ps, float)[order]))
+    return adjusted.tolist()
+
+
+# Cox models
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a Cox model: its columns (k, n), NaN where missing, with their labels; the reference level if it has levels."""
+
+    name: str
+    labels: tuple[str, ...]
+    columns: np.ndarray
+    reference: str = ""
+
+    @property
+    def known(self) -> np.ndarray:
+        return ~np.isnan(self.columns).any(axis=0)
+
+
+def continuous_variable(name: str, values: np.ndarray) -> Variable:
+    """A variable that enters as it is."""
+    return Variable(name, (name,), values[None, :])
+
+
+def level_variable(name: str, levels: Sequence[str], labels: np.ndarray) -> Variable:
+    """A variable of levels: an indicator for each but the first, which is the reference."""
+    columns = np.array([np.where(labels == "", math.nan, labels == level) for level in levels[1:]], float).reshape(len(levels) - 1, len(labels))
+    return Variable(name, tuple(f"{name}[{level}]" for level in levels[1:]), columns, levels[0] if levels else "")
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """A row of `cox.csv`: a coefficient as a hazard ratio with its 95 % interval."""
+
+    variable: str
+    model: str
+    ratio: Estimate
+    p: float
+    reference: str
+    ph_p: float
+
+
+@dataclass(frozen=True)
+class CoxModel:
+    """A fitted model: its hazard ratios, and the Wald p of each variable over all its levels, by name."""
+
+    ratios: tuple[HazardRatio, ...]
+    variable_p: Mapping[str, float]
+    n: int
+    events: int
+    concordance: float
+
+
+def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> CoxModel:
+    """The Cox model of the variables in the cases that are complete for them.
+
+    Raises `InputError`, a line per fault: no complete case or event, a constant covariate, a level without events, collinear covariates,
+    an estimate that does not converge.
+    """
+    known = np.all([variable.known for variable in variables], axis=0)
+    times, events = follow_up.times[known], follow_up.events[known]
+    design = np.concatenate([variable.columns[:, known] for variable in variables]).T
+    where = f"{follow_up.cases.path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
+    _require_estimable(where, variables, known, events)
+    _require_independent(where, [label for variable in variables for label in variable.labels], design)
+    # Standardised: columns of any scale converge alike, and lifelines knows them by number, never as a formula.
+    spread = design.std(axis=0)
+    names = [f"x{n}" for n in range(design.shape[1])]
+    frame = pd.DataFrame((design - design.mean(axis=0)) / spread, columns=names).assign(time=times, event=events)
+    cox = _fitted(frame, where)
+    coefficients = cox.params_[names].to_numpy() / spread
+    covariance = cox.variance_matrix_.loc[names, names].to_numpy() / np.outer(spread, spread)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        proportional = np.atleast_1d(proportional_hazard_test(cox, frame, time_transform="km").p_value)
+    ratios, variable_p, start = [], {}, 0
+    for variable in variables:
+        part = slice(start, start + len(variable.labels))
+        start = part.stop
+        errors = np.sqrt(np.diag(covariance)[part])
+        wald = coefficients[part] @ np.linalg.solve(covariance[part, part], coefficients[part])
+        variable_p[variable.name] = float(stats.chi2.sf(wald, len(variable.labels)))
+        for label, b, error, ph in zip(variable.labels, coefficients[part], errors, proportional[part]):
+            ratio = Estimate(math.exp(b), math.exp(b - _Z * error), math.exp(b + _Z * error))
+            ratios.append(HazardRatio(label, model, ratio, float(2 * stats.norm.sf(abs(b) / error)), variable.reference, float(ph)))
+    return CoxModel(tuple(ratios), variable_p, len(times), int(events.sum()), float(cox.concordance_index_))
+
+
+def _fitted(frame: pd.DataFrame, where: str) -> lifelines.CoxPHFitter:
+    fault = InputError(f"{where}: the Cox model does not converge (no bound: a covariate separates the events); leave a covariate out")
+    cox = lifelines.CoxPHFitter()
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            # As far as floating point goes: lifelines stops by the gain in likelihood, long before the last digits of the estimates.
+            cox.fit(frame, "time", "event", fit_options={"precision": 1e-16, "r_precision": 1e-16})
+    except (ConvergenceError, np.linalg.LinAlgError, OverflowError) as error:
+        raise fault from error
+    # What lifelines only guesses from variances and correlations is left to the estimates themselves.
+    failed = any("Newton-Raphson" in str(warning.message) or "log-likelihood" in str(warning.message) for warning in said)
+    if failed or not (cox.standard_errors_.to_numpy() < _LARGEST_ERROR).all():
+        raise fault
+    return cox
+
+
+def _require_estimable(where: str, variables: Sequence[Variable], known: np.ndarray, events: np.ndarray) -> None:
+    if not events.any():
+        raise InputError(f"{where}: no event among {cases_text(len(events))} complete for the model; leave a covariate out")
+    faults = []
+    for variable in variables:
+        columns, path = variable.columns[:, known], where.partition(": covariate")[0]
+        if not len(columns) or (len(columns) == 1 and np.ptp(columns) == 0):
+            faults.append(f"{path}: covariate {variable.name}: the same value in all {cases_text(len(events))} complete for the model; leave it out")
+            continue
+        if variable.reference:
+            members = {variable.reference: ~columns.any(axis=0), **{label: column == 1 for label, column in zip(variable.labels, columns)}}
+            faults += [
+                f"{path}: covariate {variable.name}: no event among {cases_text(int(chosen.sum()))} of level {level.removeprefix(variable.name)}: "
+                "its hazard ratio has no bound; merge levels or leave the covariate out"
+                for level, chosen in members.items()
+                if not events[chosen].any()
+            ]
+    if faults:
+        raise InputError(faults)
+
+
+def _require_independent(where: str, labels: Sequence[str], design: np.ndarray) -> None:
+    centred = (design - design.mean(axis=0)) / design.std(axis=0)
+    kept: list[int] = []
+    for n, label in enumerate(labels):
+        if np.linalg.matrix_rank(centred[:, [*kept, n]], tol=1e-7 * math.sqrt(len(design))) <= len(kept):
+            raise InputError(f"{where}: collinear: {label} follows from {', '.join(labels[k] for k in kept)}; leave one out")
+        kept.append(n)
+
+
+# The analysis
+
+
+@dataclass(frozen=True)
+class Prognosis:
+    """All that is found. `entered` are the variables of the multivariable model; `warnings` belong into every table and picture."""
+
+    question: Question
+    cases: CaseTable
+    curves: tuple[Curve, ...]
+    overall: LogRank
+    pairs: tuple[LogRank, ...]
+    variables: tuple[Variable, ...]
+    univariable: tuple[CoxModel, ...]
+    multivariable: CoxModel | None
+    entered: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def group_name(self) -> str:
+        return PREDICTED_GROUP if self.question.score else self.question.group
+
+
+def prognosis(cases: CaseTable, question: Question) -> Prognosis:
+    """Curves, tests and models of the cases.
+
+    Raises `InputError`, a line per fault, as `check_question`, `read_follow_up`, the grouping and `fit_cox` do.
+    """
+    check_question(question, cases)
+    follow_up = read_follow_up(cases, question.time, question.event)
+    grouping = _grouping(follow_up, question)
+    notes = [*follow_up.cases.notes]
+    if grouping is None:
+        curves = [kaplan_meier(ALL_CASES, follow_up.times, follow_up.events)]
+        overall, pairs = LogRank((ALL_CASES,)), []
+    else:
+        notes += grouping.notes
+        members = [(level, grouping.labels == level) for level in grouping.levels]
+        curves = [kaplan_meier(level, follow_up.times[chosen], follow_up.events[chosen]) for level, chosen in members]
+        overall, pairs = log_rank(follow_up, grouping)
+    variables = [*_group_variable(grouping, curves, notes), *_covariates(follow_up, question)]
+    univariable = _each(variables, lambda variable: fit_cox(follow_up, [variable], UNIVARIABLE))
+    entered = [
+        variable for variable, model in zip(variables, univariable) if question.select == SELECT_ALL or model.variable_p[variable.name] < ENTRY_P
+    ]
+    multivariable = fit_cox(follow_up, entered, MULTIVARIABLE) if entered else None
+    notes += _model_notes(variables, entered, multivariable)
+    return Prognosis(
+        question,
+        follow_up.cases,
+        tuple(curves),
+        overall,
+        tuple(pairs),
+        tuple(variables),
+        tuple(univariable),
+        multivariable,
+        tuple(variable.name for variable in entered),
+        tuple(notes),
+        () if grouping is None else grouping.warnings,
+    )
+
+
+def _grouping(follow_up: FollowUp, question: Question) -> Grouping | None:
+    if question.score:
+        return group_by_score(follow_up, question.score, question.cutoff, question.high_risk)
+    return group_by_column(follow_up, question.group) if question.group else None
+
+
+def _group_variable(grouping: Grouping | None, curves: Sequence[Curve], notes: list[str]) -> list[Variable]:
+    """The groups as a Cox variable, unless a group has no event: curves and log-rank tests can do with that, a hazard ratio cannot."""
+    if grouping is None:
+        return []
+    without = [curve.name for curve in curves if not curve.events.any()]
+    if without:
+        notes.append(f"{grouping.name}: not in the Cox models, no event in {', '.join(without)}")
+        return []
+    return [level_variable(grouping.name, grouping.levels, grouping.labels)]
+
+
+def _covariates(follow_up: FollowUp, question: Question) -> list[Variable]:
+    """Numbers enter as they are, texts, and what `--categorical` names, as levels. The grouping column is a variable already."""
+
+    def variable(name: str) -> Variable:
+        texts = follow_up.cases.texts(name)
+        numeric = sum(not math.isnan(as_number(text)) for text in texts)
+        # One stray text in a column of numbers is a fault, not a level.
+        if name not in question.categorical and 2 * numeric > sum(map(bool, texts)):
+            return continuous_variable(name, follow_up.cases.numbers(name))
+        levels = levels_in_order(text for text in texts if text)
+        if len(levels) > MOST_LEVELS:
+            raise InputError(f"{follow_up.cases.path}: covariate {name}: {len(levels)} levels; a categorical covariate has at most {MOST_LEVELS}")
+        return level_variable(name, levels, np.array(texts))
+
+    return _each([name for name in question.covariates if name != question.group], variable)
+
+
+def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
+    """The work on every item; the faults of all of them in one `InputError`."""
+    done, faults = [], []
+    for item in items:
+        try:
+            done.append(work(item))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return done
+
+
+def _model_notes(variables: Sequence[Variable], entered: Sequence[Variable], model: CoxModel | None) -> list[str]:
+    if not variables:
+        return []
+    if model is None:
+        return [f"no variable has a univariable p below {ENTRY_P}: no multivariable model"]
+    notes = [f"multivariable model: {', '.join(variable.name for variable in entered)}; {model.n} complete cases, {model.events} events"]
+    if model.events < EVENTS_PER_COEFFICIENT * len(model.ratios):
+        few = f"{model.events} events for {len(model.ratios)} coefficients, fewer than {EVENTS_PER_COEFFICIENT} each"
+        notes.append(f"{few}: the multivariable model may be overfitted")
+    return notes
+
+
+# Results as tables
+
+
+def km_rows(found: Prognosis) -> list[dict[str, Any]]:
+    """Rows of `km.csv`: every curve from time 0 on."""
+    rows = []
+    for curve in found.curves:
+        if curve.times[0] > 0:
+            rows.append(dict(zip(KM_COLUMNS, (curve.name, 0.0, curve.n, 0, 0, 1.0, 1.0, 1.0))))
+        values = zip(curve.times, curve.at_risk, curve.events, curve.censored, curve.survival, curve.low, curve.high)
+        rows += [dict(zip(KM_COLUMNS, (curve.name, *(value.item() for value in row)))) for row in values]
+    return rows
+
+
+def cox_rows(found: Prognosis) -> list[dict[str, Any]]:
+    """Rows of `cox.csv`: the univariable models, then the multivariable one."""
+    models = [*found.univariable, *([found.multivariable] if found.multivariable else [])]
+    return [
+        {
+            "variable": row.variable,
+            "model": row.model,
+            "hr": row.ratio.value,
+            "ci_low": row.ratio.low,
+            "ci_high": row.ratio.high,
+            "p": row.p,
+            "n": model.n,
+            "events": model.events,
+            "reference": row.reference,
+            "ph_p": row.ph_p,
+            "concordance": model.concordance,
+            "warning": "; ".join(found.warnings),
+        }
+        for model in models
+        for row in model.ratios
+    ]
+
+
+def ratio_text(ratio: Estimate) -> str:
+    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the same."""
+    digits = next((n for n in (2, 3) if f"{ratio.low:.{n}f}" != f"{ratio.high:.{n}f}"), 4)
+    return f"{ratio.value:.{digits}f} ({ratio.low:.{digits}f}, {ratio.high:.{digits}f})"
+
+
+def table3_rows(found: Prognosis) -> list[dict[str, str]]:
+    """The study's Table 3: a row per variable or level, hazard ratio, interval and p of the univariable and the multivariable model."""
+    adjusted = {row.variable: row for row in found.multivariable.ratios} if found.multivariable else {}
+    rows = []
+    for variable, model in zip(found.variables, found.univariable):
+        for row in model.ratios:
+            other = adjusted.get(row.variable)
+            rows.append(
+                {
+                    "variable": row.variable + (f" vs {variable.reference}" if variable.reference else ""),
+                    "n (events)": f"{model.n} ({model.events})",
+                    "univariable HR (95% CI)": ratio_text(row.ratio),
+                    "p": p_text(row.p),
+                    "multivariable HR (95% CI)": ratio_text(other.ratio) if other else "not entered",
+                    "multivariable p": p_text(other.p) if other else "",
+                }
+            )
+    return rows
+
+
+def group_rows(found: Prognosis) -> list[dict[str, Any]]:
+    """The groups of `logrank.json`: size, events and median with its interval (NaN: not reached)."""
+    medians = [(curve, curve.median) for curve in found.curves]
+    return [
+        {"name": curve.name, "n": curve.n, "events": int(curve.events.sum()), "median": at.value, "median_low": at.low, "median_high": at.high}
+        for curve, at in medians
+    ]
+
+
+def median_text(row: Mapping[str, float]) -> str:
+    """`1807 (1528, not reached)`."""
+    value, low, high = ("not reached" if math.isnan(row[name]) else f"{row[name]:g}" for name in ("median", "median_low", "median_high"))
+    return f"{value} ({low}, {high})"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the results."""
+    return {
+        "her2vit": __version__,
+        "python": platform.python_version(),
+        "lifelines": lifelines.__version__,
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+    }
+
+
+def logrank_json(found: Prognosis) -> dict[str, Any]:
+    """`logrank.json`: the tests and groups, and how they came about."""
+    test = found.overall
+    model = found.multivariable
+    compared = found.question.group or found.question.score
+    return {
+        "statistic": test.statistic,
+        "df": test.df if compared else None,
+        "p": test.p,
+        "groups": group_rows(found),
+        "pairwise": [asdict(pair) for pair in found.pairs],
+        "warnings": list(found.warnings),
+        "notes": list(found.notes),
+        "question": asdict(found.question),
+        "multivariable": {"variables": found.entered, "n": model.n, "events": model.events, "concordance": model.concordance} if model else None,
+        "methods": METHODS,
+        "inputs": [{"role": role, "sha256": sha256} for role, sha256 in found.cases.inputs],
+        "versions": versions(),
+        "notice": RESEARCH_NOTICE,
+    }
+
+
+def prognosis_text(found: Prognosis) -> str:
+    """Groups, log-rank test and Table 3 as plain text, with warnings, notes and the notice."""
+    lines = [f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}" for row in group_rows(found)]
+    if len(found.curves) > 1:
+        lines.append(f"log-rank: chi-squared {found.overall.statistic:.4f}, df {found.overall.df}, p {p_text(found.overall.p)}")
+    rows = table3_rows(found)
+    if rows:
+        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+        widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
+        lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in cells]
+    return "\n".join([*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE])
+
+
+def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
+    """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG). All texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
+    environment.filters.update(p=p_text, median=median_text)
+    page = environment.get_template("table3.html").render(
+        found=found,
+        groups=group_rows(found),
+        rows=table3_rows(found),
+        ratios=cox_rows(found),
+        methods=METHODS,
+        notice=RESEARCH_NOTICE,
+        versions=versions(),
+        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+    )
+    return page.encode()
+
+
+def write_prognosis(found: Prognosis, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
+    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+
+    Raises `InputError` when the folder holds anything else.
+    """
+    folder = prepare_folder(folder, RESULT_FILES)
+    pictures = {}
+    if figures:
+        from .prognosis_figures import prognosis_pictures
+
+        pictures = prognosis_pictures(found)
+    rows = table3_rows(found)
+    notice = " ".join([*found.warnings, RESEARCH_NOTICE])
+    contents = {
+        "logrank.json": json_bytes(logrank_json(found)),
+        "km.csv": csv_bytes(KM_COLUMNS, km_rows(found)),
+        "cox.csv": csv_bytes(COX_COLUMNS, cox_rows(found)),
+        **({"table3.csv": csv_bytes([*rows[0], "notice"], [{**row, "notice": notice} for row in rows])} if rows else {}),
+        "table3.html": table3_html(found, pictures),
+        **pictures,
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in set(RESULT_FILES) - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    return list(contents)
