@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from HER2ViTLib.volume import read_volume
 from HER2ViTTrainingLib.agreement import FORMS, HEADLINE, bland_altman, grade, icc
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.repeatability import feature_groups, kind
+from HER2ViTTrainingLib.sessions import Session
 
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 SHIFTS = {"A1": 0.0, "A2": 0.05, "B1": 0.3}
@@ -352,7 +354,7 @@ def box(shape, spacing, low, high):
 
 @pytest.fixture
 def outlined(tmp_path):
-    """Four cases whose second outline lies one voxel, 2 mm, further along i, and the last is not outlined by B."""
+    """Four cases, larger and larger; A2's outline lies one voxel, 2 mm, further along i, B1's four; B1 has not outlined the last."""
     rows = [["case_id", "image", "roi", "roi_a2", "roi_b", "her2_status"]]
     shape, spacing = (10, 20, 20), (2.0, 1.0, 1.5)
     for n in range(4):
@@ -361,7 +363,7 @@ def outlined(tmp_path):
         image.SetSpacing(spacing)
         sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
         for reader, shift in {"a1": 0, "a2": 1, "b": 4}.items():
-            sitk.WriteImage(box(shape, spacing, (3, 5, 5 + shift), (7, 13, 13 + shift)), str(tmp_path / f"{name}_{reader}.nrrd"))
+            sitk.WriteImage(box(shape, spacing, (3, 5, 5 + shift), (7, 13 + n, 13 + shift)), str(tmp_path / f"{name}_{reader}.nrrd"))
         rows.append([name, f"{name}.nrrd", f"{name}_a1.nrrd", f"{name}_a2.nrrd", f"{name}_b.nrrd" if n < 3 else "", "low"])
     return write_csv(tmp_path / "manifest.csv", rows)
 
@@ -379,12 +381,57 @@ def test_overlap_of_outlines_case_by_case(tmp_path, ratings, outlined):
     assert "overlapped with a median Dice coefficient of 0.88" in (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    "columns, expected",
-    {"roi": "names 1 column", "roi,roi_c": "column roi_c is missing", "roi_b,roi_a2": "of no two raters compared"}.items(),
-)
-def test_bad_outline_columns_get_one_line(tmp_path, ratings, outlined, capsys, columns, expected):
-    options = ("--manifest", outlined, "--roi-columns", columns, "--compare", "A1,A2")
-    assert run(ratings, *options, "--out", tmp_path / "out") == 2
+def test_without_ratings_the_outlines_features_are_compared(tmp_path, outlined, capsys):
+    out = tmp_path / "out"
+    assert run("--manifest", outlined, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
+    volume = {row["comparison"]: row for row in read_csv(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "4"), ("1.0", "3")]
+    assert capsys.readouterr().out.startswith("Intra-observer agreement (A1, A2) was")
+    assert "outline B1, case case 2" in (out / "report.html").read_text()
+
+
+def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_skip_it(tmp_path, outlined):
+    plan = tmp_path / "plan"
+    assert main(["session", str(outlined), "--cases", "3", "--washout-days", "0", "--out", str(plan)]) == 0
+    cases = {row["code"]: row["case_id"] for row in read_csv(plan / "coordinator" / "key.csv")}
+    for read, shift in {"reader_A/read_1": 0, "reader_A/read_2": 1, "reader_B/read_1": 4}.items():
+        with Session(plan / read) as session:
+            while case := session.next_case():
+                if shift == 4 and cases[case.code] == sorted(cases.values())[0]:
+                    session.skip("motion")
+                    continue
+                geometry = read_volume(session.images[0]).geometry
+                mask = np.zeros(geometry.shape, bool)
+                mask[3:7, 5 : 13 + int(cases[case.code][-1]), 5 + shift : 13 + shift] = True
+                session.save_outline(mask, geometry)
+    out = tmp_path / "out"
+    assert run("--session", plan, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
+    volume = {row["comparison"]: row for row in read_csv(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "3"), ("1.0", "2")]
+    overlap = [(row["comparison"], row["dice"]) for row in read_csv(out / "overlap.csv")]
+    assert overlap == [("A1,A2", "0.875"), *[("A1,A2", "0.875"), ("A1,B1", "0.5")] * 2]
+
+
+OUTLINE_FAULTS = {
+    "one column": (("--roi-columns", "roi"), "--roi-columns roi: name two or more columns"),
+    "the same twice": (("--roi-columns", "roi,roi"), "--roi-columns roi,roi: name two or more columns"),
+    "an unknown column": (("--roi-columns", "roi,roi_c"), "column 'roi_c' is not a column of outlines; use roi, roi_a2, roi_b"),
+    "not of the raters compared": (("ratings", "--roi-columns", "roi_b,roi_a2"), "no case has those of two raters compared"),
+    "an outline that is not there": (("--roi-columns", "roi,roi_a2"), "no such file"),
+}
+
+
+@pytest.mark.parametrize("fault", OUTLINE_FAULTS)
+def test_bad_outlines_get_one_line(tmp_path, ratings, outlined, capsys, fault):
+    options, expected = OUTLINE_FAULTS[fault]
+    if fault == "an outline that is not there":
+        (tmp_path / "case 1_a2.nrrd").unlink()
+    files = [ratings if option == "ratings" else option for option in options]
+    assert run(*files, "--manifest", outlined, "--compare", "A1,A2", "--out", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert expected in line
+
+
+def test_nothing_to_compare_is_told(tmp_path, capsys):
+    assert run("--out", tmp_path / "out") == 2
+    assert "give ratings files, --manifest or --session" in capsys.readouterr().err

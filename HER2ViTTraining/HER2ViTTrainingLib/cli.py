@@ -621,32 +621,34 @@ def _features(options: argparse.Namespace) -> None:
 
 def _add_agreement(commands: argparse._SubParsersAction) -> None:
     command = _command(commands, "agreement", _agreement, "Compare the ratings and outlines of several reads.")
-    command.add_argument("ratings", nargs="+", type=Path, metavar="RATINGS", help="CSV: case_id, rater, FEATURE...")
-    command.add_argument("--compare", action="append", default=[], metavar="A1,A2", help="raters to compare; may be repeated (default: all together)")
-    command.add_argument("--manifest", type=Path, metavar="MANIFEST", help="compare the outlines too: CSV file, one row a case")
+    command.add_argument("ratings", nargs="*", type=Path, metavar="RATINGS", help="CSV: case_id, rater, FEATURE... (default: the outlines' features)")
+    outlines = command.add_mutually_exclusive_group()
+    outlines.add_argument("--manifest", type=Path, metavar="MANIFEST", help="compare outlines too, those in columns of this CSV file")
+    outlines.add_argument("--session", type=Path, metavar="DIR", help="compare outlines too, those of a repeatability session")
     command.add_argument(
-        "--roi-columns", default="roi,roi_a2,roi_b", metavar="COLUMN,...", help="its columns of outlines, of A1, A2 and B1 (default: %(default)s)"
+        "--roi-columns", default="roi,roi_a2,roi_b", metavar="COLUMN,...", help="the manifest's columns, of A1, A2 and B1 (default: %(default)s)"
     )
+    command.add_argument("--compare", action="append", default=[], metavar="A1,A2", help="raters to compare; may be repeated (default: all together)")
     command.add_argument("--no-figures", action="store_true", help="no pictures")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
 
 def _agreement(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
-    from HER2ViTTrainingLib import repeatability as room
+    from HER2ViTTrainingLib import repeatability, sessions
 
-    require_own_folder(options.out, room.RESULT_FILES)
-    ratings = room.read_ratings(options.ratings)
-    comparisons = room.parse_comparisons(options.compare, ratings.raters)
-    overlaps = ()
+    require_own_folder(options.out, repeatability.RESULT_FILES)
+    outlines = []
     if options.manifest:
-        outlines = room.read_outlines(options.manifest, options.roi_columns.split(","))
-        with _progress("outlines", "case") as progress:
-            overlaps = room.overlaps(outlines, room.rater_pairs(comparisons), progress)
-    agreement = room.compare(ratings, comparisons, overlaps)
-    inputs = room.input_hashes(options.ratings, options.manifest)
-    written = room.write_agreement(agreement, inputs, options.out, figures=not options.no_figures)
-    _say(room.agreement_text(agreement))
+        outlines = repeatability.column_outlines(options.manifest, options.roi_columns.split(","))
+    elif options.session:
+        outlines = sessions.outlines(options.session)
+    ratings = repeatability.read_ratings(options.ratings) if options.ratings else None
+    with _progress("outlines", "case") if outlines else contextlib.nullcontext() as progress:
+        agreement = repeatability.agreement_of(ratings, outlines, options.compare, progress)
+    inputs = repeatability.input_hashes(options.ratings, outlines)
+    written = repeatability.write_agreement(agreement, inputs, options.out, figures=not options.no_figures)
+    _say(repeatability.agreement_text(agreement))
     _say_written(options.out, written)
 
 

@@ -1,7 +1,7 @@
 """A repeatability study judged: ratings and outlines of several readers in; agreement tables, pictures and a report out (`her2vit agreement`).
 
 A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader B's. An **outline column** of a manifest belongs to a rater:
-`roi` to A1, `roi_b` to B1, any other `roi_x2` to X2.
+`roi` to A1, `roi_b` to B1, any other `roi_x2` to X2. Without ratings, the features of the outlines are the ratings (`features`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.output import csv_bytes, csv_text, prepare_folder, write_atomically
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
-from HER2ViTLib.study import load_study
 
-from .agreement import HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
-from .cohort import Case, Cohort, Row, read_manifest, read_table
+from .agreement import GRADES, HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
+from .cohort import Row, grouped, read_manifest, read_table
+from .features import feature_table, manifest_outlines
 from .predictions import require_columns
+from .processes import in_order
+from .sessions import Outline
 
 PICTURES = ("icc_forest.png", "bland_altman.png", "overlap.png")
 RESULT_FILES = ("icc.csv", "bland_altman.csv", "overlap.csv", "report.html", *PICTURES)
@@ -40,6 +42,7 @@ BLAND_ALTMAN_COLUMNS = (
     *("loa_lower", "loa_lower_low", "loa_lower_high", "loa_upper", "loa_upper_low", "loa_upper_high"),
 )
 OVERLAP_COLUMNS = ("comparison", "case_id", "dice", "hausdorff95_mm", "mean_distance_mm")
+Progress = Callable[[int, int], None]
 _MISSING = ("", "na", "nan")
 _RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
 
@@ -49,7 +52,7 @@ _RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
 
 @dataclass(frozen=True)
 class Ratings:
-    """Values (cases, raters, features), NaN where a cell is empty, and which case has a row of which rater (cases, raters)."""
+    """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases, raters)."""
 
     cases: tuple[str, ...]
     raters: tuple[str, ...]
@@ -98,7 +101,7 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
     rows = [row for _, _, members in tables for row in members]
     keys = [(csv_text(row["case_id"]), csv_text(row["rater"])) for row in rows]
-    cases, raters = tuple(dict.fromkeys(case for case, _ in keys)), tuple(dict.fromkeys(rater for _, rater in keys))
+    raters = list(dict.fromkeys(rater for _, rater in keys))
     files = ", ".join(str(path) for path, _, _ in tables)
     faults += _twice(files, keys)
     if not faults and len(raters) < 2:
@@ -106,13 +109,19 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
         faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
     if faults:
         raise InputError(faults)
-    values = np.full((len(cases), len(raters), len(features)), np.nan)
-    rated = np.zeros((len(cases), len(raters)), bool)
+    return ratings_of(features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)})
+
+
+def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come in."""
+    cases, raters = (tuple(dict.fromkeys(names)) for names in zip(*values))
     case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
-    for (case, rater), row in zip(keys, rows):
+    table = np.full((len(cases), len(raters), len(features)), np.nan)
+    rated = np.zeros(table.shape[:2], bool)
+    for (case, rater), row in values.items():
         at = case_place[case], rater_place[rater]
-        rated[at], values[at] = True, [_number(row[feature]) for feature in features]
-    return Ratings(cases, raters, features, values, rated)
+        rated[at], table[at] = True, row
+    return Ratings(cases, raters, tuple(features), table, rated)
 
 
 def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
@@ -182,67 +191,62 @@ class Overlap:
     mean_distance: float
 
 
-@dataclass(frozen=True)
-class Outlines:
-    """The outline files of a manifest by rater and case id."""
+def column_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> list[Outline]:
+    """The outlines in two or more columns of a manifest; excluded cases and empty cells are left out.
 
-    cohort: Cohort
-    files: Mapping[str, Mapping[str, Path]]
-
-
-def read_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> Outlines:
-    """Where the outlines of two or more columns of a manifest are; excluded cases and empty cells are left out.
-
-    Raises `InputError` for an unfit manifest, fewer than two columns, and columns that are not there or hold nothing.
+    Raises `InputError` for columns that do not name two or more raters, and as `read_manifest` and `manifest_outlines`.
     """
     cohort = read_manifest(manifest)
-    if len(set(columns)) < 2:
-        raise InputError(f"--roi-columns {','.join(columns)}: names {len(set(columns))} column; name two or more, such as roi,roi_a2")
-    require_columns(cohort.path, cohort.columns, columns)
-    raters = [_RATER_OF_COLUMN.get(column, column.removeprefix("roi_").upper()) for column in columns]
-    cases = [case for case in cohort.cases if case.included]
-    files = {
-        rater: {case.case_id: cohort.path.parent / case.values[column] for case in cases if case.values[column]}
-        for rater, column in zip(raters, columns)
-    }
-    faults = [f"{cohort.path}: column {column}: no outline of an included case" for column, rater in zip(columns, raters) if not files[rater]]
-    if faults:
-        raise InputError(faults)
-    return Outlines(cohort, files)
+    raters = {_RATER_OF_COLUMN.get(column, column.removeprefix("roi_").upper()): column for column in columns}
+    if len(raters) < max(2, len(columns)):
+        raise InputError(f"--roi-columns {','.join(columns)}: name two or more columns, each of another rater, such as roi,roi_a2")
+    return [outline for rater, column in raters.items() for outline in manifest_outlines(cohort, column, rater)]
 
 
-def overlaps(outlines: Outlines, pairs: Sequence[tuple[str, str]], progress: Callable[[int, int], None] | None = None) -> list[Overlap]:
-    """How the outlines of each pair of raters agree, for the cases that both have outlined. `progress` is told (done, all) after each case.
+def outline_ratings(outlines: Sequence[Outline], progress: Progress | None = None) -> Ratings:
+    """The features of outlines as ratings; a case that a rater has not outlined is a missing rating. Raises `InputError` as `feature_table`."""
+    table = feature_table(outlines, progress=progress)
+    features = tuple(name for name in table.columns if name not in KEY_COLUMNS)
+    values = {(row["case_id"], row["rater"]): [row.get(name, math.nan) for name in features] for row in table.rows}
+    ratings = ratings_of(features, values)
+    return replace(ratings, rated=np.ones_like(ratings.rated))
 
-    Raises `InputError` with a line per case that cannot be read, and for a pair without a case in common.
+
+def overlaps(outlines: Sequence[Outline], pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Overlap]:
+    """How the outlines of each pair of raters agree, for the cases that both have outlined, by case; pairs without any are left out.
+
+    `progress` is told (done, all) after each case. Raises `InputError` with a line per case that cannot be read, and when there is no case.
     """
-    pairs = [pair for pair in pairs if all(rater in outlines.files for rater in pair)]
-    if not pairs:
-        raise InputError(f"{outlines.cohort.path}: has outlines of {', '.join(outlines.files)} only, of no two raters compared; name their columns")
-    shared = {pair: outlines.files[pair[0]].keys() & outlines.files[pair[1]].keys() for pair in pairs}
-    faults = [f"{outlines.cohort.path}: no case has outlines of both {a} and {b}" for (a, b), cases in shared.items() if not cases]
-    cases = [case for case in outlines.cohort.cases if any(case.case_id in theirs for theirs in shared.values())]
+    by_case = {case: {outline.rater: outline for outline in theirs} for case, theirs in grouped(outlines, lambda one: one.case_id).items()}
+    jobs = [(theirs, [pair for pair in pairs if theirs.keys() >= set(pair)]) for theirs in by_case.values()]
+    jobs = [(theirs, both) for theirs, both in jobs if both]
+    if not jobs:
+        raise InputError(f"outlines of {', '.join(dict.fromkeys(one.rater for one in outlines))}: no case has those of two raters compared; add them")
     found: list[Overlap] = []
-    for done, case in enumerate(cases if not faults else [], start=1):
-        try:
-            found += _case_overlaps(case, outlines, [pair for pair in pairs if case.case_id in shared[pair]])
-        except InputError as error:
-            faults += [f"case {case.case_id}: {fault}" for fault in error.faults]
-        if progress:
-            progress(done, len(cases))
+    faults: list[str] = []
+    for done, one in enumerate(in_order(_case_overlaps, jobs), start=1):
+        (faults if isinstance(one[0], str) else found).extend(one)
+        if progress is not None:
+            progress(done, len(jobs))
     if faults:
         raise InputError(faults)
     return found
 
 
-def _case_overlaps(case: Case, outlines: Outlines, pairs: Sequence[tuple[str, str]]) -> list[Overlap]:
-    geometry = load_study(case.images).geometry
-    raters = dict.fromkeys(rater for pair in pairs for rater in pair)
-    masks = {rater: read_roi(outlines.files[rater][case.case_id], geometry, case.segment or None) for rater in raters}
+def _case_overlaps(job: tuple[Mapping[str, Outline], Sequence[tuple[str, str]]]) -> list[Overlap] | list[str]:
+    """Of one case, each pair's overlap, or what is wrong."""
+    outlines, pairs = job
+    first = next(iter(outlines.values()))
+    try:
+        geometry = first.study().geometry
+        needed = dict.fromkeys(rater for pair in pairs for rater in pair)
+        masks = {rater: read_roi(outlines[rater].roi, geometry, outlines[rater].segment or None) for rater in needed}
+    except InputError as error:
+        return [f"case {first.case_id}: {fault}" for fault in error.faults]
     found = []
     for a, b in pairs:
         distances = surface_distances(masks[a], masks[b], geometry)
-        found.append(Overlap((a, b), case.case_id, dice(masks[a], masks[b]), distances.hausdorff95, distances.mean))
+        found.append(Overlap((a, b), first.case_id, dice(masks[a], masks[b]), distances.hausdorff95, distances.mean))
     return found
 
 
@@ -297,6 +301,25 @@ def parse_comparisons(texts: Sequence[str], raters: Sequence[str]) -> list[tuple
 def rater_pairs(comparisons: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     """Every pair of raters in the comparisons, once."""
     return list(dict.fromkeys(pair for raters in comparisons for pair in itertools.combinations(raters, 2)))
+
+
+def agreement_of(ratings: Ratings | None, outlines: Sequence[Outline], compare_texts: Sequence[str], progress: Progress | None = None) -> Agreement:
+    """The agreement of ratings, of outlines, or of both; `ratings` None: the outlines' features are the ratings, of cases two raters outlined.
+
+    `compare_texts` as `parse_comparisons`. Raises `InputError` for neither, for outlines of a single rater, and as what it calls.
+    """
+    if ratings is None and not outlines:
+        raise InputError("nothing to compare: give ratings files, --manifest or --session")
+    raters = ratings.raters if ratings else tuple(dict.fromkeys(outline.rater for outline in outlines))
+    if len(raters) < 2:
+        raise InputError(f"outlines of {raters[0]} only; agreement needs those of two raters or more")
+    comparisons = parse_comparisons(compare_texts, raters)
+    pairs = rater_pairs(comparisons)
+    overlap = overlaps(outlines, pairs, progress) if outlines else []
+    if ratings is None:
+        outlined_by = grouped(outlines, lambda outline: outline.case_id)
+        ratings = outline_ratings([outline for theirs in outlined_by.values() if len(theirs) > 1 for outline in theirs], progress)
+    return compare(ratings, comparisons, overlap)
 
 
 def compare(ratings: Ratings, comparisons: Sequence[tuple[str, ...]], overlap: Sequence[Overlap] = ()) -> Agreement:
@@ -388,10 +411,11 @@ def _icc_sentence(comparison: Comparison, features: int) -> str:
         return f"{subject} is undefined: no feature varies over two or more complete cases."
     values, low, cases = found.icc[known], found.low[known], found.n[known]
     of = f"{known.sum()} feature{'s' if known.sum() > 1 else ''}"
-    counts = [f"{_share(values > bound)} above {bound:.2f} ({_share(low > bound)} by the lower bound)" for bound in (0.75, 0.90)]
+    good, excellent, sure_good, sure_excellent = (_share(numbers > GRADES[name]) for numbers in (values, low) for name in ("good", "excellent"))
     return (
         f"{subject} was {grade(float(np.median(values)))}: {HEADLINE} had a median of {np.median(values):.2f} "
-        f"(range {values.min():.2f} to {values.max():.2f}) over {of} of {_span(cases)} cases; {', '.join(counts)}."
+        f"(range {values.min():.2f} to {values.max():.2f}) over {of} of {_span(cases)} cases; "
+        f"{good} were above 0.75 and {excellent} above 0.90, by the lower bound of the 95 % interval {sure_good} and {sure_excellent}."
         + (f" {features - known.sum()} of {features} features are constant or lack complete cases and have no ICC." if known.sum() < features else "")
     )
 
@@ -480,10 +504,10 @@ def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mappi
     return page.encode()
 
 
-def input_hashes(ratings: Sequence[str | os.PathLike], manifest: str | os.PathLike | None) -> dict[str, str]:
-    """SHA-256 of the input files by their role."""
+def input_hashes(ratings: Sequence[str | os.PathLike], outlines: Sequence[Outline]) -> dict[str, str]:
+    """SHA-256 of the ratings files and outlines by their role."""
     hashes = {f"ratings {n}": file_sha256(path) for n, path in enumerate(ratings, start=1)}
-    return {**hashes, **({"manifest": file_sha256(manifest)} if manifest else {})}
+    return {**hashes, **{f"outline {outline.rater}, case {outline.case_id}": file_sha256(outline.roi) for outline in outlines}}
 
 
 def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
