@@ -65,17 +65,27 @@ def _volcano(analysis: Radiogenomics) -> bytes:
 
 
 def _label_points(axis: Any, points: Sequence[tuple[str, float, float]]) -> None:
-    """Names in a column on either side of all points, each with a line to its own; as high as the point, or lower where names would touch."""
+    """Names in a column on either side of all points, each with a line to its own, as near to its point's height as the others allow."""
     low, high = axis.get_ylim()
     step = 0.026 * (high - low)
     for sign in (-1, 1):
         column = sign * 0.8 * axis.get_xlim()[1]
-        next_free = np.inf
-        for name, x, y in sorted((point for point in points if sign * point[1] > 0), key=lambda point: -point[2]):
-            at = min(y, next_free)
-            next_free = at - step
+        side = sorted((point for point in points if sign * point[1] > 0), key=lambda point: -point[2])
+        for (name, x, y), at in zip(side, _apart([y for _, _, y in side], step, low)):
             axis.plot([x, column], [y, at], color=GREY, linewidth=0.4, zorder=1)
             axis.text(column + sign * 0.01 * axis.get_xlim()[1], at, plain(name), fontsize=7, va="center", ha="left" if sign > 0 else "right")
+
+
+def _apart(heights: Sequence[float], step: float, low: float) -> list[float]:
+    """Falling heights moved down until they are `step` apart, then up again where the lowest fell below `low`."""
+    moved: list[float] = []
+    for height in heights:
+        moved.append(min(height, moved[-1] - step) if moved else height)
+    free = low + step
+    for n in reversed(range(len(moved))):
+        moved[n] = max(moved[n], free)
+        free = moved[n] + step
+    return moved
 
 
 # Heat map
