@@ -120,8 +120,8 @@ def test_bland_altman_as_published():
     pressure = np.random.default_rng(0).normal(size=(85, 1))
     pressure = -16.29 + 19.61 * (pressure - pressure.mean()) / pressure.std(ddof=1)
     found = bland_altman(pressure, np.zeros_like(pressure))
-    assert [v[0] for v in (found.lower, found.lower_low, found.lower_high)] == pytest.approx([-54.7, -61.9, -47.5], abs=0.12)
-    assert [v[0] for v in (found.upper, found.upper_low, found.upper_high)] == pytest.approx([22.1, 14.9, 29.3], abs=0.12)
+    assert [v[0] for v in (found.loa_lower, found.loa_lower_low, found.loa_lower_high)] == pytest.approx([-54.7, -61.9, -47.5], abs=0.12)
+    assert [v[0] for v in (found.loa_upper, found.loa_upper_low, found.loa_upper_high)] == pytest.approx([22.1, 14.9, 29.3], abs=0.12)
 
 
 # Limits

@@ -149,7 +149,7 @@ def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
 class BlandAltman:
     """Differences first - second rater of all features: arrays (features,), NaN where fewer than two cases count.
 
-    `bias` with its interval, `sd` of the differences, and both limits of agreement, each with its 95 % interval.
+    `bias` with its interval, `sd` of the differences, and the lower and upper limit of agreement (`loa`), each with its 95 % interval.
     """
 
     n: np.ndarray
@@ -157,12 +157,12 @@ class BlandAltman:
     bias_low: np.ndarray
     bias_high: np.ndarray
     sd: np.ndarray
-    lower: np.ndarray
-    lower_low: np.ndarray
-    lower_high: np.ndarray
-    upper: np.ndarray
-    upper_low: np.ndarray
-    upper_high: np.ndarray
+    loa_lower: np.ndarray
+    loa_lower_low: np.ndarray
+    loa_lower_high: np.ndarray
+    loa_upper: np.ndarray
+    loa_upper_low: np.ndarray
+    loa_upper_high: np.ndarray
 
 
 def bland_altman(first: np.ndarray, second: np.ndarray) -> BlandAltman:
@@ -186,10 +186,10 @@ def bland_altman(first: np.ndarray, second: np.ndarray) -> BlandAltman:
         bias_low=bias - bias_reach,
         bias_high=bias + bias_reach,
         sd=sd,
-        lower=lower,
-        lower_low=lower - limit_reach,
-        lower_high=lower + limit_reach,
-        upper=upper,
-        upper_low=upper - limit_reach,
-        upper_high=upper + limit_reach,
+        loa_lower=lower,
+        loa_lower_low=lower - limit_reach,
+        loa_lower_high=lower + limit_reach,
+        loa_upper=upper,
+        loa_upper_low=upper - limit_reach,
+        loa_upper_high=upper + limit_reach,
     )

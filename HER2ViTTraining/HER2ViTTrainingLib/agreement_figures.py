@@ -116,8 +116,8 @@ def _draw_bland_altman(axis: Any, agreement: Agreement, pair: tuple[str, str], n
     axis.plot((first + second) / 2, first - second, "o", color=BLUE, markersize=3, alpha=0.7)
     for low, value, high, colour in (
         (found.bias_low, found.bias, found.bias_high, ORANGE),
-        (found.lower_low, found.lower, found.lower_high, GREY),
-        (found.upper_low, found.upper, found.upper_high, GREY),
+        (found.loa_lower_low, found.loa_lower, found.loa_lower_high, GREY),
+        (found.loa_upper_low, found.loa_upper, found.loa_upper_high, GREY),
     ):
         axis.axhspan(low[n], high[n], color=colour, alpha=0.18, linewidth=0)
         axis.axhline(value[n], color=colour, linewidth=1.2)

@@ -11,8 +11,9 @@ import itertools
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from HER2ViTLib.series import file_sha256
 
 from .agreement import GRADES, HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
 from .cohort import Row, grouped, read_manifest, read_table
+from .evaluation import Estimate
 from .features import feature_table, manifest_outlines
-from .predictions import require_columns
+from .predictions import estimate_text, require_columns
 from .processes import in_order
 from .sessions import Outline
 
@@ -37,10 +39,7 @@ PICTURES = ("icc_forest.png", "bland_altman.png", "overlap.png")
 RESULT_FILES = ("icc.csv", "bland_altman.csv", "overlap.csv", "report.html", *PICTURES)
 KEY_COLUMNS = ("case_id", "rater")
 ICC_COLUMNS = ("comparison", "feature", "form", "icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "n", "k", "grade", "grade_low")
-BLAND_ALTMAN_COLUMNS = (
-    *("comparison", "feature", "n", "bias", "bias_low", "bias_high", "sd"),
-    *("loa_lower", "loa_lower_low", "loa_lower_high", "loa_upper", "loa_upper_low", "loa_upper_high"),
-)
+BLAND_ALTMAN_COLUMNS = ("comparison", "feature", *(field.name for field in fields(BlandAltman)))
 OVERLAP_COLUMNS = ("comparison", "case_id", "dice", "hausdorff95_mm", "mean_distance_mm")
 Progress = Callable[[int, int], None]
 _MISSING = ("", "na", "nan")
@@ -203,13 +202,18 @@ def column_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> list
     return [outline for rater, column in raters.items() for outline in manifest_outlines(cohort, column, rater)]
 
 
-def outline_ratings(outlines: Sequence[Outline], progress: Progress | None = None) -> Ratings:
-    """The features of outlines as ratings; a case that a rater has not outlined is a missing rating. Raises `InputError` as `feature_table`."""
-    table = feature_table(outlines, progress=progress)
-    features = tuple(name for name in table.columns if name not in KEY_COLUMNS)
-    values = {(row["case_id"], row["rater"]): [row.get(name, math.nan) for name in features] for row in table.rows}
-    ratings = ratings_of(features, values)
-    return replace(ratings, rated=np.ones_like(ratings.rated))
+def outline_ratings(outlines: Sequence[Outline], raters: Sequence[str], progress: Progress | None = None) -> Ratings:
+    """The features of these raters' outlines as ratings, for the cases that two or more of them have outlined.
+
+    A case that one of them has not outlined is a missing rating. Raises `InputError` as `feature_table`.
+    """
+    by_case = grouped((outline for outline in outlines if outline.rater in raters), lambda outline: outline.case_id)
+    compared = {case: theirs for case, theirs in by_case.items() if len(theirs) > 1}
+    table = feature_table([outline for theirs in compared.values() for outline in theirs], progress=progress)
+    features = [name for name in table.columns if name not in KEY_COLUMNS]
+    missing = {(case, rater): [math.nan] * len(features) for case in compared for rater in raters}
+    found = {(row["case_id"], row["rater"]): [row.get(name, math.nan) for name in features] for row in table.rows}
+    return ratings_of(features, {**missing, **found})
 
 
 def overlaps(outlines: Sequence[Outline], pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Overlap]:
@@ -304,7 +308,7 @@ def rater_pairs(comparisons: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
 
 
 def agreement_of(ratings: Ratings | None, outlines: Sequence[Outline], compare_texts: Sequence[str], progress: Progress | None = None) -> Agreement:
-    """The agreement of ratings, of outlines, or of both; `ratings` None: the outlines' features are the ratings, of cases two raters outlined.
+    """The agreement of ratings, of outlines, or of both; `ratings` None: the outlines' features are the ratings.
 
     `compare_texts` as `parse_comparisons`. Raises `InputError` for neither, for outlines of a single rater, and as what it calls.
     """
@@ -317,8 +321,7 @@ def agreement_of(ratings: Ratings | None, outlines: Sequence[Outline], compare_t
     pairs = rater_pairs(comparisons)
     overlap = overlaps(outlines, pairs, progress) if outlines else []
     if ratings is None:
-        outlined_by = grouped(outlines, lambda outline: outline.case_id)
-        ratings = outline_ratings([outline for theirs in outlined_by.values() if len(theirs) > 1 for outline in theirs], progress)
+        ratings = outline_ratings(outlines, list(dict.fromkeys(itertools.chain(*comparisons))), progress)
     return compare(ratings, comparisons, overlap)
 
 
@@ -352,14 +355,11 @@ def _whole(value: float) -> int | None:
 
 def bland_altman_rows(agreement: Agreement) -> list[dict[str, Any]]:
     """Rows of `bland_altman.csv`: first minus second rater, pair by pair, feature by feature."""
-    rows = []
-    for pair, found in agreement.pairs.items():
-        limits = {"loa_lower": found.lower, "loa_lower_low": found.lower_low, "loa_lower_high": found.lower_high}
-        limits |= {"loa_upper": found.upper, "loa_upper_low": found.upper_low, "loa_upper_high": found.upper_high}
-        columns = {"n": found.n, "bias": found.bias, "bias_low": found.bias_low, "bias_high": found.bias_high, "sd": found.sd, **limits}
-        for n, feature in enumerate(agreement.ratings.features):
-            rows.append({"comparison": ",".join(pair), "feature": feature, **{name: values[n] for name, values in columns.items()}})
-    return rows
+    return [
+        {"comparison": ",".join(pair), "feature": feature, **{name: values[n] for name, values in vars(found).items()}}
+        for pair, found in agreement.pairs.items()
+        for n, feature in enumerate(agreement.ratings.features)
+    ]
 
 
 def overlap_rows(agreement: Agreement) -> list[dict[str, Any]]:
@@ -450,36 +450,32 @@ def summary_rows(agreement: Agreement) -> list[dict[str, Any]]:
     """The headline ICC by comparison and group of features: how many have each grade, by the estimate and by the lower bound."""
     rows = []
     groups = feature_groups(agreement.ratings.features)
+    if len(groups) > 1:
+        groups["all features"] = list(range(len(agreement.ratings.features)))
     for comparison in agreement.comparisons:
-        for name, members in {**groups, **({"all features": range(len(agreement.ratings.features))} if len(groups) > 1 else {})}.items():
-            values, low = comparison.headline.icc[list(members)], comparison.headline.low[list(members)]
-            known = np.isfinite(values)
-            spread = f"{np.median(values[known]):.2f} ({values[known].min():.2f} to {values[known].max():.2f})" if known.any() else ""
-            counts = {
-                name: f"{sum(map(name.__eq__, map(grade, values)))} ({sum(map(name.__eq__, map(grade, low)))})"
-                for name in ("excellent", "good", "moderate", "poor")
-            }
+        for name, members in groups.items():
+            values, low = comparison.headline.icc[members], comparison.headline.low[members]
+            known = values[np.isfinite(values)]
+            spread = f"{np.median(known):.2f} ({known.min():.2f} to {known.max():.2f})" if known.size else ""
+            by_value, by_low = Counter(map(grade, values)), Counter(map(grade, low))
+            counts = {name: f"{by_value[name]} ({by_low[name]})" for name in GRADES}
             rows.append({"comparison": comparison.name, "group": name, "features": len(values), f"{HEADLINE} median (range)": spread, **counts})
     return rows
 
 
-def feature_rows(agreement: Agreement) -> list[dict[str, Any]]:
+def detail_rows(agreement: Agreement) -> list[dict[str, Any]]:
     """The headline ICC of every feature, and for two raters Bland-Altman's bias and limits, as texts."""
     rows = []
     for comparison in agreement.comparisons:
         found, difference = comparison.headline, agreement.pairs.get(comparison.raters)
         for n, feature in enumerate(agreement.ratings.features):
             row = {"comparison": comparison.name, "feature": feature, "cases": int(found.n[n])}
-            row[f"{HEADLINE} (95 % interval)"] = _with_interval(found.icc[n], found.low[n], found.high[n])
+            row[f"{HEADLINE} (95 % interval)"] = estimate_text(Estimate(found.icc[n], found.low[n], found.high[n]))
             row |= {"grade": grade(found.icc[n]), "grade by lower bound": grade(found.low[n])}
             row["bias"] = _significant(difference.bias[n]) if difference else ""
-            row["limits of agreement"] = f"{_significant(difference.lower[n])} to {_significant(difference.upper[n])}" if difference else ""
+            row["limits of agreement"] = f"{_significant(difference.loa_lower[n])} to {_significant(difference.loa_upper[n])}" if difference else ""
             rows.append(row)
     return rows
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2f} ({low:.2f}, {high:.2f})"
 
 
 def _significant(value: float) -> str:
@@ -494,7 +490,7 @@ def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mappi
     page = environment.get_template("agreement.html").render(
         sentences=sentences(agreement),
         summary=summary_rows(agreement),
-        features=feature_rows(agreement),
+        details=detail_rows(agreement),
         pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
         headline=HEADLINE,
         inputs=inputs,
