@@ -494,6 +494,17 @@ def test_outlines_come_back_under_the_true_case_ids(plan, cohort_folder, tmp_pat
         outlines(plan)
 
 
+def test_a_skipped_case_is_a_row_of_empty_cells(plan, tmp_path):
+    with Session(plan / "reader_B/read_1") as session:
+        session.next_case()
+        session.skip("motion")
+    go_through(Session(plan / "reader_B/read_1"))
+    assert main(["features", "--session", str(plan), "--out", str(tmp_path / "features")]) == 0
+    with (tmp_path / "features" / "features.csv").open(newline="") as file:
+        empty = [row for row in csv.DictReader(file) if not row["shape3d_volume"]]
+    assert [(row["case_id"], row["rater"]) for row in empty] == [(key_of(plan)["B1-001"], "B1")]
+
+
 def test_a_damaged_coordinators_folder_gets_one_line(plan):
     go_through(Session(plan / "reader_B/read_1"))
     key = plan / "coordinator" / "key.csv"

@@ -606,8 +606,7 @@ def _features(options: argparse.Namespace) -> None:
 
     require_own_folder(options.out, RESULT_FILES)
     if options.session:
-        reads = case_reads(options.session)
-        drawn = outlines(options.session)
+        reads, drawn = case_reads(options.session), outlines(options.session)
     else:
         reads = []
         drawn = manifest_outlines(read_manifest(options.manifest), options.roi_column, options.rater)

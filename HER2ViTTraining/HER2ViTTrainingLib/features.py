@@ -33,7 +33,7 @@ from HER2ViTLib.volume import Geometry, bounding_box
 
 from .cohort import Cohort
 from .processes import in_order
-from .sessions import CaseRead, Outline, reads_csv
+from .sessions import SKIPPED, CaseRead, Outline, reads_csv
 
 if TYPE_CHECKING:
     from HER2ViTLib.bundle import Bundle
@@ -327,9 +327,13 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
 
 
 def write_features(table: FeatureTable, out: str | os.PathLike, reads: Sequence[CaseRead] = ()) -> list[str]:
-    """Writes `features.csv` and `features.json`, of a session also `reads.csv`; returns the files' names."""
+    """Writes `features.csv` and `features.json`, of a session (its `reads`) also `reads.csv`; returns the files' names.
+
+    A case that a read has skipped is a row of empty cells: a missing rating.
+    """
     folder = prepare_folder(out, RESULT_FILES)
-    files = {FEATURES_FILE: csv_bytes(table.columns, table.rows), ABOUT_FILE: json_bytes(_about(table))}
+    skipped = [{"case_id": one.case_id, "rater": one.rater} for one in reads if one.status == SKIPPED]
+    files = {FEATURES_FILE: csv_bytes(table.columns, [*table.rows, *skipped]), ABOUT_FILE: json_bytes(_about(table))}
     if reads:
         files[READS_FILE] = reads_csv(reads)
     for name, data in files.items():
