@@ -10,7 +10,7 @@ from lifelines.datasets import load_gbsg2
 
 from HER2ViTTrainingLib.case_table import read_cases
 from HER2ViTTrainingLib.cli import main
-from HER2ViTTrainingLib.prognosis import Question, holm, kaplan_meier, prognosis
+from HER2ViTTrainingLib.prognosis import Question, continuous_variable, fit_cox, holm, kaplan_meier, prognosis, read_follow_up
 from HER2ViTTrainingLib.simulation import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up, draw_hidden
 
 COVARIATES = ("age", "menostat", "tsize", "tgrade", "pnodes", "progrec", "estrec")
@@ -193,8 +193,9 @@ def test_generating_hazard_ratios_lie_in_their_intervals(tmp_path):
     for seed in range(1, 7):
         cases = read_cases(write_csv(tmp_path / "cases.csv", simulated(seed)))
         for endpoint in ("os", "rfs"):
-            question = Question(f"{endpoint}_months", f"{endpoint}_event", covariates=tuple(LOG_HAZARD_RATIOS), select="all")
-            for row in prognosis(cases, question).multivariable.ratios:
+            follow_up = read_follow_up(cases, f"{endpoint}_months", f"{endpoint}_event")
+            variables = [continuous_variable(name, cases.numbers(name)) for name in LOG_HAZARD_RATIOS]
+            for row in fit_cox(follow_up, variables, "multivariable").ratios:
                 asked += 1
                 inside += row.ratio.low <= math.exp(LOG_HAZARD_RATIOS[row.variable]) <= row.ratio.high
     assert asked == 48
@@ -255,15 +256,9 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     assert list(curve[0]) == ["group", "time", "at_risk", "events", "censored", "survival", "low", "high"]
     assert (curve[0]["at_risk"], curve[0]["survival"]) == ("29", "1.0")
     assert "Research use only" in (out / "table3.html").read_text()
-
-
-def test_the_same_input_gives_the_same_bytes(tmp_path, capsys):
-    files = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        assert run(tmp_path / name, capsys, some_cases(), "--group", "status", "--covariates", "grade", "--select", "all")[0] == 0
-        files.append({path.name: path.read_bytes() for path in (tmp_path / name / "out").iterdir()})
-    assert files[0] == files[1]
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    run(tmp_path, capsys, rows, "--group", "status", "--covariates", '"x ~ [cm]",grade', "--select", "all")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
 
 
 def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warned_of(tmp_path, capsys):
@@ -298,8 +293,14 @@ def test_only_variables_with_a_small_p_enter_unless_all_are_asked_for(tmp_path, 
     assert rows["status[positive] vs low"]["multivariable HR (95% CI)"] != "not entered"
 
 
-def test_without_groups_one_curve(tmp_path, capsys):
-    assert run(tmp_path, capsys, some_cases())[0] == 0
+def test_without_groups_one_curve_also_with_events_at_time_0(tmp_path, capsys):
+    rows = some_cases()
+    rows = [{**row, "months": row["months"] + 1} for row in rows]
+    rows[0].update(months=0, event=1)
+    assert run(tmp_path, capsys, rows, "--no-figures")[0] == 0
+    with (tmp_path / "out" / "km.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert (first["time"], first["events"], float(first["survival"])) == ("0.0", "1", pytest.approx(59 / 60))
     test = json.loads((tmp_path / "out" / "logrank.json").read_text())
     assert (test["statistic"], test["p"], test["groups"][0]["name"], test["groups"][0]["n"]) == (None, None, "all cases", 60)
 
@@ -325,6 +326,7 @@ FAULTS = {
         ["--score", "score", "--high-risk", "above"],
         "row 3, column score, value 'high'",
     ),
+    "empty": (changed(stage=lambda k, r: "NA"), ["--covariates", "stage"], "covariate stage: empty in every case"),
     "constant": (changed(stage=lambda k, r: 2), ["--covariates", "stage"], "covariate stage: the same value in all 60 cases"),
     "collinear": (
         changed(a=lambda k, r: r["score"], b=lambda k, r: 1 - 2 * float(r["score"])),

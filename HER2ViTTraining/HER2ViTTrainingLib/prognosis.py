@@ -322,7 +322,7 @@ def continuous_variable(name: str, values: np.ndarray) -> Variable:
 def level_variable(name: str, levels: Sequence[str], labels: np.ndarray) -> Variable:
     """A variable of levels: an indicator for each but the first, which is the reference."""
     columns = np.array([np.where(labels == "", math.nan, labels == level) for level in levels[1:]], float).reshape(len(levels) - 1, len(labels))
-    return Variable(name, tuple(f"{name}[{level}]" for level in levels[1:]), columns, levels[0] if levels else "")
+    return Variable(name, tuple(f"{name}[{level}]" for level in levels[1:]), columns, levels[0])
 
 
 @dataclass(frozen=True)
@@ -515,6 +515,8 @@ def _covariates(follow_up: FollowUp, question: Question) -> list[Variable]:
 
     def variable(name: str) -> Variable:
         texts = follow_up.cases.texts(name)
+        if not any(texts):
+            raise InputError(f"{follow_up.cases.path}: covariate {name}: empty in every case with follow-up; leave it out")
         numeric = sum(not math.isnan(as_number(text)) for text in texts)
         # One stray text in a column of numbers is a fault, not a level.
         if name not in question.categorical and 2 * numeric > sum(map(bool, texts)):

@@ -46,7 +46,7 @@ def km_picture(found: Prognosis) -> bytes:
     """Kaplan-Meier curves with their 95 % bands, censored cases as ticks, the log-rank test, and the numbers at risk below."""
     curves = found.curves
     warned = 0.6 if found.warnings else 0.0
-    table, above, below = _LINE * (len(curves) + 1), 0.45, 0.85
+    table, above, below = _LINE * (len(curves) + 1), 0.45, 0.65
     height = above + 3.9 + below + table + warned
     figure = _figure(7.2, height)
     left, width = 0.24, 0.72
@@ -60,11 +60,11 @@ def km_picture(found: Prognosis) -> bytes:
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=last > 8))
     axis.tick_params(labelsize=9)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="lower left", fontsize=8.5, frameon=False, title=plain(found.group_name) or None, title_fontsize=8.5, alignment="left")
+    axis.legend(loc="best", fontsize=8.5, frameon=False, title=plain(found.group_name) or None, title_fontsize=8.5, alignment="left")
     if len(curves) > 1:
         p = p_text(found.overall.p)
         axis.set_title(f"log-rank p {p if p.startswith('<') else '= ' + p}", fontsize=10, loc="right")
-    _numbers_at_risk(figure, axis, curves, (left, width, (below - 0.55 + table + warned) / height, height))
+    _numbers_at_risk(figure, axis, curves, (left, width, (below - 0.58 + table + warned) / height, height))
     _warn(figure, found.warnings, 0.05 / height)
     return png(figure)
 

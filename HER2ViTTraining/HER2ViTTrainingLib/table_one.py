@@ -35,9 +35,10 @@ RESULT_FILES = ("table1.csv", "table1.html")
 CONTINUOUS, NONNORMAL, CATEGORICAL = "continuous", "nonnormal", "categorical"
 NOT_AVAILABLE = "NA"
 LEFT_COLUMNS, RIGHT_COLUMNS = ("variable", "level"), ("test", "statistic", "p", "smd")
-BOOKKEEPING = frozenset(
-    ("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason", "role", "ihc", "ish", "label", "score_raw")
-)
+BOOKKEEPING = frozenset((
+    *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason", "role", "ihc", "ish"),
+    *("label", "score", "score_raw"),
+))
 """Columns of a manifest, a case table or predictions that describe files and rows; in a table only when named."""
 
 LEAST_EXPECTED = 5
