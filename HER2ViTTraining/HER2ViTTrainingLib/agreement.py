@@ -74,7 +74,6 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
     k = ratings.shape[1]
     if k < 2:
         raise ValueError("an ICC needs two raters or more")
-    squares = _mean_squares(np.asarray(ratings, float))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         squares = _mean_squares(np.asarray(ratings, float))
         found = {form: result for model in (1, 2, 3) for form, result in _forms_of_model(squares, k, model).items()}

@@ -479,7 +479,7 @@ def detail_rows(agreement: Agreement) -> list[dict[str, Any]]:
 
 
 def _significant(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}"
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mapping[str, bytes]) -> bytes:
