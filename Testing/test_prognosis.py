@@ -320,6 +320,7 @@ FAULTS = {
     "single group": (changed(status=lambda k, r: "low"), ["--group", "status"], "one group only, 'low'"),
     "group of one": (changed(status=lambda k, r: "ab"[k == 9]), ["--group", "status"], "group 'b' has 1 case"),
     "no direction": (changed(), ["--score", "score"], "say which side of the cut-off is high risk"),
+    "direction of nothing": (changed(), ["--group", "status", "--high-risk", "above"], "--high-risk above: goes with --score"),
     "empty side": (changed(), ["--score", "score", "--cutoff", "0.95", "--high-risk", "above"], "no case has score 0.95 or above"),
     "score in words": (
         changed(score=lambda k, r: "high" if k == 1 else 0.3),
@@ -360,6 +361,14 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, capsys, 
     assert expected in said.err
     assert len(said.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_excluded_cases_are_left_out_and_counted(tmp_path, capsys):
+    rows = [{**row, "included": "no" if k < 4 else "yes", "exclude": ""} for k, row in enumerate(some_cases())]
+    status, said = run(tmp_path, capsys, rows, "--group", "status", "--no-figures")
+    assert status == 0, said.err
+    assert "4 cases excluded" in said.out
+    assert sum(group["n"] for group in json.loads((tmp_path / "out" / "logrank.json").read_text())["groups"]) == 56
 
 
 def test_faults_of_a_join_are_told(tmp_path, capsys):

@@ -92,6 +92,8 @@ def check_question(question: Question, cases: CaseTable) -> None:
         raise InputError(f"--group {question.group} and --score {question.score}: give one of them")
     if question.score and question.high_risk not in ("above", "below"):
         raise InputError(f"--score {question.score}: say which side of the cut-off is high risk: --high-risk above or --high-risk below")
+    if question.high_risk and not question.score:
+        raise InputError(f"--high-risk {question.high_risk}: goes with --score, the column that the cut-off divides; name it")
     if question.score and not math.isfinite(question.cutoff):
         raise InputError(f"--cutoff {question.cutoff}: not a finite number")
     cases.require(question.columns)
@@ -155,7 +157,7 @@ class Grouping:
 def group_by_column(follow_up: FollowUp, column: str) -> Grouping:
     """Groups by a column's values. Raises `InputError` for a single group, groups of one case, more than 20 groups."""
     labels = np.array(follow_up.cases.texts(column))
-    return _checked(Grouping(column, tuple(levels_in_order(label for label in labels if label)), labels), follow_up, f"column {column}")
+    return _checked(Grouping(column, tuple(levels_in_order(label for label in labels if label)), labels), follow_up, column)
 
 
 def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: str) -> Grouping:
@@ -176,7 +178,7 @@ def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: st
     sign = ">=" if high_risk == "above" else "<"
     notes, warned = _trained_on(follow_up.cases, known)
     grouping = Grouping(PREDICTED_GROUP, (LOW_RISK, HIGH_RISK), labels, (f"{HIGH_RISK}: {score} {sign} {cutoff:g}", *notes), warned)
-    return _checked(grouping, follow_up, f"column {score}, cut-off {cutoff:g}")
+    return _checked(grouping, follow_up, score)
 
 
 def _trained_on(cases: CaseTable, scored: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -190,8 +192,8 @@ def _trained_on(cases: CaseTable, scored: np.ndarray) -> tuple[tuple[str, ...], 
     return (), (f"{which}: curves and hazard ratios by its score flatter it; out-of-fold predictions (train --folds) are the clean input",)
 
 
-def _checked(grouping: Grouping, follow_up: FollowUp, where: str) -> Grouping:
-    where = f"{follow_up.cases.path}: {where}"
+def _checked(grouping: Grouping, follow_up: FollowUp, column: str) -> Grouping:
+    where = f"{follow_up.cases.path}: column {column}"
     if len(grouping.levels) < 2:
         only = f"one group only, {grouping.levels[0]!r}" if grouping.levels else "no group"
         raise InputError(f"{where}: {only}, among {cases_text(len(follow_up.cases))} with follow-up; two groups or more are compared")
@@ -201,7 +203,7 @@ def _checked(grouping: Grouping, follow_up: FollowUp, where: str) -> Grouping:
     if alone:
         raise InputError([f"{where}: group {level!r} has 1 case; merge it with another or leave it out" for level in alone])
     without = int((grouping.labels == "").sum())
-    notes = [f"{cases_text(without)} without {where.rpartition('column ')[2].partition(',')[0]}: in no group"] if without else []
+    notes = [f"{cases_text(without)} without {column}: in no group"] if without else []
     return replace(grouping, notes=(*grouping.notes, *notes))
 
 
@@ -357,8 +359,9 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     known = np.all([variable.known for variable in variables], axis=0)
     times, events = follow_up.times[known], follow_up.events[known]
     design = np.concatenate([variable.columns[:, known] for variable in variables]).T
-    where = f"{follow_up.cases.path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
-    _require_estimable(where, variables, known, events)
+    path = follow_up.cases.path
+    where = f"{path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
+    _require_estimable(path, variables, known, events)
     _require_independent(where, [label for variable in variables for label in variable.labels], design)
     # Standardised: columns of any scale converge alike, and lifelines knows them by number, never as a formula.
     spread = design.std(axis=0)
@@ -400,23 +403,22 @@ def _fitted(frame: pd.DataFrame, where: str) -> lifelines.CoxPHFitter:
     return cox
 
 
-def _require_estimable(where: str, variables: Sequence[Variable], known: np.ndarray, events: np.ndarray) -> None:
+def _require_estimable(path: Path, variables: Sequence[Variable], known: np.ndarray, events: np.ndarray) -> None:
+    complete = f"{cases_text(len(events))} complete for the model"
     if not events.any():
-        raise InputError(f"{where}: no event among {cases_text(len(events))} complete for the model; leave a covariate out")
+        names = ", ".join(variable.name for variable in variables)
+        raise InputError(f"{path}: covariates {names}: no event among {complete}; leave out what is missing most")
     faults = []
     for variable in variables:
-        columns, path = variable.columns[:, known], where.partition(": covariate")[0]
-        if not len(columns) or (len(columns) == 1 and np.ptp(columns) == 0):
-            faults.append(f"{path}: covariate {variable.name}: the same value in all {cases_text(len(events))} complete for the model; leave it out")
-            continue
-        if variable.reference:
-            members = {variable.reference: ~columns.any(axis=0), **{label: column == 1 for label, column in zip(variable.labels, columns)}}
-            faults += [
-                f"{path}: covariate {variable.name}: no event among {cases_text(int(chosen.sum()))} of level {level.removeprefix(variable.name)}: "
-                "its hazard ratio has no bound; merge levels or leave the covariate out"
-                for level, chosen in members.items()
-                if not events[chosen].any()
-            ]
+        where, columns = f"{path}: covariate {variable.name}", variable.columns[:, known]
+        if (columns == columns[:, :1]).all():
+            faults.append(f"{where}: the same value in all {complete}; leave it out")
+        elif variable.reference:
+            names = [variable.reference, *(label[len(variable.name) + 1 : -1] for label in variable.labels)]
+            members = zip(names, [~columns.any(axis=0), *(columns == 1)])
+            without = [(level, int(chosen.sum())) for level, chosen in members if not events[chosen].any()]
+            cure = "its hazard ratio has no bound; merge levels or leave the covariate out"
+            faults += [f"{where}: no event among {cases_text(n)} of level {level!r}: {cure}" for level, n in without]
     if faults:
         raise InputError(faults)
 
