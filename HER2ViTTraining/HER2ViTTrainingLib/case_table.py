@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,17 @@ _STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
 
 @dataclass(frozen=True)
 class CaseTable:
-    """Rows of one file, with the columns of joined ones. `inputs` are (role, SHA-256); `notes` say who was left out or not found."""
+    """Rows of one file, with the columns of joined ones. `inputs` are (role, SHA-256); `notes` say who was left out or not found.
+
+    `sources` are the joined files by the columns they brought.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     inputs: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,13 +61,14 @@ class CaseTable:
 
         Raises `InputError`, a line for each kind of fault, naming its rows.
         """
+        joined = f" (joined from {self.sources[column]})" if column in self.sources else ""
         faults = RowFaults(self.path)
         values = [math.nan if is_missing(row[column]) else as_number(row[column]) for row in self.rows]
         for row, value in zip(self.rows, values):
             if not is_missing(row[column]):
                 wrong = check(value) if math.isfinite(value) else "is not a finite number with a decimal point; correct it, or write NA"
                 if wrong:
-                    faults.note(row, column, wrong)
+                    faults.note(row, column, f"{wrong}{joined}")
         faults.raise_any()
         return np.array(values, float)
 
@@ -159,7 +164,8 @@ def _joined(table: CaseTable, path: Path) -> CaseTable:
     lacking, unknown = len(table.rows) - len(common), len(rows) - len(common)
     notes = [f"{cases_text(lacking)} not in the joined file: its columns are missing there"] if lacking else []
     notes += [f"{cases_text(unknown)} only in the joined file, left out"] if unknown else []
-    return CaseTable(table.path, names, merged, (*table.inputs, ("joined", file_sha256(path))), (*table.notes, *notes))
+    sources = {**dict.fromkeys((name for name in columns if name not in table.columns), path), **table.sources}
+    return CaseTable(table.path, names, merged, (*table.inputs, ("joined", file_sha256(path))), (*table.notes, *notes), sources)
 
 
 def _merged(row: Row, other: Row | None) -> Mapping[str, str]:

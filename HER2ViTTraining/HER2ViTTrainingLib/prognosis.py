@@ -629,9 +629,9 @@ def group_rows(found: Prognosis) -> list[dict[str, Any]]:
 
 
 def median_text(row: Mapping[str, float]) -> str:
-    """`1807 (1528, not reached)`."""
+    """`1807 (1528, not reached)`, or `not reached`."""
     value, low, high = ("not reached" if math.isnan(row[name]) else f"{row[name]:g}" for name in ("median", "median_low", "median_high"))
-    return f"{value} ({low}, {high})"
+    return value if value == low == high else f"{value} ({low}, {high})"
 
 
 def versions() -> dict[str, str]:
