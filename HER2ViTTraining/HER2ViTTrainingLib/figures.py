@@ -71,7 +71,8 @@ def _picture(sets: Sequence[SetResult], draw: Callable[[Any, SetResult], None]) 
     return png(figure)
 
 
-def _without(axis: Any, why: str) -> None:
+def blank(axis: Any, why: str) -> None:
+    """A panel without data, which says why."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.text(0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center", fontsize=9, color=GREY)
@@ -87,7 +88,7 @@ def _unit_square(axis: Any, xlabel: str, ylabel: str) -> None:
 def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
     cases = result.cases
     if result.optimum is None:
-        _without(axis, "one class only:\nno ROC curve")
+        blank(axis, "one class only:\nno ROC curve")
         return
     grid = np.linspace(0, 1, 101)
     low, high = roc_band(cases.labels, cases.scores, grid, plan, cases.patients)
@@ -109,7 +110,7 @@ def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
 
 def _draw_confusion(axis: Any, result: SetResult) -> None:
     if math.isnan(result.threshold):
-        _without(axis, "no threshold:\nno confusion matrix")
+        blank(axis, "no threshold:\nno confusion matrix")
         return
     n = result.counts
     table = np.array([[n["tn"], n["fp"]], [n["fn"], n["tp"]]], float)
@@ -128,7 +129,7 @@ def _draw_confusion(axis: Any, result: SetResult) -> None:
 def _draw_calibration(axis: Any, result: SetResult) -> None:
     cases = result.cases
     if result.decision is None:
-        _without(axis, "scores outside 0-1\nare no probabilities")
+        blank(axis, "scores outside 0-1\nare no probabilities")
         return
     groups = calibration_groups(cases.labels, cases.scores)
     x, y = (np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups)))
@@ -150,7 +151,7 @@ def _draw_calibration(axis: Any, result: SetResult) -> None:
 def _draw_decision(axis: Any, result: SetResult) -> None:
     curve = result.decision
     if curve is None:
-        _without(axis, "scores outside 0-1\nare no probabilities")
+        blank(axis, "scores outside 0-1\nare no probabilities")
         return
     prevalence = float(result.cases.labels.mean())
     axis.plot(curve.thresholds, curve.everyone, color=GREY, linewidth=1.2, label="all positive")

@@ -79,6 +79,10 @@ def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05)
     Cook's outliers replaced where a group has 7 cases or more, Wald test; independent filtering is tuned for `alpha`. In the table a dropped
     gene has mean 0 and nothing else; one with an outlier that cannot be replaced has no p; one that independent filtering takes away has a p,
     but no adjusted p. Raises `InputError` when every gene has a 0 in some case, so that there are no size factors, as in R.
+
+    Where a parametric trend does not fit, pydeseq2 takes the mean dispersion (R: a local regression); that is noted. On real tumours the
+    number of genes differed from R's by less than a percent, which is within one step of independent filtering: where it cuts hangs on a
+    lowess smoother whose implementations differ, and one step is worth up to ten genes.
     """
     of_case = groups.of_case
     cases = [case for group in (groups.reference, groups.other) for case in counts.cases if of_case.get(case) == group]

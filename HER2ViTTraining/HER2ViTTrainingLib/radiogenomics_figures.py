@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from .figures import BLUE, GREY, ORANGE, _without, panels, plain, png
+from .figures import BLUE, GREY, ORANGE, blank, panels, plain, png
 from .radiogenomics import TOP_HUBS, Enrichment, Network, Radiogenomics
 
 LABELLED_GENES = 16
@@ -95,7 +95,7 @@ def _heatmap(analysis: Radiogenomics) -> bytes:
     genes = list(analysis.degs.index[:HEATMAP_GENES])
     figure, (axis,) = panels(1, 8.0, 2.0 + 0.145 * max(len(genes), 10))
     if not genes:
-        _without(axis, "no gene is differentially expressed")
+        blank(axis, "no gene is differentially expressed")
         return png(figure)
     of_case = analysis.groups.of_case
     expression = analysis.expression.log2_counts.loc[genes]
@@ -138,7 +138,7 @@ def _dotplot(enrichments: Sequence[Enrichment]) -> bytes:
         axis.set_title(plain(one.sets.source), fontsize=10)
         axis.tick_params(labelsize=8)
         if not one.rows:
-            _without(axis, "no set holds a differentially expressed gene")
+            blank(axis, "no set holds a differentially expressed gene")
             continue
         shown = one.rows[:DOTPLOT_TERMS][::-1]
         ratio = [row["overlap"] / one.drawn for row in shown]
@@ -173,7 +173,7 @@ def _network(found: Network) -> bytes:
     axis.set_axis_off()
     hubs = list(found.hubs)
     if not hubs:
-        _without(axis, "no two differentially expressed genes interact")
+        blank(axis, "no two differentially expressed genes interact")
         return png(figure)
     axis.set_aspect("equal")
     near = {gene: [hub for hub in hubs if found.graph.has_edge(gene, hub)] for gene in sorted(set(found.graph) - set(hubs))}
