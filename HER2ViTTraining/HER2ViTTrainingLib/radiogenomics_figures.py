@@ -25,7 +25,7 @@ def radiogenomics_pictures(analysis: Radiogenomics) -> dict[str, bytes]:
     """Volcano and heat map, and with gene sets and interactions the dot plot and the network, as PNG by file name."""
     pictures = {"volcano.png": _volcano(analysis), "heatmap.png": _heatmap(analysis)}
     if analysis.enrichments:
-        pictures["dotplot.png"] = _dotplot(analysis.enrichments)
+        pictures["dotplot.png"] = _dotplot(analysis.enrichments, analysis.thresholds.alpha)
     if analysis.network:
         pictures["network.png"] = _network(analysis.network)
     return pictures
@@ -131,11 +131,12 @@ def _clustered(rows: np.ndarray) -> list[int]:
 # Dot plot
 
 
-def _dotplot(enrichments: Sequence[Enrichment]) -> bytes:
+def _dotplot(enrichments: Sequence[Enrichment], alpha: float) -> bytes:
     most = max(min(len(one.rows), DOTPLOT_TERMS) for one in enrichments)
     figure, axes = panels(len(enrichments), 7.0, 1.6 + 0.27 * max(most, 4))
     for axis, one in zip(axes, enrichments):
-        axis.set_title(plain(one.sets.source), fontsize=10)
+        significant = sum(row["padj"] < alpha for row in one.rows)
+        axis.set_title(plain(f"{one.sets.source}\n{significant} of {len(one.rows)} sets with adjusted p < {alpha:g}"), fontsize=10)
         axis.tick_params(labelsize=8)
         if not one.rows:
             blank(axis, "no set holds a differentially expressed gene")
