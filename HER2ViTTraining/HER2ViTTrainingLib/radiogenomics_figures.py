@@ -133,7 +133,7 @@ def _clustered(rows: np.ndarray) -> list[int]:
 
 def _dotplot(enrichments: Sequence[Enrichment], alpha: float) -> bytes:
     most = max(min(len(one.rows), DOTPLOT_TERMS) for one in enrichments)
-    figure, axes = panels(len(enrichments), 7.0, 1.6 + 0.27 * max(most, 4))
+    figure, axes = panels(len(enrichments), 7.0, 1.6 + 0.27 * max(most, 7))
     for axis, one in zip(axes, enrichments):
         significant = sum(row["padj"] < alpha for row in one.rows)
         axis.set_title(plain(f"{one.sets.source}\n{significant} of {len(one.rows)} sets with adjusted p < {alpha:g}"), fontsize=10)
