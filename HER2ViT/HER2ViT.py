@@ -1,5 +1,5 @@
 import contextlib
-import importlib
+import importlib.util
 import logging
 import tempfile
 import time
@@ -151,6 +151,10 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.jumpButton.connect("clicked(bool)", self.onJump)
+        self.ui.sessionOpenButton.connect("clicked(bool)", self.onSessionOpen)
+        self.ui.sessionSaveButton.connect("clicked(bool)", self.onSessionSave)
+        self.ui.sessionSkipButton.connect("clicked(bool)", self.onSessionSkip)
+        self.ui.sessionCloseButton.connect("clicked(bool)", self.onSessionClose)
 
         self.initializeParameterNode()
 
@@ -173,6 +177,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Called when the application closes and the module widget is destroyed."""
+        self.logic.closeSession()
         self.setParameterNode(None)
         self.removeObservers()
         if self.segmentEditor:
@@ -198,6 +203,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event):
         """Called just before the scene is closed."""
+        self.logic.closeSession()
         self.segmentEditor.setActiveEffect(None)
         self.segmentEditor.setSegmentationNode(None)
         self.segmentEditor.removeViewObservations()
@@ -250,6 +256,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.task1BundlePath.currentPath = self._parameterNode.task1Bundle
             self.ui.task2BundlePath.currentPath = self._parameterNode.task2Bundle
             self._updateActions()
+            self._updateSession()
             self._updateResult()
         finally:
             self._updatingGui = False
@@ -284,6 +291,15 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.runButton.enabled = not choices.missing()
         self.ui.runButton.toolTip = choices.missing() or _("Read HER2 status of the outlined lesion.")
         self.ui.progressLabel.text = choices.missing()
+
+    def _updateSession(self):
+        session = self.logic.session
+        self.ui.sessionLabel.text = session.progress if session else ""
+        self.ui.sessionPath.enabled = self.ui.sessionOpenButton.enabled = session is None
+        self.ui.sessionCloseButton.enabled = session is not None
+        working = session is not None and not session.finished
+        self.ui.sessionSkipButton.enabled = working
+        self.ui.sessionSaveButton.enabled = working and bool(self._parameterNode.segmentID)
 
     def _updateResult(self):
         from HER2ViTLib import workflow
@@ -378,6 +394,32 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onJump(self, checked=False):
         self.logic.jumpToSlice(self._parameterNode)
 
+    def onSessionOpen(self, checked=False):
+        if not self.logic.ensureSessionPackages():
+            return
+        with self._sessionStep(_("Opening the session failed.")) as reason:
+            self.logic.openSession(self._parameterNode, self.ui.sessionPath.currentPath, reason)
+
+    def onSessionSave(self, checked=False):
+        with self._sessionStep(_("Saving the outline failed.")):
+            self.logic.saveSessionOutline(self._parameterNode)
+
+    def onSessionSkip(self, checked=False):
+        with self._sessionStep(_("Skipping the case failed.")) as reason:
+            self.logic.skipSessionCase(self._parameterNode, reason)
+
+    def onSessionClose(self, checked=False):
+        self.logic.closeSession()
+        self._updateGui()
+
+    @contextlib.contextmanager
+    def _sessionStep(self, failure):
+        """One step of a session; gives the reason that was typed. A reason is used up by the step that succeeds."""
+        with self._reporting(failure):
+            yield self.ui.sessionReasonEdit.text
+            self.ui.sessionReasonEdit.clear()
+        self._updateGui()
+
     def _showProgress(self, text):
         # Repainted at once, without running the event loop: nobody can press a button while a reading runs.
         self.ui.progressLabel.text = text
@@ -412,6 +454,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.workflow import LoadedModels
 
         self._models = LoadedModels()
+        self.session = None
 
     def getParameterNode(self):
         return HER2ViTParameterNode(super().getParameterNode())
@@ -550,6 +593,75 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         node.SetAttribute("HER2ViT.Copy", "1")
         return node
 
+    # Repeatability session: what happens when is decided in HER2ViTTrainingLib/sessions.py
+
+    def ensureSessionPackages(self):
+        """Whether the package that locks a session is there (torch brings it along); asks, then installs it if not."""
+        if importlib.util.find_spec("filelock"):
+            return True
+        question = _("A session needs a small Python package that is not installed yet: filelock. Download and install it now?")
+        if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install packages")):
+            return False
+        with slicer.util.tryWithErrorDisplay(_("Installing packages failed."), waitCursor=True):
+            self._installPackages(["filelock>=3.12"])
+        return importlib.util.find_spec("filelock") is not None
+
+    def openSession(self, parameters, path, reason=""):
+        """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over. Raises InputError."""
+        from HER2ViTTrainingLib.sessions import Session
+
+        session = Session(path)
+        session.open(reason)
+        self.session = session
+        self.showSessionCase(parameters)
+
+    def showSessionCase(self, parameters):
+        """Loads the session's next case and chooses its phases, with nothing of the case before it; none when the read is finished."""
+        case = self.session.next_case()
+        # First: should the images not load, the former case's outline must not be saved as this one's.
+        self._forgetSessionCase(parameters)
+        phases = [slicer.util.loadVolume(str(path), {"show": False}) for path in self.session.images]
+        for node in phases:
+            node.SetAttribute("HER2ViT.Session", self.session.read.label)
+        with slicer.util.NodeModify(parameters):
+            parameters.phases = phases
+            parameters.earlyPhase = -1 if case is None or case.early_phase is None else case.early_phase
+        if phases:
+            slicer.util.setSliceViewerLayers(background=self.paintingNode(parameters), fit=True)
+
+    def _forgetSessionCase(self, parameters):
+        """Chooses nothing, and removes what was loaded and outlined for the session's case before."""
+        former = [node for node in self.phaseNodes(parameters) if node.GetAttribute("HER2ViT.Session")]
+        if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline"):
+            former.append(parameters.segmentation)
+        if parameters.seed:
+            parameters.seed.RemoveAllControlPoints()
+        with slicer.util.NodeModify(parameters):
+            parameters.phases = []
+            parameters.sequence = None
+            parameters.segmentation = None
+            parameters.segmentID = ""
+        for node in former:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def saveSessionOutline(self, parameters):
+        """Keeps the chosen segment as the case's outline and shows the next case. Raises InputError."""
+        from HER2ViTLib import scene
+
+        geometry = self.study(parameters).geometry
+        self.session.save_outline(scene.segment_mask(parameters.segmentation, parameters.segmentID, geometry), geometry)
+        self.showSessionCase(parameters)
+
+    def skipSessionCase(self, parameters, reason):
+        """Leaves the case out and shows the next one. Raises InputError without a reason."""
+        self.session.skip(reason)
+        self.showSessionCase(parameters)
+
+    def closeSession(self):
+        if self.session:
+            self.session.close()
+        self.session = None
+
     # Reading
 
     def ensureDependencies(self):
@@ -675,7 +787,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        tests = (self.test_outline, self.test_reading, self.test_sequence, self.test_panel, self.test_saved_scene)
+        tests = (self.test_outline, self.test_reading, self.test_sequence, self.test_panel, self.test_saved_scene, self.test_session)
         for test in tests:
             self.setUp()
             try:
@@ -883,3 +995,57 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             panel.onJump()
             panel.logic.showOverlay(parameters)
             self._checkShown(panel.logic, parameters)
+
+    def test_session(self):
+        """A read in the panel: outline a case, skip one with a reason, close, go on where it was."""
+        if not importlib.util.find_spec("filelock"):
+            self.skipTest("a session needs filelock")
+        panel = self._panel()
+        parameters = panel._parameterNode
+        with tempfile.TemporaryDirectory() as folder:
+            panel.ui.sessionPath.currentPath = str(self._planSession(Path(folder)))
+            panel.ui.sessionOpenButton.click()
+            self.assertIn("case 1 of 3", panel.ui.sessionLabel.text)
+            self.assertEqual((panel.ui.phasesList.count, parameters.earlyPhase), (4, -1))
+            self.assertFalse(panel.ui.sessionSaveButton.enabled)
+            parameters.seed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Seed")
+            parameters.seed.AddControlPoint(self._sampleSeed)
+            panel.ui.outlineButton.click()
+            panel.ui.sessionSaveButton.click()
+            self.assertIn("case 2 of 3 (A1-002); 1 outlined", panel.ui.sessionLabel.text)
+            self.assertEqual(parameters.segmentID, "")
+            self.assertIsNone(slicer.mrmlScene.GetFirstNodeByName("Lesion outline"))
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 4)
+            panel.ui.sessionReasonEdit.text = "motion"
+            panel.ui.sessionSkipButton.click()
+            self.assertIn("1 outlined, 1 skipped", panel.ui.sessionLabel.text)
+            self.assertEqual(panel.ui.sessionReasonEdit.text, "")
+            panel.ui.sessionCloseButton.click()
+            panel.ui.sessionOpenButton.click()
+            self.assertIn("case 3 of 3", panel.ui.sessionLabel.text)
+            panel.ui.sessionReasonEdit.text = "motion"
+            panel.ui.sessionSkipButton.click()
+            self.assertIn("finished", panel.ui.sessionLabel.text)
+            self.assertEqual(panel.ui.phasesList.count, 0)
+            panel.ui.sessionCloseButton.click()
+
+    def _planSession(self, folder):
+        """The first read of a plan of three cases, all of them the sample; notes the sample's seed point."""
+        import shutil
+
+        from HER2ViTLib.sample import sample_phases, sample_roi
+        from HER2ViTTrainingLib.sessions import Plan, write_plan
+
+        logic, parameters = self._sample()
+        seed, _mask = self._seed(logic, parameters)
+        self._sampleSeed = list(seed.GetNthControlPointPosition(0))
+        slicer.mrmlScene.Clear()
+        rows = ["case_id,image,roi,her2_status"]
+        for case in range(3):
+            for source in (*sample_phases(), sample_roi()):
+                shutil.copyfile(source, folder / f"{case}_{source.name}")
+            images = ";".join(f"{case}_{path.name}" for path in sample_phases())
+            rows.append(f"case{case},{images},{case}_{sample_roi().name},low")
+        (folder / "manifest.csv").write_text("\n".join(rows))
+        write_plan(folder / "manifest.csv", Plan(3, ("A", "B")), folder / "plan")
+        return folder / "plan" / "reader_A" / "read_1" / "session.json"
