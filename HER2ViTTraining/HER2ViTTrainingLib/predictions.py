@@ -6,7 +6,6 @@ fixed in every resample and for every subgroup.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import os
@@ -40,6 +39,7 @@ from .evaluation import (
     is_probability,
     youden,
 )
+from .pages import html_page
 
 PICTURES = ("roc.png", "confusion.png", "calibration.png", "decision_curve.png")
 RESULT_FILES = ("metrics.csv", "metrics.json", "table2.csv", "table2.html", "subgroups.csv", "comparison.csv", *PICTURES)
@@ -416,17 +416,14 @@ def _set_json(result: SetResult) -> dict[str, Any]:
 
 def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
     """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader, select_autoescape
-
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
-    environment.filters.update(estimate=estimate_text, p=p_text)
-    page = environment.get_template("table2.html").render(
+    return html_page(
+        "table2.html",
+        pictures,
+        {"estimate": estimate_text, "p": p_text},
         rows=table2_rows(evaluation),
         evaluation=evaluation,
-        notices=(OPTIMISM_NOTICE, RESEARCH_NOTICE),
-        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        optimism=OPTIMISM_NOTICE,
     )
-    return page.encode()
 
 
 def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
 import os
@@ -37,6 +36,7 @@ from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomi
 from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_missing, levels_in_order
 from .cohort import SET_NAMES
 from .evaluation import Estimate
+from .pages import html_page
 from .predictions import RowFaults, p_text
 
 PICTURES = ("km.png", "forest.png")
@@ -682,21 +682,17 @@ def prognosis_text(found: Prognosis) -> str:
 
 def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
     """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG). All texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader, select_autoescape
-
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
-    environment.filters.update(p=p_text, median=median_text)
-    page = environment.get_template("table3.html").render(
+    return html_page(
+        "table3.html",
+        pictures,
+        {"p": p_text, "median": median_text},
         found=found,
         groups=group_rows(found),
         rows=table3_rows(found),
         ratios=cox_rows(found),
         methods=METHODS,
-        notice=RESEARCH_NOTICE,
         versions=versions(),
-        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
     )
-    return page.encode()
 
 
 def write_prognosis(found: Prognosis, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:

@@ -6,7 +6,6 @@ A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
 import os
@@ -31,6 +30,7 @@ from .agreement import GRADES, HEADLINE, BlandAltman, Icc, bland_altman, grade, 
 from .cohort import Row, grouped, read_manifest, read_table
 from .evaluation import Estimate
 from .features import feature_table, manifest_outlines
+from .pages import html_page
 from .predictions import estimate_text, require_columns
 from .processes import in_order
 from .sessions import Outline
@@ -484,20 +484,16 @@ def _significant(value: float) -> str:
 
 def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mapping[str, bytes]) -> bytes:
     """A self-contained page: sentences, pictures (name to PNG), tables, methods, inputs (role to SHA-256). All texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader, select_autoescape
-
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
-    page = environment.get_template("agreement.html").render(
+    return html_page(
+        "agreement.html",
+        pictures,
         sentences=sentences(agreement),
         summary=summary_rows(agreement),
         details=detail_rows(agreement),
-        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
         headline=HEADLINE,
         inputs=inputs,
         versions={"her2vit": __version__, "numpy": np.__version__, "scipy": scipy.__version__},
-        notice=RESEARCH_NOTICE,
     )
-    return page.encode()
 
 
 def input_hashes(ratings: Sequence[str | os.PathLike], outlines: Sequence[Outline]) -> dict[str, str]:

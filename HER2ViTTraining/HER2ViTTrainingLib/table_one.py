@@ -17,7 +17,6 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.output import csv_bytes, prepare_folder, write_atomically
 
 from .case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
+from .pages import html_page
 from .predictions import p_text
 
 RESULT_FILES = ("table1.csv", "table1.html")
@@ -464,18 +464,15 @@ def table_one_text(table: TableOne) -> str:
 
 def table_one_html(table: TableOne) -> bytes:
     """The table as a self-contained page with methods, notes, inputs and versions. All texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader, select_autoescape
-
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
-    page = environment.get_template("table1.html").render(
+    return html_page(
+        "table1.html",
+        {},
         table=table,
         rows=readable_rows(table),
         methods=METHODS,
-        notice=RESEARCH_NOTICE,
         cases=cases_text(len(table.cases)),
         versions={"her2vit": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
     )
-    return page.encode()
 
 
 def write_table_one(table: TableOne, folder: str | os.PathLike) -> list[str]:
