@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,18 @@ def a_cluster():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         yield cluster.scheduler_address
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Fails the test that opens a connection, whatever the code under test makes of the error."""
+    tried = []
+
+    def connect(self, address):
+        tried.append(address)
+        raise OSError(f"connection to {address} in a test without network")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect)
+    yield
+    assert not tried

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from HER2ViTLib.bundle import Calibration, load_bundle, save_bundle
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.preprocessing import SquarePreprocessing
 from models import TINY, a_bundle_folder, a_model, settings
 
 
@@ -45,7 +46,8 @@ def test_half_precision_weights_run_in_single_precision(tmp_path):
 def test_networks_with_computed_buffers_are_rebuilt(tmp_path):
     arguments = {"img_size": 56}
     model = a_model(architecture="eva02_tiny_patch14_224", **arguments)
-    save_bundle(tmp_path / "eva", model, "eva02_tiny_patch14_224", arguments, settings(), "card")
+    fitting = settings(preprocessing=SquarePreprocessing(size=(56, 56)))
+    save_bundle(tmp_path / "eva", model, "eva02_tiny_patch14_224", arguments, fitting, "card")
     images = torch.randn(1, 3, 56, 56)
     assert torch.equal(load_bundle(tmp_path / "eva").model(images), model(images))
 

@@ -29,7 +29,7 @@ READING_ORDER = (
     ("dicom",),
     ("series",),
     ("volume",),
-    ("her2", "output"),
+    ("her2", "inputs", "output"),
     ("messages",),
 )
 

@@ -127,7 +127,7 @@ def test_faults(tmp_path):
         return tmp_path / name
 
     assert "colour" in the_fault(save_sitk("rgb.nrrd", np.stack([lesion] * 3, -1), True), GEOMETRY)
-    assert "is 2D" in the_fault(save_sitk("2d.png", lesion[4], False), GEOMETRY)
+    assert "is 2D" in the_fault(save_sitk("2d.nrrd", lesion[4], False), GEOMETRY)
     assert "is a 4D series" in the_fault(save_sitk("4d.nii.gz", np.stack([lesion] * 3), False), GEOMETRY)
     sequence = a_segmentation(tmp_path / "sequence.seq.nrrd")
     lines = [line for line in sequence.read_bytes().split(b"\n") if not line.startswith(b"Segment")]

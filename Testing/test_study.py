@@ -318,7 +318,7 @@ def test_faults_of_files(tmp_path):
     (tmp_path / "text.nii").write_text("no image")
     assert "cannot be read as an image" in the_fault(tmp_path / "text.nii")
     assert "3 values a voxel" in the_fault(write_sitk(tmp_path / "rgb.nii.gz", array.reshape(5, 8, 2, 3).astype(np.uint8), is_vector=True))
-    assert "is 2D" in the_fault(write_sitk(tmp_path / "2d.png", array[0].astype(np.uint8)))
+    assert "is 2D" in the_fault(write_sitk(tmp_path / "2d.nrrd", array[0].astype(np.uint8)))
     with_nan = array.astype(np.float32)
     with_nan[2, 3, 4] = np.nan
     assert "1 voxels are NaN" in the_fault(write_sitk(tmp_path / "nan.nrrd", with_nan))

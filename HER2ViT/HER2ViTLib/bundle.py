@@ -22,13 +22,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .her2 import TASKS, Task
+from .inputs import is_folder, parse_json, read_file
 from .messages import RESEARCH_NOTICE, InputError
 from .output import write_atomically
 from .preprocessing import Preprocessing, preprocessing_from_json
 
 SCHEMA = 1
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-LARGEST_CONFIG_BYTES = 1 << 20
+LARGEST_CONFIG_BYTES, LARGEST_WEIGHTS_BYTES = 1 << 20, 16 << 30
+MOST_TOKENS = 4096
+"""Patches of an image that a model may look at: 1024 x 1024 pixels in patches of 16. Attention takes memory by their square."""
 # What a model may be built with. The limits keep a hostile config from asking for more memory or time than any real model takes.
 LARGEST_MODEL_ARGUMENT = {
     "img_size": 1024, "patch_size": 64, "in_chans": 3, "embed_dim": 4096, "depth": 64, "num_heads": 64, "mlp_ratio": 8, "reg_tokens": 16,
@@ -169,7 +172,7 @@ def load_bundle(folder: str | os.PathLike) -> Bundle:
     Raises `InputError`, one line, for anything missing, altered (SHA-256), out of range, or not plain JSON and safetensors.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: is not a bundle folder; give the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}")
     try:
         return _load(folder)
@@ -183,7 +186,7 @@ def _load(folder: Path) -> Bundle:
     ours = _mapping(config, "her2vit")
     settings = _settings(ours)
     architecture, model_args = _architecture(config)
-    raw_weights = _read(folder / WEIGHTS_FILE)
+    raw_weights = _read(folder / WEIGHTS_FILE, LARGEST_WEIGHTS_BYTES)
     found = hashlib.sha256(raw_weights).hexdigest()
     if found != ours.get("weights_sha256"):
         wanted = str(ours.get("weights_sha256"))
@@ -192,25 +195,20 @@ def _load(folder: Path) -> Bundle:
         tensors = safetensors.torch.load(raw_weights)
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{WEIGHTS_FILE} is not a safetensors file ({error}); get the bundle anew") from error
-    model = _build(architecture, model_args, tensors)
+    model = _build(architecture, model_args, tensors, settings.preprocessing)
     return Bundle(folder.resolve().name, architecture, settings, model, hashlib.sha256(raw_config).hexdigest())
 
 
-def _read(path: Path, largest: int | None = None) -> bytes:
-    if not path.is_file():
+def _read(path: Path, largest: int) -> bytes:
+    if not path.exists():
         raise InputError(f"{path.name} is missing; get the bundle anew")
-    if largest is not None and path.stat().st_size > largest:
-        raise InputError(f"{path.name} has {path.stat().st_size} bytes, more than any real one; get the bundle anew")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({error.strerror}); check the permissions") from error
+    return read_file(path, "the bundle anew", largest)
 
 
 def _parse_config(raw: bytes) -> Mapping[str, Any]:
     try:
-        config = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        config = parse_json(raw)
+    except ValueError as error:
         raise InputError(f"{CONFIG_FILE} is not JSON ({str(error)[:80]}); get the bundle anew") from error
     if not isinstance(config, dict):
         raise InputError(f"{CONFIG_FILE} holds no settings; get the bundle anew")
@@ -254,7 +252,7 @@ def _settings(ours: Mapping[str, Any]) -> Settings:
         prevalence=_number(ours, "prevalence", 0, 1),
         training_percentiles=percentiles,
         splits_sha256=splits if isinstance(splits, str) else None,
-        notice=" ".join(notice.split()),
+        notice=" ".join("".join(c if c.isprintable() else " " for c in notice).split()),
         provenance=_mapping(ours, "provenance"),
     )
 
@@ -291,15 +289,31 @@ def _require_known_argument(name: str, value: Any) -> None:
         raise InputError(f"{CONFIG_FILE}: model argument {name}={value!r} is unknown or out of range; get the bundle anew")
 
 
-def _build(architecture: str, model_args: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+_UNBUILDABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What timm and torch raise for arguments that make no network."""
+
+
+def _require_fit(model: nn.Module, preprocessing: Preprocessing) -> None:
+    """Raises unless the network takes what the preprocessing makes, tried without memory or arithmetic (on the meta device)."""
+    tokens = getattr(getattr(model, "patch_embed", None), "num_patches", 0)
+    if tokens > MOST_TOKENS:
+        raise InputError(f"{CONFIG_FILE}: the model looks at {tokens} patches, more than {MOST_TOKENS}; get the bundle anew")
+    if model(torch.empty(1, len(preprocessing.mean), *preprocessing.size)).shape != (1, 1):
+        raise ValueError("does not give one logit")
+
+
+def _build(architecture: str, model_args: Mapping[str, Any], tensors: Mapping[str, Tensor], preprocessing: Preprocessing) -> nn.Module:
     """The network in single precision with exactly these weights; shapes are compared before any memory is taken."""
     try:
         with torch.device("meta"):
-            model = timm.create_model(architecture, pretrained=False, num_classes=1, **model_args)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise InputError(f"{CONFIG_FILE}: {architecture} cannot be built with {dict(model_args)} ({str(error)[:100]})") from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+            model = timm.create_model(architecture, pretrained=False, num_classes=1, **model_args).eval()
+            _require_fit(model, preprocessing)
+    except InputError:
+        raise
+    except _UNBUILDABLE as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{CONFIG_FILE}: {architecture} cannot be built with {dict(model_args)} and its preprocessing ({reason})") from error
+    wanted, given = ({name: (tuple(t.shape), t.is_floating_point()) for name, t in named.items()} for named in (model.state_dict(), tensors))
     if wanted != given:
         wrong = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
         raise InputError(f"{WEIGHTS_FILE} does not fit {architecture}: {len(wrong)} tensors differ, first {wrong[0][:60]!r}; get the bundle anew")

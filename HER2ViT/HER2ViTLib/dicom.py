@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import operator
+import struct
 import tempfile
 import warnings
 from collections import defaultdict
@@ -20,12 +21,14 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage, RLELossless, generate_uid
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, RLELossless, generate_uid
 
+from .inputs import read_file
 from .messages import InputError
 from .series import DAY_S, PLAUSIBLE_STEP_S, Series, is_dicom_file, unwrap_midnight
-from .volume import Geometry, Volume
+from .volume import MOST_VALUES, Geometry, Volume, require_finite, require_real_geometry
 
 _SAME_POSITION_MM = 0.01
 _UNEVEN = 0.01
@@ -39,6 +42,12 @@ _HEADER = [
     *("TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
     *("ContrastBolusStartTime", "ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+
+_BROKEN = (
+    *(BytesLengthException, InvalidDicomError, AttributeError, ArithmeticError, EOFError, LookupError, MemoryError, NotImplementedError),
+    *(OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error),
+)
+"""What pydicom and GDCM raise for files that are damaged, or made to do harm."""
 
 _PIXEL_MODULE = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
@@ -94,8 +103,13 @@ def _read_files(files: Sequence[Path], name: str) -> Series:
         raise InputError(f"{name}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
     phases = _choose_phases(frames, name)
     used = [frame for phase in phases for frame in phase]
+    geometries = [_geometry(phase) for phase in phases]
+    for geometry in geometries:
+        require_real_geometry(geometry, name)
+    if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
+        raise InputError(f"{name}: declares {len(used)} slices of {used[0].columns} x {used[0].rows} pixels, more than any examination has")
     pixels, sha256 = _read_pixels(used)
-    volumes = [Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), _geometry(phase)) for phase in phases]
+    volumes = [Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), place) for phase, place in zip(phases, geometries)]
     left_out = len({frame.series for frame in frames} - {frame.series for frame in used})
     return Series(volumes, *_times(phases), sha256, left_out)
 
@@ -103,7 +117,10 @@ def _read_files(files: Sequence[Path], name: str) -> Series:
 def _dicom_files(folder: Path) -> list[Path]:
     """The DICOM files in a folder and its subfolders, DICOMDIR and hidden files left out."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return [path for path in files if path.name.upper() != "DICOMDIR" and is_dicom_file(path)]
+    try:
+        return [path for path in files if path.name.upper() != "DICOMDIR" and is_dicom_file(path)]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from error
 
 
 # Headers
@@ -114,6 +131,8 @@ def _frames(files: Sequence[Path]) -> list[_Frame]:
     frames: dict[tuple[str, int], _Frame] = {}
     for path in files:
         try:
+            if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                raise ValueError("deflated files are not read, since they may inflate without end")
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER)
             # several frames without functional groups are a film or a rendering: they have no place each
             is_film = int(header.get("NumberOfFrames") or 1) > 1 and "PerFrameFunctionalGroupsSequence" not in header
@@ -123,7 +142,7 @@ def _frames(files: Sequence[Path]) -> list[_Frame]:
                 frame = _frame(header, path, number)
                 if frame:
                     frames.setdefault((header.get("SOPInstanceUID", str(path)), number), frame)
-        except (InvalidDicomError, AttributeError, EOFError, IndexError, TypeError, ValueError) as error:
+        except _BROKEN as error:
             raise InputError(f"{path}: its DICOM header is broken ({_reason(error)}); export it again or take it out of the folder") from error
     return list(frames.values())
 
@@ -146,6 +165,7 @@ def _frame(header: Dataset, path: Path, number: int) -> _Frame | None:
     image_type = (group("MRImageFrameTypeSequence").get("FrameType") if enhanced else None) or header.get("ImageType") or ()
     if "LOCALIZER" in image_type:
         return None
+    _require_finite_place(spacing, position, orientation)
     echo_time = group("MREchoSequence").get("EffectiveEchoTime") if enhanced else header.get("EchoTime")
     offset = _number(group("TemporalPositionSequence").get("TemporalPositionTimeOffset")) if enhanced else _number(header.get("TriggerTime"), 1e-3)
     acquired = content.get("FrameAcquisitionDateTime") if enhanced else header.get("AcquisitionTime")
@@ -174,6 +194,14 @@ def _frame(header: Dataset, path: Path, number: int) -> _Frame | None:
     )
 
 
+def _require_finite_place(spacing: Sequence[float], position: Sequence[float], orientation: Sequence[float]) -> None:
+    """Raises `ValueError` for a slice whose header puts it nowhere."""
+    for name, values, count in (("PixelSpacing", spacing, 2), ("ImagePositionPatient", position, 3), ("ImageOrientationPatient", orientation, 6)):
+        numbers = [float(value) for value in values]
+        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{name} {numbers[:6]}")
+
+
 def _functional_groups(header: Dataset, number: int) -> Callable[[str], Dataset]:
     """A look-up of the functional groups of an enhanced file: those of the frame before those that all frames share."""
     places = [header.PerFrameFunctionalGroupsSequence[number], *header.get("SharedFunctionalGroupsSequence", [])]
@@ -193,8 +221,12 @@ def _contrast_start(header: Dataset) -> float | None:
 
 
 def _number(value: object, factor: float = 1.0) -> float | None:
-    """A header's number times a factor, None for an empty value."""
-    return None if value is None or value == "" else float(value) * factor
+    """A header's number times a factor, None for an empty value. Raises `ValueError` for NaN and infinity."""
+    if value is None or value == "":
+        return None
+    if not math.isfinite(float(value)):
+        raise ValueError(f"the number {value} in it")
+    return float(value) * factor
 
 
 def _time_of_day(value: object) -> float | None:
@@ -412,23 +444,30 @@ def _read_pixels(frames: Sequence[_Frame]) -> tuple[dict[tuple[Path, int], np.nd
     is_plain = all(frame.slope == 1 and frame.intercept == 0 for frame in frames)
     pixels, digests = {}, []
     for path, members in by_file.items():
-        content = path.read_bytes()
+        content = read_file(path, "the DICOM file")
         digests.append(hashlib.sha256(content).hexdigest())
-        stored = _stored_pixels(content, str(path))
+        stored = _stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
         for frame in members:
             image = stored[frame.number]
-            pixels[path, frame.number] = image if is_plain else image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
+            if not is_plain:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    image = image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
+            require_finite(image, str(path))
+            pixels[path, frame.number] = image
     return pixels, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def _stored_pixels(content: bytes, name: str) -> np.ndarray:
-    """The stored values of a file's frames (frame, row, column). Raises `InputError` when they cannot be decoded."""
+def _stored_pixels(content: bytes, name: str, frames: int) -> np.ndarray:
+    """The stored values of a file's frames (frame, row, column), so many at least. Raises `InputError` when they cannot be decoded."""
     try:
         dataset = pydicom.dcmread(io.BytesIO(content))
         syntax = dataset.file_meta.TransferSyntaxUID
         array = _decoded_by_gdcm(dataset) if syntax.is_encapsulated and syntax != RLELossless else dataset.pixel_array
-        return array.reshape(-1, dataset.Rows, dataset.Columns)
-    except (AttributeError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        array = array.reshape(-1, dataset.Rows, dataset.Columns)
+        if len(array) < frames:
+            raise ValueError(f"{len(array)} frames where its header has {frames}")
+        return array
+    except _BROKEN as error:
         raise InputError(f"{name}: its pixels cannot be decoded ({_reason(error)}); export it again, uncompressed") from error
 
 

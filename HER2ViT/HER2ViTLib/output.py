@@ -16,6 +16,8 @@ from typing import Any
 from .messages import InputError
 
 TEMPORARY_PREFIX = ".writing-"
+UNWRITABLE = "backslashreplace"
+"""What becomes of halves of characters, which file names may hold and UTF-8 cannot: in JSON it is the same character again."""
 
 
 def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
@@ -77,18 +79,23 @@ def csv_text(cell: str) -> str:
     return cell[1:] if re.match(r"'+[=+\-@\t\r\n]", cell) else cell
 
 
+def plain(text: str) -> str:
+    """Text from a user's file, for a matplotlib picture: a dollar sign would start a formula."""
+    return text.replace("$", r"\$")
+
+
 def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     """A table as CSV in UTF-8, cells by `csv_cell`; a column that a row lacks stays empty. Raises `ValueError` for a value without a column."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [csv_cell(name) for name in columns], lineterminator="\n")
     writer.writeheader()
     writer.writerows({csv_cell(name): csv_cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors=UNWRITABLE)
 
 
 def json_bytes(data: Any) -> bytes:
     """Plain data as JSON in UTF-8, NaN as null: JSON has no NaN."""
-    return (json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors=UNWRITABLE)
 
 
 def _without_nan(data: Any) -> Any:

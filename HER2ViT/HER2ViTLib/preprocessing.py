@@ -192,7 +192,8 @@ def _require_usable(made: Preprocessing) -> None:
         and all(isinstance(n, int) and 16 <= n <= 1024 for n in made.size)
     )
     if isinstance(made, SquarePreprocessing):
-        usable = usable and isinstance(made.mean, tuple) and len(made.mean) in (1, 3) and numbers(made.std, len(made.mean)) and min(made.std) > 0
+        usable = usable and isinstance(made.mean, tuple) and len(made.mean) in (1, 3) and numbers(made.std, len(made.mean))
+        usable = usable and all(1e-3 <= sd <= 1e3 for sd in made.std) and all(abs(mean) <= 1e3 for mean in made.mean)
         usable = usable and 0 <= made.margin_mm <= 1000 and numbers(made.percentiles, 2) and 0 <= made.percentiles[0] < made.percentiles[1] <= 100
     if isinstance(made, StudyPreprocessing):
         usable = usable and isinstance(made.margin_px, int) and made.margin_px >= 1 and isinstance(made.tiles, int) and 1 <= made.tiles <= 64

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .her2 import TASKS
-from .output import json_bytes, prepare_folder, write_atomically
+from .output import UNWRITABLE, json_bytes, plain, prepare_folder, write_atomically
 from .reader import Reading, TaskReading
 from .study import Study
 from .volume import write_volume
@@ -114,8 +114,8 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
     for axis, (task, found) in zip(axes[1, 1:], tasks):
         _draw_score(axis, task.positive_label, found)
     call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
-    figure.suptitle(f"{reading.case_id}   {call}", fontsize=13, fontweight="bold")
-    figure.text(0.5, 0.01, "\n".join(reading.notices), ha="center", va="bottom", fontsize=7.5, color="#8a1c1c", wrap=True)
+    figure.suptitle(plain(f"{reading.case_id}   {call}"), fontsize=13, fontweight="bold")
+    figure.text(0.5, 0.01, plain("\n".join(reading.notices)), ha="center", va="bottom", fontsize=7.5, color="#8a1c1c", wrap=True)
     stream = io.BytesIO()
     # No creation date or software version in the file: the same reading gives the same bytes.
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
@@ -198,7 +198,7 @@ def report_html(reading: Reading, figure: bytes | None) -> bytes:
     picture = base64.b64encode(figure).decode() if figure is not None else None
     rows = [row for row in table_rows(reading) if row[0] not in ("Warning", "Notice")]
     page = environment.get_template("report.html").render(reading=reading, rows=rows, picture=picture, data=reading_json(reading))
-    return page.encode()
+    return page.encode(errors=UNWRITABLE)
 
 
 def write_reading(

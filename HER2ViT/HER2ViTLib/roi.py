@@ -51,7 +51,7 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     image = read_sitk(path)
     _require_no_dicom_object(image, str(path))
     header = nrrd_header(path)
-    named = _header_segments(header)
+    named = _header_segments(header, str(path))
     if image.GetDimension() == 4 or (nrrd_list_axis(header) is not None and not named):
         raise InputError(f"{path}: is a 4D series; a ROI is one 3D label map")
     layers = _layers(image, str(path)) if named else [volume_of(image, str(path))]
@@ -104,16 +104,24 @@ def _require_no_dicom_object(image: sitk.Image, name: str) -> None:
         raise InputError(f"{name}: is a DICOM object; load it in Slicer and save the segmentation as .seg.nrrd")
 
 
-def _header_segments(header: dict[str, str]) -> list[_Segment]:
-    """The segments a Slicer segmentation names in its header; none for a plain label map."""
-    numbers = sorted(int(match[1]) for match in (re.fullmatch(r"Segment(\d+)_ID", key) for key in header) if match)
+def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
+    """The segments a Slicer segmentation names in its header; none for a plain label map. Raises `InputError` for labels and layers that are none."""
+    numbers = sorted(int(match[1]) for match in (re.fullmatch(r"Segment(\d{1,6})_ID", key) for key in header) if match)
+
+    def whole(key: str, default: int, least: int) -> int:
+        text = header.get(key, str(default))
+        # 0 as a label would make the lesion of all that is not outlined.
+        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
+            raise InputError(f"{name}: {key} is {text[:40]!r}, not a whole number from {least} on; save the segmentation again")
+        return int(text)
+
     return [
         _Segment(
             # files written before Slicer 4.11 name neither label nor layer: each segment has a layer of its own
-            label=int(header.get(f"Segment{n}_LabelValue", 1)),
+            label=whole(f"Segment{n}_LabelValue", 1, 1),
             name=header.get(f"Segment{n}_Name", ""),
             id=header[f"Segment{n}_ID"],
-            layer=int(header.get(f"Segment{n}_Layer", n)),
+            layer=whole(f"Segment{n}_Layer", n, 0),
         )
         for n in numbers
     ]
@@ -124,7 +132,8 @@ def _layers(image: sitk.Image, name: str) -> list[Volume]:
     if image.GetNumberOfComponentsPerPixel() == 1:
         return [volume_of(image, name)]
     layers = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
-    return [Volume(layer.copy(), geometry_of(image)) for layer in layers]
+    geometry = geometry_of(image, name)
+    return [Volume(layer.copy(), geometry) for layer in layers]
 
 
 def _labels(array: np.ndarray, name: str) -> list[_Segment]:

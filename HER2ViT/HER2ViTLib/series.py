@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .messages import InputError
-from .volume import Geometry, Volume, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
+from .volume import Volume, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
 
 PLAUSIBLE_STEP_S = (5.0, 600.0)
 """Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
@@ -96,8 +96,7 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
     if not np.isrealobj(array):
         raise InputError(f"{name}: holds complex numbers; give magnitude volumes")
     require_finite(array, name)
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
-    geometry = Geometry(array.shape[1:], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
+    geometry = geometry_of(image, name)
     return [Volume(phase, geometry) for phase in array]
 
 

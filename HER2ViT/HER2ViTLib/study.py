@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .inputs import require_file
 from .messages import InputError, ReadingWarning
 from .series import Series, array_sha256, is_dicom_file, read_image_file, unwrap_midnight
 from .volume import Geometry, Volume, bounding_box, require_finite
@@ -107,8 +108,8 @@ def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Study:
 
 def _one_phase_each(paths: Sequence[Path]) -> Study:
     """A study of files (or DICOM folders) that hold a phase each, in the order given."""
-    _require_different([path.resolve() for path in paths], paths)
     series = [_read(path) for path in paths]
+    _require_different([os.path.realpath(path) for path in paths], paths)
     for path, one in zip(paths, series):
         if len(one.volumes) > 1:
             raise InputError(f"{path}: holds {len(one.volumes)} phases; give it alone, or one file per phase")
@@ -125,11 +126,18 @@ def _one_phase_each(paths: Sequence[Path]) -> Study:
 
 def _read(path: Path) -> Series:
     """The phases in one file or DICOM folder."""
-    if path.is_dir() or (path.is_file() and is_dicom_file(path)):
+    if _is_dicom(path):
         from .dicom import read_dicom  # pydicom takes longer to import than a NIfTI study to read
 
         return read_dicom(path)
     return read_image_file(path)
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def _warnings(left_out: int) -> tuple[ReadingWarning, ...]:

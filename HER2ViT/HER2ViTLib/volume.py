@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import os
+import re
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
 
+from .inputs import require_file
 from .messages import InputError
 from .output import temporary_name
 
 GEOMETRY_TOLERANCE_VOXELS = 1e-3
+PLAUSIBLE_SPACING_MM = (0.01, 100.0)
+_LARGEST_ORIGIN_MM = 1e6
+_SKEW = 0.01
+"""Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers round."""
+_IMAGE_IOS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", "GDCMImageIO")
+_LONGEST_HEADER = 1 << 20
+_LONGEST_AXIS = 16384
+MOST_VALUES = 1 << 31
+"""A DCE-MRI of 512 x 512 x 320 voxels and 25 phases."""
+_LARGEST_RATIO = 1032
+"""Nothing is deflated further than 1032 to 1."""
 
 
 @dataclass(frozen=True)
@@ -123,36 +140,140 @@ def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
 
 
 def read_sitk(path: str | os.PathLike) -> sitk.Image:
-    """The image in a file, as SimpleITK reads it.
+    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it.
 
-    Raises `InputError` for a missing file or one that holds no image.
+    Other formats that SimpleITK knows are left out: several of them open further files as they please. Raises `InputError` for a missing
+    file, one that holds no image, a header that names a voxel file outside its folder, or more voxels than the file can hold.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, a file is needed here")
+    path = require_file(path, "the image file itself")
+    _require_utf8_name(path)
     try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        io = _image_io(path)
+        reader.SetImageIO(io)
+        files = [path, *_voxel_files(path, io)]
+        reader.ReadImageInformation()
+        _require_plausible_size(path, reader, sum(file.stat().st_size for file in files if file.is_file()))
+        image = reader.Execute()
+        _require_whole_nifti(path, image)
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into the memory; use a machine with more, or crop the image") from error
+    except (RuntimeError, OSError, EOFError, ValueError, OverflowError, struct.error, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})") from error
-    _require_finite_nifti(path, image)
     return image
 
 
-def _require_finite_nifti(path: Path, image: sitk.Image) -> None:
-    """Raises `InputError` for NaN or infinity in a NIfTI file: the reader inside ITK turns them into zeros without a word."""
-    header = {key: image.GetMetaData(key) for key in ("datatype", "vox_offset", "nifti_type") if image.HasMetaDataKey(key)}
-    kind = {"16": "f4", "64": "f8"}.get(header.get("datatype", ""))  # NIFTI_TYPE_FLOAT32, FLOAT64
-    if kind is None or header["nifti_type"] != "1":  # 1: header and voxels in one file
+def _require_utf8_name(path: Path) -> None:
+    """Raises `InputError` for a name that is not UTF-8: SimpleITK ends the whole process over it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{str(path).encode(errors='backslashreplace').decode()}: its name is not UTF-8 text; rename the file or folder") from error
+
+
+def _image_io(path: Path) -> str:
+    """The reader of SimpleITK for the file. Raises `ValueError` when it has none among the formats read here."""
+    name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
+    if name not in _IMAGE_IOS:
+        raise ValueError(f"{name.replace('ImageIO', '')} files are not read" if name else "no known format")
+    return name
+
+
+def _voxel_files(path: Path, io: str) -> list[Path]:
+    """The further files that hold the voxels of a header's image. Raises `InputError` for one that lies outside the header's folder.
+
+    A header from elsewhere must not be able to bring any file of this machine into a picture.
+    """
+    if io == "NiftiImageIO":
+        return [path.with_suffix(".img")] if path.suffix == ".hdr" else []
+    if io == "GDCMImageIO":
+        return []
+    found = []
+    for name in _named_voxel_files(path):
+        # "slice%03d.raw 1 20 1" stands for the files of that pattern
+        name = re.sub(r"%0?\d*d", "[0-9]*", name.split()[0]) if "%" in name else name
+        is_foreign = ".." in Path(name).parts or Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
+        targets = [] if is_foreign else sorted(path.parent.glob(name)) if "*" in name else [path.parent / name]
+        if is_foreign or any(Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(target)).parents for target in targets):
+            raise InputError(f"{path}: takes its voxels from {name!r}, outside its folder; put that file beside the header")
+        found += targets
+    return found
+
+
+def _named_voxel_files(path: Path) -> list[str]:
+    """The voxel files that a NRRD or MetaImage header names; none where header and voxels are one file."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER).replace(b"\r\n", b"\n")
+    is_nrrd = start.startswith(b"NRRD")
+    header = start.partition(b"\n\n")[0] if is_nrrd else start
+    matches = list(re.finditer(rb"(?im)^[ \t]*(?:data ?file[ \t]*:(?!=)|ElementDataFile[ \t]*=)(.*)$", header))
+    names: list[bytes] = []
+    for match in matches if is_nrrd else matches[:1]:  # the field ends a MetaImage's header
+        value = match[1].strip()
+        if value.upper().startswith(b"LIST"):
+            names += header[match.end() :].split(b"\n")
+        elif value.upper() != b"LOCAL":
+            names.append(value)
+    return [os.fsdecode(name.strip()) for name in names if name.strip()]
+
+
+def _require_plausible_size(path: Path, reader: sitk.ImageFileReader, file_bytes: int) -> None:
+    """Raises `InputError` for a header that declares more voxels than the file can hold, compressed as it may be, or than anyone can use."""
+    size = reader.GetSize()
+    values = math.prod(size) * reader.GetNumberOfComponents()
+    wide = max(size) > _LONGEST_AXIS
+    if wide or not 0 < values <= min(MOST_VALUES, _LARGEST_RATIO * file_bytes):
+        raise InputError(f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes cannot be; export it again")
+
+
+def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
+    """Raises for a NIfTI file that ends before its voxels do, or holds NaN or infinity: the reader inside ITK makes zeros of both without a word.
+
+    `InputError` for NaN and infinity; else `ValueError`, `EOFError` and what gzip raises.
+    """
+    header = {key: image.GetMetaData(key) for key in ("datatype", "bitpix", "vox_offset", "nifti_type") if image.HasMetaDataKey(key)}
+    if "nifti_type" not in header:
         return
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        byte_order = "<" if int.from_bytes(file.read(4), "little") in (348, 540) else ">"  # the header begins with its own length
-        file.seek(int(float(header["vox_offset"])))
-        require_finite(np.frombuffer(file.read(), byte_order + kind), str(path))
+    with _inflated(path) as file:
+        start = file.read(540)
+    byte_order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"  # the header begins with its own length
+    is_second = int.from_bytes(start[:4], "little" if byte_order == "<" else "big") == 540
+    count, *sizes = struct.unpack_from(byte_order + ("8q" if is_second else "8h"), start, 16 if is_second else 40)
+    if min(sizes[:count]) < 1:
+        raise ValueError(f"an axis of {min(sizes[:count])} voxels")
+    is_one_file = header["nifti_type"] == "1"
+    offset, length = int(float(header["vox_offset"])), math.prod(sizes[:count]) * int(header["bitpix"]) // 8
+    if offset < (348 if is_one_file else 0):
+        raise ValueError("voxels that begin inside the header")
+    stored = _stored(path if is_one_file else path.with_suffix(".img"), offset, length)
+    kind = {"16": "f4", "64": "f8"}.get(header["datatype"])  # NIFTI_TYPE_FLOAT32, FLOAT64
+    if kind:
+        require_finite(np.frombuffer(stored, byte_order + kind), str(path))
 
 
-def _itk_reason(error: RuntimeError) -> str:
+def _stored(path: Path, offset: int, length: int) -> bytes:
+    """The bytes of the voxels. Raises `ValueError` and `EOFError` for a file that lacks some, and what gzip raises for damage."""
+    with _inflated(path) as file:
+        file.seek(offset)
+        stored = file.read(length)
+        # One byte more, so that gzip gets to its check sum; not all: what follows the voxels may go on for ever.
+        file.read(1)
+    if len(stored) < length:
+        raise ValueError(f"it ends before its {length} bytes of voxels do")
+    return stored
+
+
+def _inflated(path: Path) -> IO[bytes]:
+    """The file opened, uncompressed. What it is tells its content, as ITK has it, whatever its name."""
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if is_gzip else path.open("rb")
+
+
+def _itk_reason(error: Exception) -> str:
     """The last telling line of an ITK exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:160] if lines else "unknown reason"
@@ -164,9 +285,10 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
     SimpleITK before 2.5 does not tell of what kind an axis of components is: colour, phases or layers.
     """
     with Path(path).open("rb") as file:
-        if file.read(4) != b"NRRD":
+        start = file.read(_LONGEST_HEADER)
+        if not start.startswith(b"NRRD"):
             return {}
-        lines = [line.decode("utf-8", "replace").strip() for line in itertools.takewhile(bytes.strip, file)]
+        lines = [line.decode("utf-8", "replace").strip() for line in itertools.takewhile(bytes.strip, start[4:].split(b"\n"))]
     return {key: value.strip() for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)}
 
 
@@ -176,9 +298,32 @@ def nrrd_list_axis(header: dict[str, str]) -> int | None:
     return kinds.index("list") if "list" in kinds else None
 
 
-def geometry_of(image: sitk.Image) -> Geometry:
-    """Geometry of a 3D SimpleITK image."""
-    return Geometry(tuple(reversed(image.GetSize())), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+def geometry_of(image: sitk.Image, name: str) -> Geometry:
+    """Geometry of the first three axes of a SimpleITK image; `name` is what faults call it. Raises `InputError` as `require_real_geometry`."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
+    shape = tuple(reversed(image.GetSize()[:3]))
+    geometry = Geometry(shape, image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
+    require_real_geometry(geometry, name)
+    return geometry
+
+
+def require_real_geometry(geometry: Geometry, name: str) -> None:
+    """Raises `InputError` for what no scanner's geometry is: spacing out of all proportion, axes that are not perpendicular (areas and
+    distances would be wrong), an origin far away, NaN.
+    """
+    low, high = PLAUSIBLE_SPACING_MM
+    if not all(low <= step <= high for step in geometry.spacing):  # NaN fails the comparison
+        raise InputError(f"{name}: has voxels of {_by(geometry.spacing)} mm; spacing must be {low:g} to {high:g} mm: correct the header")
+    if not all(abs(place) <= _LARGEST_ORIGIN_MM for place in geometry.origin):
+        raise InputError(f"{name}: has its origin at {_by(geometry.origin)} mm; correct the header")
+    axes = np.reshape(geometry.direction, (3, 3))
+    if not np.abs(axes.T @ axes - np.eye(3)).max() <= _SKEW:
+        raise InputError(f"{name}: its axes are not perpendicular (directions {_by(geometry.direction)}); resample it onto a straight grid")
+
+
+def _by(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.4g}" for value in values)
 
 
 def volume_of(image: sitk.Image, name: str) -> Volume:
@@ -195,7 +340,7 @@ def volume_of(image: sitk.Image, name: str) -> Volume:
     if not np.isrealobj(array):
         raise InputError(f"{name}: holds complex numbers; give a magnitude volume")
     require_finite(array, name)
-    return Volume(array, geometry_of(image))
+    return Volume(array, geometry_of(image, name))
 
 
 def require_finite(array: np.ndarray, name: str) -> None:
@@ -227,6 +372,7 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
     path = Path(path)
+    _require_utf8_name(path)
     temporary = temporary_name(path)
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)

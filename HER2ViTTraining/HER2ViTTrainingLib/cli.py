@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
 DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+LONGEST_LINE = 1000
 EXTRAS = {
     "distributed": "cluster",
     "lifelines": "statistics",
@@ -33,6 +35,7 @@ EXTRAS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; `arguments` default to those of the process. Returns the exit status."""
     words = with_joined_negatives(sys.argv[1:] if arguments is None else arguments)
+    _write_any_text()
     parser = build_parser()
     try:
         options = parser.parse_args(words)
@@ -47,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(BAD_INPUT, _missing_package(error), debug=options.debug)
     except BrokenPipeError:
         return _reader_left()
+    except OSError as error:
+        what = error.strerror or error
+        return _fail(BAD_INPUT, f"{error.filename or 'a file'}: cannot be read or written ({what}); check path, rights and disk", debug=options.debug)
+    except MemoryError:
+        return _fail(BAD_INPUT, "not enough memory for this; use a machine with more, or less data at once", debug=options.debug)
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "interrupted", debug=False)
     except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
@@ -54,11 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _write_any_text() -> None:
+    """A console that lacks a character of a name gets it spelt out, instead of an error after all the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # inside 3D Slicer they are not
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _printable(text: str) -> str:
+    """The text without what would steer a terminal: escape sequences in a name from a file."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 def _fail(status: int, *lines: str, debug: bool) -> int:
     if debug:
         raise  # the exception being handled
     for line in lines:
-        sys.stderr.write(f"her2vit: {' '.join(line.split())}\n")
+        text = _printable(" ".join(line.split()))
+        # A value out of a broken file can be long; the file stands before it, the cure behind it.
+        shown = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
+        sys.stderr.write(f"her2vit: {shown}\n")
     return status
 
 
@@ -134,7 +157,7 @@ def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentPar
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_printable(text) + "\n")
 
 
 def _say_written(folder: Path, names: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib.her2 import TASKS, HER2Status, Task, discordance, her2_status, ihc_score, ish_result
+from HER2ViTLib.inputs import parse_json, read_file
 from HER2ViTLib.messages import InputError, ReadingWarning
 from HER2ViTLib.output import csv_text, json_bytes
 
@@ -191,14 +192,7 @@ def _read_table(faults: _Faults) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _text(path: Path) -> str:
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a CSV file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    data = read_file(path, "a CSV file")
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise InputError(f"{path}: is a spreadsheet workbook; save it as CSV UTF-8 and give that")
     if b"\x00" in data:
@@ -225,9 +219,13 @@ def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
 
 
+_LONGEST_NAME_BYTES = 240
+"""File systems take 255, and a file that is being written has a longer name."""
+
+
 def _name(text: str) -> str:
     """Case ids become folder names, cohorts the names of sets and pictures: they must work on every file system and in a spreadsheet."""
-    usable = re.fullmatch(r"\w[\w.\- ]*", text) and not text.endswith(".") and len(text) <= 80
+    usable = re.fullmatch(r"\w[\w.\- ]*", text) and not text.endswith(".") and len(text) <= 80 and len(text.encode()) <= _LONGEST_NAME_BYTES
     if not usable or text.partition(".")[0].lower() in _DEVICE_NAMES:
         raise InputError("cannot be the name of a folder; use up to 80 letters, digits and . _ - and begin with a letter or digit")
     return text
@@ -403,7 +401,7 @@ def _check_files(row: Row, columns: Sequence[str], folder: Path, early_phase: in
                 faults.add(row.number, "image", row["image"], f"phase {n} is empty; write one ; between two phases")
             elif name in names[:n]:
                 faults.add(row.number, "image", row["image"], f"names {name!r} twice; give each phase once")
-            elif not _is(Path.exists, folder / name):
+            elif not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
                 faults.add(row.number, "image", name, "no such file or folder; paths are relative to the manifest")
     if early_phase is not None and len(names) > 1 and early_phase >= len(names):
         faults.add(row.number, "early_phase", row["early_phase"], f"image has {len(names)} phases; give 0-{len(names) - 1}")
@@ -436,7 +434,7 @@ def _check_patients(cases: Sequence[Case], faults: _Faults, warnings: list[Readi
     by_file: dict[Path, Case] = {}
     by_lesion: dict[tuple, Case] = {}
     for case in cases:
-        files = [path.resolve() for path in (*case.images, *([case.roi] if case.roi else []))]
+        files = [Path(os.path.realpath(path)) for path in (*case.images, *([case.roi] if case.roi else []))]
         first = next((by_file[path] for path in files if path in by_file and by_file[path].patient_id != case.patient_id), None)
         same = by_lesion.setdefault((*files, case.segment), case) if case.images and case.roi else case
         if first:
@@ -605,16 +603,16 @@ def load_splits(path: str | os.PathLike, cohort: Cohort) -> Splits:
     Raises `InputError` (one line) for a file that is no such file, was changed, was made for other cases, or has a patient on two sides.
     """
     try:
-        content = json.loads(_text(Path(path)))
+        content = parse_json(read_file(path, "a splits.json"))
         if (content["format"], content["version"]) != (_SPLITS_FORMAT, _SPLITS_VERSION):
             raise ValueError(content["version"])
         stored = content["sha256"]
         splits = Splits(
             content["split"],
             content["seed"],
-            {name: TaskSplit(tuple(t["training"]), tuple(t["validation"]), tuple(map(tuple, t["folds"]))) for name, t in content["tasks"].items()},
-            {name: tuple(ids) for name, ids in content["external"].items()},
-            dict(content["cases"]),
+            {name: TaskSplit(_ids(t["training"]), _ids(t["validation"]), tuple(map(_ids, t["folds"]))) for name, t in content["tasks"].items()},
+            {name: _ids(ids) for name, ids in content["external"].items()},
+            {**content["cases"]},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
@@ -624,6 +622,12 @@ def load_splits(path: str | os.PathLike, cohort: Cohort) -> Splits:
         raise InputError(f"{path}: sha256 {str(stored)[:12]!r} is not that of its content: it was changed; write it again with: her2vit cohort")
     _require_fit(splits, cohort, Path(path))
     return splits
+
+
+def _ids(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(names)
+    return tuple(names)
 
 
 def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
+import safetensors.torch
 import timm
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from torch import nn
 from HER2ViTLib import __version__
 from HER2ViTLib.bundle import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Calibration, Settings, save_bundle, sigmoid
 from HER2ViTLib.her2 import Task
+from HER2ViTLib.inputs import require_file
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.preprocessing import Preprocessing, SquarePreprocessing, StudyPreprocessing
@@ -98,18 +99,27 @@ def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
 
 
 def _from_file(network: Network, arguments: Mapping[str, int], path: Path) -> nn.Module:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give imagenet, none or a .safetensors file")
+    path = require_file(path, "imagenet, none or a .safetensors file")
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            there = set(file.keys())
+        # Opened here, not by timm: that would take a file with another ending for a pickle.
+        tensors = safetensors.torch.load_file(path)
+        if not tensors or not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+            raise ValueError("weights that are not finite, or none at all")
         model = timm.create_model(
-            network.architecture, pretrained=True, num_classes=1, pretrained_cfg_overlay={"file": str(path)}, **arguments
+            network.architecture, pretrained=True, num_classes=1, pretrained_cfg_overlay={"state_dict": tensors}, **arguments
         )  # fmt: skip
-        _require_all_but_head(model, there)
-        return model
-    except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: does not hold the weights of {network.architecture} ({' '.join(str(error).split())[:120]})") from error
+    except (safetensors.SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise _unfit(network, path, error) from error
+    model.pretrained_cfg.pop("state_dict", None)
+    try:
+        _require_all_but_head(model, tensors)
+    except KeyError as error:
+        raise _unfit(network, path, error) from error
+    return model
+
+
+def _unfit(network: Network, path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: does not hold the weights of {network.architecture} ({' '.join(str(error).split())[:120]})")
 
 
 def _require_all_but_head(model: nn.Module, names: Collection[str]) -> None:

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTLib.output import plain
 
 from .evaluation import Resampling, calibration_groups, logit, roc_band, roc_curve
 from .predictions import SetResult, estimate_text, p_text
@@ -43,11 +44,6 @@ def png(figure: Figure) -> bytes:
     # No date or software version in the file: the same numbers give the same bytes.
     figure.savefig(stream, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
     return stream.getvalue()
-
-
-def plain(text: str) -> str:
-    """Text from a user's file, for a picture: a dollar sign would start a formula."""
-    return text.replace("$", r"\$")
 
 
 def evaluation_pictures(sets: Sequence[SetResult], plan: Resampling) -> dict[str, bytes]:

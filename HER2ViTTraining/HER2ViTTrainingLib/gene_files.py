@@ -17,6 +17,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from HER2ViTLib.inputs import read_file
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import csv_text
 from HER2ViTLib.series import file_sha256
@@ -27,6 +28,9 @@ from .predictions import RowFaults, require_columns
 SMALLEST_GROUP = 2
 LARGEST_COUNT = 2**31 - 1
 """R's DESeq2 holds counts as 32-bit integers."""
+
+LARGEST_TEXT_BYTES = 2 << 30
+"""Counts of 60,000 genes in 6,000 cases."""
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _SPREADSHEET_DATE = re.compile(
@@ -82,17 +86,22 @@ class Interactions:
 
 def _text(path: Path, what: str) -> str:
     """The text of a file, compressed by gzip or not, whatever its name says."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give {what}")
+    data = read_file(path, what)
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
+        return (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); check the file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no UTF-8 text at byte {error.start}; give {what}") from error
+
+
+def _unzipped(data: bytes, path: Path) -> bytes:
+    """The text in a gzip file. Raises `InputError` when there is more of it than of any table: a small file can inflate without end."""
+    with gzip.open(io.BytesIO(data)) as file:
+        text = file.read(LARGEST_TEXT_BYTES + 1)
+    if len(text) > LARGEST_TEXT_BYTES:
+        raise InputError(f"{path}: holds more than {LARGEST_TEXT_BYTES} bytes of text; leave out rows or cases that are not needed")
+    return text
 
 
 def _some(names: Collection[str], shown: int = 5) -> str:
@@ -138,7 +147,10 @@ def read_counts(path: str | os.PathLike) -> Counts:
 
 def _first_rows(text: str, separator: str, path: Path) -> tuple[list[str], list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    rows = [[csv_text(cell.strip()) for cell in row] for _, row in zip(range(2), reader)]
+    try:
+        rows = [[csv_text(cell.strip()) for cell in row] for _, row in zip(range(2), reader)]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: is no line of a table ({error}); check its separators and quotes") from error
     if len(rows) < 2:
         raise InputError(f"{path}: holds no gene; give a table with a header and one row a gene")
     return rows[0], rows[1]

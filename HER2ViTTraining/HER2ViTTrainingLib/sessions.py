@@ -33,6 +33,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from HER2ViTLib import __version__
+from HER2ViTLib.inputs import parse_json, read_file
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, write_atomically
 from HER2ViTLib.roi import roi_on, write_segmentation
@@ -48,6 +49,9 @@ IMAGES, OUTLINES, COORDINATOR = "images", "outlines", "coordinator"
 KEY_FILE, PLAN_FILE = "key.csv", "plan.json"
 OPENED, SHOWN, OUTLINED, SKIPPED, OPEN = "opened", "shown", "outlined", "skipped", "open"
 _FORMAT, _PLAN_FORMAT, _VERSION = "her2vit-session", "her2vit-session-plan", 1
+_READER = r"[A-Za-z]([A-Za-z0-9_-]{0,18}[A-Za-z_-])?"
+_CODE = r"\w[\w-]{0,79}"
+"""Codes are file names."""
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST_WASHOUT_DAYS = 3650
 _EVERY_FILE_FROM = 946684800  # 2000-01-01 UTC, so that times of change tell no order
@@ -102,21 +106,19 @@ def load_read(path: str | os.PathLike) -> Read:
     """The read of a session file, or of the folder it lies in. Raises `InputError`, one line, for anything that is not one."""
     path = _session_file(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_file(path, f"the {SESSION_FILE} of a read that her2vit session has planned"))
         if (content["format"], content["version"]) != (_FORMAT, _VERSION):
             raise ValueError(content["version"])
         read = Read(
             content["read"], content["reader"], content["number"], float(content["washout_days"]), tuple(map(_session_case, content["cases"]))
         )
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; choose the {SESSION_FILE} of a read that her2vit session has planned") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is not a session file of this version, or is damaged; get it again from the coordinator") from error
     codes = [case.code for case in read.cases]
-    sound = isinstance(read.label, str) and all(re.fullmatch(r"\w[\w-]*", code) for code in codes) and len(set(codes)) == len(codes) > 0
-    if not sound or read.number not in (1, 2) or not 0 <= read.washout_days <= _LONGEST_WASHOUT_DAYS:
+    sound = all(isinstance(name, str) for name in (read.label, read.reader)) and all(re.fullmatch(_CODE, code) for code in codes)
+    if not sound or not len(set(codes)) == len(codes) > 0 or read.number not in (1, 2) or not 0 <= read.washout_days <= _LONGEST_WASHOUT_DAYS:
         raise InputError(f"{path}: is damaged (its codes, number or wash-out); get it again from the coordinator")
     return read
 
@@ -135,6 +137,8 @@ def _session_case(content: Mapping[str, Any]) -> SessionCase:
 
 
 def _seconds_or_none(value: Any) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(value)
     return None if value is None else float(value)
 
 
@@ -170,10 +174,7 @@ def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
     back, a case that is done twice or that the read does not have.
     """
     path = folder / LOG_FILE
-    try:
-        data = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    data = read_file(path, "the log of the read") if path.exists() else b""
     entries: list[Entry] = []
     done: set[str] = set()
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
@@ -196,7 +197,7 @@ def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
 
 def _entry(line: bytes) -> Entry | None:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         at = datetime.strptime(values.pop("at"), _STAMP).replace(tzinfo=timezone.utc)
         event = values.pop("event")
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -545,13 +546,17 @@ def reads_csv(reads: Sequence[CaseRead]) -> bytes:
 def _plan_reads(folder: Path) -> list[tuple[str, str]]:
     """The plan's reads in its order: label and folder."""
     path = folder / COORDINATOR / PLAN_FILE
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{folder}: is no session plan ({COORDINATOR}/{PLAN_FILE} is missing); give the folder that her2vit session wrote")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_file(path, "the folder that her2vit session wrote"))
         if (content["format"], content["version"]) != (_PLAN_FORMAT, _VERSION):
             raise ValueError(content["version"])
         reads = [(one["read"], _read_folder(one["reader"], one["number"])) for one in content["reads"]]
+        if not all(re.fullmatch(_READER, one["reader"]) and one["number"] in (1, 2) for one in content["reads"]):
+            raise ValueError(content["reads"])
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is not a plan of this version, or is damaged; put back a copy of it") from error
     return reads
@@ -625,7 +630,7 @@ class Plan:
         if self.cases < 1:
             found.append(f"cases {self.cases}: at least 1 is needed")
         for reader in self.readers:
-            if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]{0,18}[A-Za-z_-])?", reader):
+            if not re.fullmatch(_READER, reader):
                 found.append(f"reader {reader!r}: use up to 20 letters, digits, _ and -, begin with a letter and do not end in a digit")
         if len({reader.casefold() for reader in self.readers}) < len(self.readers):
             found.append(f"readers {', '.join(self.readers)}: two have the same name; give every reader one of their own")
