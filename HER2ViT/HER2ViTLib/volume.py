@@ -366,8 +366,8 @@ def to_sitk(volume: Volume) -> sitk.Image:
     return image
 
 
-def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-    """Writes the volume, compressed, under a temporary name first, so that no half-written file is ever left behind."""
+def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None, *, compress: bool = True) -> None:
+    """Writes the volume under a temporary name first, so that no half-written file is ever left behind."""
     image = to_sitk(volume)
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
@@ -375,7 +375,7 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
     _require_utf8_name(path)
     temporary = temporary_name(path)
     try:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        sitk.WriteImage(image, str(temporary), useCompression=compress)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The commands: `her2vit COMMAND ...`. No logic here: each command imports the rooms it needs, calls them and says what was written.
 
-Exit status: 0 done, 1 internal error, 2 bad input (one line per fault), 130 interrupted.
+Exit status: 0 done, 1 internal error, 2 bad input (one line per fault), 3 some cases failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NoReturn
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
-DONE, INTERNAL_ERROR, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, INTERNAL_ERROR, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 LONGEST_LINE = 1000
 EXTRAS = {
     "distributed": "cluster",
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or DONE)
     try:
-        options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
     except InputError as error:
         return _fail(BAD_INPUT, *error.faults, debug=options.debug)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(INTERRUPTED, "interrupted", debug=False)
     except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
         return _fail(INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (--debug shows where)", debug=options.debug)
-    return DONE
+    return status or DONE
 
 
 def _write_any_text() -> None:
@@ -125,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_read(commands)
     _add_segment(commands)
+    _add_batch(commands)
     _add_simulate(commands)
     _add_cohort(commands)
     _add_train(commands)
@@ -139,7 +140,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], None], summary: str) -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction, name: str, run: Callable[..., int | None], summary: str
+) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False)
     command.set_defaults(run=run)
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -182,11 +185,15 @@ def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 # Reading
 
 
-def _add_reading_options(command: argparse.ArgumentParser) -> None:
+def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)")
     command.add_argument(
         "--attention", choices=("rollout", "last", "gradient"), default="rollout", help="attention map method (default: %(default)s)"
     )
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    _add_model_options(command)
     command.add_argument("--scene", action="store_true", help="also write scene.mrb, to open in 3D Slicer")
     command.add_argument("--no-figures", action="store_true", help="no pictures")
 
@@ -320,6 +327,43 @@ def _segment(options: argparse.Namespace) -> None:
     millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
     _say(f"early phase {early.index} ({early.rule}); outline {millilitres:.2f} ml on {slices} slices")
     _say(f"wrote {options.out}")
+
+
+# Many cases
+
+
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "batch", _batch, "Read the cases of a manifest; run again to go on.")
+    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case: case_id, image, roi; paths relative to it")
+    command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_positive, metavar="N", help="processes on this machine (default: one a core)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster instead, tcp://...; it asks nobody who they are: trusted networks only")
+    command.add_argument("--retry-failed", action="store_true", help="try the cases that failed before again")
+    command.add_argument("--figures", action="store_true", help="also a picture of every case")
+    _add_model_options(command)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from HER2ViTTrainingLib.batch import read_batch
+
+    with _progress("read", "case") as progress:
+        outcome = read_batch(
+            options.manifest,
+            options.bundle,
+            options.out,
+            device=options.device,
+            attention=options.attention,
+            figures=options.figures,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            retry_failed=options.retry_failed,
+            report=progress,
+        )
+    _say(f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed; {outcome.attempted} of them in this run")
+    _say_written(options.out, ("readings.csv", "failures.csv", "cases"))
+    return SOME_FAILED if outcome.failed else DONE
 
 
 # Simulation

@@ -317,15 +317,50 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
     return Cohort(path, columns, tuple(cases), tuple(warnings))
 
 
+def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
+    """The cases of a manifest that are to be read by a model: those not excluded, in its order.
+
+    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase` and `exclude` count; HER2 status and clinical columns need not
+    be there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
+    """
+    path = Path(path)
+    faults = _Faults(path)
+    columns, rows = _read_table(faults)
+    _require_columns([name for name in REQUIRED_COLUMNS if name not in columns], faults)
+    _check_names(columns, faults, [])
+    cases = [_case_to_read(row, columns, path.parent, faults) for row in rows]
+    _check_case_ids(cases, faults)
+    if not any(case.included for case in cases) and not faults.found:
+        faults.add_row(2, "no case to read; give one row a case, with exclude left empty")
+    faults.raise_any()
+    return tuple(case for case in cases if case.included)
+
+
+def _case_to_read(row: Row, columns: Sequence[str], folder: Path, faults: _Faults) -> Case:
+    _require_case_id(row, columns, faults)
+    parsed = {column: faults.checked(row, column, _CHECKS[column]) for column in ("case_id", "exclude", "early_phase")}
+    if not row["exclude"]:
+        _check_files(row, columns, None, parsed["early_phase"], faults)
+    return _made_case(row, folder, DEVELOPMENT, parsed["early_phase"], None, row["exclude"])
+
+
 def _check_columns(columns: Sequence[str], faults: _Faults, warnings: list[ReadingWarning]) -> None:
-    """Missing columns, and unknown ones that look like a known one misspelt, are faults; other columns of the user's own are kept."""
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
     if "ihc" in columns and "ish" not in columns:
         missing.append("ish")
     if "ihc" not in columns and "her2_status" not in columns:
         missing.append("ihc and ish, or her2_status,")
+    _require_columns(missing, faults)
+    _check_names(columns, faults, warnings)
+
+
+def _require_columns(missing: Sequence[str], faults: _Faults) -> None:
     for name in missing:
         faults.add_row(1, f"column {name} is missing; add it{' (empty where ISH was not done)' if name == 'ish' else ''}")
+
+
+def _check_names(columns: Sequence[str], faults: _Faults, warnings: list[ReadingWarning]) -> None:
+    """Unknown columns that look like a known one misspelt are faults; other columns of the user's own are kept."""
     plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in KNOWN_COLUMNS}
     own = []
     for name in columns:
@@ -342,26 +377,33 @@ def _check_columns(columns: Sequence[str], faults: _Faults, warnings: list[Readi
 
 def _case(row: Row, columns: Sequence[str], folder: Path, faults: _Faults, warnings: list[ReadingWarning]) -> Case:
     """The case of a row; what is wrong with the row by itself goes to `faults`."""
-    if not row["case_id"] and "case_id" in columns:
-        faults.add(row.number, "case_id", "", "is missing; give every case an id of its own")
+    _require_case_id(row, columns, faults)
     parsed = {column: faults.checked(row, column, check) for column, check in _CHECKS.items()}
     role = parsed["role"] or DEVELOPMENT
     if role == EXTERNAL:
         faults.checked(row, "cohort", _external_name)
     status, doubt = _status(row, parsed, faults, warnings)
     reason = row["exclude"] or doubt
-    images = tuple(folder / name.strip() for name in row["image"].split(";") if name.strip())
     if not reason:
         _check_files(row, columns, folder, parsed["early_phase"], faults)
+    return _made_case(row, folder, role, parsed["early_phase"], status, reason)
+
+
+def _require_case_id(row: Row, columns: Sequence[str], faults: _Faults) -> None:
+    if not row["case_id"] and "case_id" in columns:
+        faults.add(row.number, "case_id", "", "is missing; give every case an id of its own")
+
+
+def _made_case(row: Row, folder: Path, role: str, early_phase: int | None, status: HER2Status | None, reason: str) -> Case:
     return Case(
         case_id=row["case_id"],
         patient_id=row["patient_id"] or row["case_id"],
         cohort=row["cohort"] or role,
         role=role,
-        images=images,
+        images=tuple(folder / name.strip() for name in row["image"].split(";") if name.strip()),
         roi=folder / row["roi"] if row["roi"] else None,
         segment=row["segment"],
-        early_phase=parsed["early_phase"],
+        early_phase=early_phase,
         her2_status=status,
         reason=reason,
         row=row.number,
@@ -390,8 +432,11 @@ def _status(row: Row, parsed: Mapping[str, Any], faults: _Faults, warnings: list
     return status, ""
 
 
-def _check_files(row: Row, columns: Sequence[str], folder: Path, early_phase: int | None, faults: _Faults) -> None:
-    """Whether a case's files are there. A case that is out needs none: missing images are a reason to exclude."""
+def _check_files(row: Row, columns: Sequence[str], folder: Path | None, early_phase: int | None, faults: _Faults) -> None:
+    """Whether a case's files are named, and with a `folder` also whether they are there.
+
+    A case that is out needs none: missing images are a reason to exclude.
+    """
     names = [name.strip() for name in row["image"].split(";")]
     if "image" in columns and not row["image"]:
         faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
@@ -401,7 +446,7 @@ def _check_files(row: Row, columns: Sequence[str], folder: Path, early_phase: in
                 faults.add(row.number, "image", row["image"], f"phase {n} is empty; write one ; between two phases")
             elif name in names[:n]:
                 faults.add(row.number, "image", row["image"], f"names {name!r} twice; give each phase once")
-            elif not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
+            elif folder and not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
                 faults.add(row.number, "image", name, "no such file or folder; paths are relative to the manifest")
     if early_phase is not None and len(names) > 1 and early_phase >= len(names):
         faults.add(row.number, "early_phase", row["early_phase"], f"image has {len(names)} phases; give 0-{len(names) - 1}")
@@ -411,7 +456,7 @@ def _check_files(row: Row, columns: Sequence[str], folder: Path, early_phase: in
         name = row[column]
         if name and name in names:
             faults.add(row.number, column, name, "is the image; give the outline")
-        elif name and not _is(Path.is_file, folder / name):
+        elif name and folder and not _is(Path.is_file, folder / name):
             faults.add(row.number, column, name, "no such file; paths are relative to the manifest")
 
 

@@ -27,7 +27,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing.connection import Connection
 
 from HER2ViTLib.messages import InputError
@@ -50,6 +50,11 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
     """
     with _processes(workers or available_cores()) if scheduler is None else _cluster(scheduler) as pool:
         yield pool
+
+
+def worker_died(error: BaseException) -> bool:
+    """Whether a future failed because its worker ended, not because of what was submitted: in a cluster after several tries elsewhere."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
 
 
 @contextlib.contextmanager

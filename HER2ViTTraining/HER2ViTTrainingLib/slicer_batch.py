@@ -1,0 +1,59 @@
+"""Runs a command inside 3D Slicer, with the flags, files and exit status of `her2vit COMMAND ...`:
+
+    Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py -- COMMAND ...
+
+The `--` keeps Slicer from taking flags for its own. Run by a plain Python it does the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Runs the command in the process's arguments; returns the exit status."""
+    _find_libraries()
+    _find_interpreter()
+    from HER2ViTTrainingLib.cli import main as run
+
+    words = sys.argv[1:]
+    return run(words[1:] if words[:1] == ["--"] else words)
+
+
+def _find_libraries() -> None:
+    """Both libraries lie beside each other when installed, in two module folders in the sources."""
+    # A script's folder is on the path: the rooms in it must not be found as packages of their own.
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
+    for folder in (HERE.parent, HERE.parent.parent / "HER2ViT"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def _find_interpreter() -> None:
+    """Names the Python that worker processes run. Slicer's sys.executable is a launcher, through which they hang (Slicer issue 7445)."""
+    if "slicer" not in sys.modules:
+        return
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    interpreter = shutil.which("python-real") or shutil.which(version, path=str(Path(sys.prefix, "bin"))) or sys.executable
+    multiprocessing.set_executable(interpreter)
+
+
+def _exit(status: int) -> None:
+    if "slicer" not in sys.modules:
+        sys.exit(status)
+    import slicer
+
+    slicer.util.exit(status)
+
+
+if __name__ == "__main__":
+    outcome = 1
+    try:
+        outcome = main()
+    finally:  # also with --debug, whose traceback Slicer prints: it must not stay open
+        _exit(outcome)

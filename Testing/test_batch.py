@@ -1,0 +1,337 @@
+"""Many cases: the tables, going on after whatever ended a run, and what may not happen to the others when one case is bad."""
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from conftest import REPOSITORY
+from HER2ViTLib.volume import Geometry, Volume, write_volume
+from HER2ViTTrainingLib import batch, batch_worker
+from HER2ViTTrainingLib.cli import main
+from models import a_bundle_folder
+
+GEOMETRY = Geometry((6, 40, 44), (1.2, 1.2, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+CASES = 24
+MANY = [f"c{n:02}" for n in range(CASES)]
+
+
+def write_image(path, seed):
+    k, j, i = np.indices(GEOMETRY.shape)
+    lesion = ((k - 3) / 2) ** 2 + ((j - 20) / (5 + seed % 4)) ** 2 + ((i - 22) / 7) ** 2 <= 1
+    noise = np.random.default_rng(seed)
+    write_volume(Volume((noise.normal(100, 10, GEOMETRY.shape) + 150 * lesion).astype(np.int16), GEOMETRY), path)
+    return lesion
+
+
+def write_manifest(path, rows, columns=("case_id", "image", "roi", "exclude")):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A folder with images, outlines, two bundles, and a manifest of sound cases."""
+    folder = tmp_path_factory.mktemp("archive")
+    for n, name in enumerate(MANY):
+        lesion = write_image(folder / f"{name}.nrrd", n)
+        write_volume(Volume(lesion.astype(np.uint8), GEOMETRY), folder / f"{name}_roi.nrrd")
+    (folder / "text.nrrd").write_text("not an image")
+    a_bundle_folder(folder / "task1", "zero-vs-rest", 1)
+    a_bundle_folder(folder / "task2", "low-vs-positive", 2)
+    write_manifest(folder / "manifest.csv", [rows_of(name) for name in MANY])
+    return folder
+
+
+def rows_of(name, **changes):
+    return tuple({"case_id": name, "image": f"{name}.nrrd", "roi": f"{name}_roi.nrrd", "exclude": "", **changes}.values())
+
+
+def words(archive, out, *more, manifest="manifest.csv"):
+    bundles = ["--bundle", str(archive / "task1"), "--bundle", str(archive / "task2")]
+    return ["batch", str(archive / manifest), *bundles, "--device", "cpu", "--out", str(out), *more]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """No processes: a thread reads, which is all the same to `batch`."""
+
+    @contextlib.contextmanager
+    def executor(workers, scheduler):
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+
+    monkeypatch.setattr(batch, "executor", executor)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(archive, tmp_path_factory):
+    """`readings.csv` of a run in one go, in worker processes."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert main(words(archive, out, "--workers", "2")) == 0
+    return (out / "readings.csv").read_bytes()
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def written(out):
+    """When each case's reading was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("cases/*/reading.json")}
+
+
+def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys, in_this_process):
+    rows = [
+        rows_of("c03"),
+        rows_of("gone", image="gone.nrrd"),
+        rows_of("c01"),
+        rows_of("broken", image="text.nrrd", roi="c02_roi.nrrd"),
+        rows_of("flat", image="c02.nrrd", roi="text.nrrd"),
+        rows_of("left out", exclude="motion"),
+        rows_of("c00"),
+    ]
+    write_manifest(archive / "mixed.csv", rows)
+    assert main(words(archive, tmp_path / "out", manifest="mixed.csv")) == 3
+    assert "6 cases: 3 read, 3 failed" in capsys.readouterr().out
+    readings, failures = table(tmp_path / "out" / "readings.csv"), table(tmp_path / "out" / "failures.csv")
+    assert [row["case_id"] for row in readings] == ["c03", "c01", "c00"]
+    assert [(row["case_id"], row["stage"]) for row in failures] == [("gone", "image"), ("broken", "image"), ("flat", "outline")]
+    assert failures[0]["reason"].startswith("gone.nrrd: no such file")
+    texts = [path.read_text() for path in (tmp_path / "out").rglob("*") if path.suffix in (".csv", ".json", ".html")]
+    assert len(texts) == 2 + 3 * 3 + 3
+    assert all(str(archive) not in text for text in texts)
+    names = {path.name for path in (tmp_path / "out" / "cases" / "c03").iterdir()}
+    assert names == {"reading.json", "report.html", "attention_task1.nrrd", "attention_task2.nrrd", "record.json"}
+    alone = ["read", str(archive / "c03.nrrd"), "--roi", str(archive / "c03_roi.nrrd"), "--out", str(tmp_path / "alone"), "--case-id", "c03"]
+    assert main([*alone, *words(archive, "")[2:6], "--device", "cpu", "--no-figures"]) == 0
+    one = json.loads((tmp_path / "alone" / "reading.json").read_text())
+    assert one == json.loads((tmp_path / "out" / "cases" / "c03" / "reading.json").read_text())
+    assert readings[0]["task2_score"] == f"{one['tasks']['task2']['score']:.6f}"
+    assert (readings[0]["call"], readings[0]["task1_foci"]) == (one["call"], str(one["tasks"]["task1"]["attention"]["foci"]))
+
+
+def test_figures_when_asked_for(archive, tmp_path, in_this_process):
+    write_manifest(archive / "one.csv", [rows_of("c00")])
+    assert main(words(archive, tmp_path / "out", "--figures", manifest="one.csv")) == 0
+    assert (tmp_path / "out" / "cases" / "c00" / "figure.png").exists()
+
+
+def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
+    here = tmp_path / "archive"
+    shutil.copytree(archive, here)
+    write_manifest(here / "manifest.csv", [*(rows_of(name) for name in MANY[:4]), rows_of("bad", image="bad.nrrd")])
+    out = tmp_path / "out"
+
+    def read_again(*more):
+        before = written(out)
+        status = main(words(here, out, *more))
+        return status, {name for name, when in written(out).items() if before.get(name) != when}
+
+    assert read_again() == (3, set(MANY[:4]))
+    table_before = (out / "readings.csv").read_bytes()
+    assert read_again() == (3, set())
+    assert (out / "readings.csv").read_bytes() == table_before
+    write_image(here / "c02.nrrd", 99)
+    assert read_again() == (3, {"c02"})
+    write_manifest(here / "manifest.csv", [rows_of("c03"), rows_of("c00", roi="c01_roi.nrrd"), rows_of("bad", image="bad.nrrd")])
+    assert read_again() == (3, {"c00"})
+    assert [row["case_id"] for row in table(out / "readings.csv")] == ["c03", "c00"]
+    write_image(here / "bad.nrrd", 3)
+    write_volume(Volume(write_image(here / "bad.nrrd", 3).astype(np.uint8), GEOMETRY), here / "bad_roi.nrrd")
+    assert read_again() == (0, {"bad"})
+    assert table(out / "failures.csv") == []
+    a_bundle_folder(here / "task2", "low-vs-positive", 7)
+    assert read_again() == (0, {"c03", "c00", "bad"})
+
+
+def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch, in_this_process):
+    write_manifest(archive / "two.csv", [rows_of("c00"), rows_of("c01")])
+
+    def out_of_order(paths):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_worker, "load_study", out_of_order)
+        assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 3
+    assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 3
+    assert [row["stage"] for row in table(tmp_path / "out" / "failures.csv")] == ["image", "image"]
+    assert main(words(archive, tmp_path / "out", "--retry-failed", manifest="two.csv")) == 0
+    assert len(table(tmp_path / "out" / "readings.csv")) == 2
+
+
+FAULTS = {
+    "no roi column": (("case_id", "image"), [("a", "c00.nrrd")], "column roi is missing"),
+    "one id twice": (("case_id", "image", "roi"), [("a", "c00.nrrd", "c00_roi.nrrd"), ("A", "c01.nrrd", "c01_roi.nrrd")], "row 2 already"),
+    "out of the folder": (("case_id", "image", "roi"), [("../evil", "c00.nrrd", "c00_roi.nrrd")], "cannot be the name of a folder"),
+    "a device": (("case_id", "image", "roi"), [("con.x", "c00.nrrd", "c00_roi.nrrd")], "cannot be the name of a folder"),
+    "nothing to read": (("case_id", "image", "roi", "exclude"), [("a", "", "", "no MRI")], "no case to read"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_manifest_stops_all_before_anything(archive, tmp_path, capsys, fault):
+    columns, rows, expected = FAULTS[fault]
+    write_manifest(archive / "faulty.csv", rows, columns)
+    assert main(words(archive, tmp_path / "out", manifest="faulty.csv")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert expected in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [(["--device", "cuda:99"], "cuda:99"), (["--bundle", "nothing"], "nothing"), (["--workers", "2", "--scheduler", "tcp://x:1"], "--scheduler")],
+)
+def test_what_concerns_all_cases_is_one_line_and_leaves_nothing(archive, tmp_path, capsys, in_this_process, more, expected):
+    assert main(words(archive, tmp_path / "out", *more)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert expected in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_runs_on_one_folder_exclude_each_other(archive, tmp_path, capsys, in_this_process):
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / batch.LOCK_FILE):
+        assert main(words(archive, tmp_path / "out")) == 2
+    assert "another run" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "readings.csv").exists()
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(archive, tmp_path, capsys, monkeypatch, in_this_process, undisturbed):
+    write, calls = batch_worker.write_reading, []
+
+    def until_full(reading, study, roi, folder, **more):
+        calls.append(folder)
+        (folder / "reading.json").write_bytes(b"half")
+        if len(calls) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(reading, study, roi, folder, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_worker, "write_reading", until_full)
+        assert main(words(archive, tmp_path / "out")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert "No space left on device" in lines[0]
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 5
+    assert main(words(archive, tmp_path / "out")) == 0
+    assert (tmp_path / "out" / "readings.csv").read_bytes() == undisturbed
+
+
+def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, monkeypatch, in_this_process, undisturbed):
+    read_task = batch_worker.Reader._read_task
+
+    def faulty(self, bundle, patches):
+        found = read_task(self, bundle, patches)
+        if any(abs(task.area_mm2 - bad_area) < 1e-6 for task in found):
+            raise FloatingPointError("no finite score")
+        return found
+
+    expected = list(csv.DictReader(undisturbed.decode().splitlines()))
+    bad_area = float(expected[0]["task1_area_mm2"])
+    monkeypatch.setattr(batch_worker, "cases_per_forward", lambda reader: 5)
+    monkeypatch.setattr(batch_worker.Reader, "_read_task", faulty)
+    assert main(words(archive, tmp_path / "out")) == 3
+    failed = {row["case_id"]: row["stage"] for row in table(tmp_path / "out" / "failures.csv")}
+    assert failed == {row["case_id"]: "reading" for row in expected if abs(float(row["task1_area_mm2"]) - bad_area) < 1e-5}
+    for row, other in zip(table(tmp_path / "out" / "readings.csv"), (row for row in expected if row["case_id"] not in failed)):
+        assert float(row["task1_score"]) == pytest.approx(float(other["task1_score"]), abs=2e-6)
+
+
+# Processes
+
+
+def start(archive, out):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "HER2ViTTrainingLib.cli", *words(archive, out, "--workers", "1")]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(done, process=None):
+    for _ in range(6000):
+        if done() or (process is not None and process.poll() is not None):
+            return
+        time.sleep(0.01)
+    raise AssertionError("took too long")
+
+
+def finished(out):
+    return len(list(out.glob("cases/*/record.json")))
+
+
+def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path, undisturbed):
+    """Four SIGKILL and a Ctrl-C: no process stays, nothing is lost, the tables are those of an undisturbed run."""
+    psutil = pytest.importorskip("psutil")
+    out, chance = tmp_path / "out", random.Random(1)
+    ends = [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL]
+    for number, end in enumerate(ends, start=1):
+        with start(archive, out) as process:
+            wait_for(lambda: finished(out) >= CASES * number // 6, process)  # noqa: B023
+            time.sleep(chance.uniform(0, 0.05))
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(end)
+            said = process.stderr.read() if end == signal.SIGINT else ""
+            status = process.wait()
+        assert psutil.wait_procs(children, timeout=30)[1] == []
+        assert status == (130 if end == signal.SIGINT else -end)
+        assert "Traceback" not in said
+        for record in out.glob("cases/c*/record.json"):
+            assert {"reading.json", "report.html"} <= {path.name for path in record.parent.iterdir()}
+    before = written(out)
+    assert main(words(archive, out, "--workers", "1")) == 0
+    assert (out / "readings.csv").read_bytes() == undisturbed  # by two workers
+    assert {name: written(out)[name] for name in before} == before
+    assert sorted(path.name for path in (out / "cases").iterdir()) == MANY
+
+
+def deadly(settings, jobs):
+    """Reads as `batch` does, but a case named poison kills the process that reads it."""
+    for job in jobs:
+        if job.case_id == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        batch_worker.read_jobs(settings, [job])
+
+
+def test_a_case_that_kills_its_worker_fails_alone(archive, tmp_path, monkeypatch, undisturbed):
+    monkeypatch.setattr(batch, "_read_jobs", deadly)
+    rows = [rows_of(name) for name in MANY]
+    write_manifest(archive / "poisoned.csv", [*rows[:7], rows_of("poison", image="c00.nrrd", roi="c00_roi.nrrd"), *rows[7:]])
+    assert main(words(archive, tmp_path / "out", "--workers", "1", manifest="poisoned.csv")) == 3
+    assert [(row["case_id"], row["stage"]) for row in table(tmp_path / "out" / "failures.csv")] == [("poison", "worker")]
+    assert (tmp_path / "out" / "readings.csv").read_bytes() == undisturbed
+
+
+def test_a_cluster_reads_the_same(archive, tmp_path, undisturbed):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster:
+        assert main(words(archive, tmp_path / "out", "--scheduler", cluster.scheduler_address)) == 0
+    assert (tmp_path / "out" / "readings.csv").read_bytes() == undisturbed
+
+
+def test_the_script_for_slicer_does_the_same_under_plain_python(tmp_path):
+    script = REPOSITORY / "HER2ViTTraining" / "HER2ViTTrainingLib" / "slicer_batch.py"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*words):
+        return subprocess.run([sys.executable, str(script), *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert "batch" in run("--", "help").stdout
+    assert run("help").returncode == 0
+    assert (run("--", "help", "fly").returncode, run("batch", "--nonsense").returncode) == (2, 2)
