@@ -176,10 +176,17 @@ def _require_utf8_name(path: Path) -> None:
 
 def _image_io(path: Path) -> str:
     """The reader of SimpleITK for the file. Raises `ValueError` when it has none among the formats read here."""
+    if path.suffix == ".nrrd" and _starts_as_nrrd(path):
+        return "NrrdImageIO"  # asking every format in turn takes as long as reading a small image
     name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
     if name not in _IMAGE_IOS:
         raise ValueError(f"{name.replace('ImageIO', '')} files are not read" if name else "no known format")
     return name
+
+
+def _starts_as_nrrd(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"NRRD"
 
 
 def _voxel_files(path: Path, io: str) -> list[Path]:
