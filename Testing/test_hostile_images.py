@@ -236,10 +236,11 @@ def test_any_word_of_a_nrrd_header_may_be_anything(tmp_path_factory, changes):
 # NIfTI
 
 INT16, FLOAT32, FLOAT64 = 4, 16, 64
-OFFSET = {"dim": ("<8h", 40), "datatype": ("<h", 70), "bitpix": ("<h", 72), "pixdim": ("<8f", 76), "vox_offset": ("<f", 108),
-          "scl_slope": ("<f", 112), "scl_inter": ("<f", 116),
-          "xyzt_units": ("<b", 123), "qform_code": ("<h", 252), "sform_code": ("<h", 254), "quaternion": ("<3f", 256),
-          "qoffset": ("<3f", 268), "srow": ("<12f", 280)}  # fmt: skip
+OFFSET = {
+    **{"dim": ("<8h", 40), "datatype": ("<h", 70), "bitpix": ("<h", 72), "pixdim": ("<8f", 76), "vox_offset": ("<f", 108)},
+    **{"scl_slope": ("<f", 112), "scl_inter": ("<f", 116), "xyzt_units": ("<b", 123), "qform_code": ("<h", 252), "sform_code": ("<h", 254)},
+    **{"quaternion": ("<3f", 256), "qoffset": ("<3f", 268), "srow": ("<12f", 280)},
+}
 SAMPLE = {
     "dim": (3, 8, 6, 4, 1, 1, 1, 1),
     "datatype": INT16,
@@ -369,7 +370,7 @@ def test_damage_inside_a_compressed_nifti_file_is_seen(tmp_path):
         assert faults is not None or np.array_equal(study.phases[0].volume.array, ARRAY)
 
 
-@quick(200)
+@quick(150)
 @given(st.sampled_from(("a.nrrd", "a.nii", "a.nii.gz", "a.mha", "a.seg.nrrd")), st.integers(0, 10**6))
 def test_files_damaged_anywhere(tmp_path_factory, name, seed):
     folder = tmp_path_factory.getbasetemp()
@@ -396,7 +397,7 @@ def test_numbers_of_a_segmentation_may_be_anything(tmp_path, key, value):
     assert faults is None or "roi.seg.nrrd" in faults[0]
 
 
-@quick(100)
+@quick(60)
 @given(st.integers(0, 10**6))
 def test_segmentations_damaged_anywhere(tmp_path_factory, seed):
     folder = tmp_path_factory.getbasetemp()
@@ -538,7 +539,7 @@ def test_huge_dicom_slices_are_not_decoded(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@quick(150)
+@quick(100)
 @given(st.integers(0, 10**6))
 def test_dicom_files_damaged_anywhere(tmp_path_factory, seed):
     folder = tmp_path_factory.getbasetemp() / "damaged DICOM"

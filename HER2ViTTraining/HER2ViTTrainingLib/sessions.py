@@ -655,7 +655,7 @@ def write_plan(
     The folder is written whole or not at all. Raises `InputError` for a plan or a manifest with faults, too few patients, images that
     cannot be read, a folder that holds anything already.
     """
-    out = Path(out).resolve()
+    out = Path(os.path.realpath(out))
     if plan.faults():
         raise InputError(plan.faults())
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
