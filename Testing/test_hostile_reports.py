@@ -1,19 +1,23 @@
 """Reports and tables show names as they are: no text of an input becomes markup, a script, a template, a formula, or an address to fetch."""
 
+import contextlib
 import csv
 import html.parser
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from HER2ViTLib.output import csv_text
 from HER2ViTLib.sample import sample_phases, sample_roi
+from HER2ViTTrainingLib import batch
 from HER2ViTTrainingLib.cli import main
 from hostile import SCRIPT
 from models import a_bundle_folder
+from test_hostile_images import REFUSED_NRRD, nrrd
 
 pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.timeout(120)]
 
@@ -106,8 +110,9 @@ def test_table1(tmp_path):
 def test_prognosis(tmp_path):
     noise = np.random.default_rng(0)
     rows = [["case_id", SCRIPT, MATHS, MARKUP, FORMULA]]
-    rows += [[f"{NAMES[n % 10]} {n}", f"{noise.exponential(30) + 1:.1f}", noise.random() < 0.6, NAMES[n % 3], NAMES[2 + n // 3 % 2]] for n in range(60)]
-    rows = [rows[0], *([a, b, int(c), d, e] for a, b, c, d, e in rows[1:])]
+    for n in range(60):
+        time, event = f"{noise.exponential(30) + 1:.1f}", int(noise.random() < 0.6)
+        rows.append([f"{NAMES[n % 10]} {n}", time, event, NAMES[n % 3], NAMES[2 + n // 3 % 2]])
     words = ["prognosis", write(tmp_path / "p.csv", rows), "--time", SCRIPT, "--event", MATHS, "--group", MARKUP]
     assert main([*words, "--covariates", '"' + FORMULA.replace('"', '""') + '"', "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", SCRIPT, MARKUP)
@@ -142,6 +147,29 @@ def test_cohort(tmp_path):
         rows.append([f"case{n}", f"image{n}.nrrd", f"roi{n}.nrrd", ("0", "1+", "3+")[n % 3], "", reason, *own])
     assert main(["cohort", write(tmp_path / "m.csv", rows), "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", SCRIPT, FORMULA, MATHS)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_batch(tmp_path, monkeypatch):
+    """A bad image fails by itself, with a reason and not with an exception, and its name stays a name."""
+    monkeypatch.setattr(batch, "executor", lambda *_: contextlib.nullcontext(ThreadPoolExecutor(1)))
+    for n, fault in enumerate(("spacing zero", "directions singular", "a huge dimension", "data file elsewhere", "colour")):
+        nrrd(tmp_path / f"=<b onclick=x>{n}.nrrd", **REFUSED_NRRD[fault])
+    (tmp_path / "folder").mkdir()
+    images = [*sorted(path.name for path in tmp_path.iterdir()), str(sample_phases()[1])]
+    rows = [["case_id", "image", "roi"], *([f"case {n}", image, sample_roi()] for n, image in enumerate(images))]
+    bundle = a_bundle_folder(tmp_path / "bundle")
+    words = ["batch", write(tmp_path / "m.csv", rows), "--bundle", str(bundle), "--device", "cpu", "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        assert main(words) == 3
+        require_harmless(tmp_path / "out", "case 0")
+        with (tmp_path / "out" / "failures.csv").open(newline="") as file:
+            failures = {row["case_id"]: row["reason"] for row in csv.DictReader(file)}
+        assert list(failures) == [f"case {n}" for n in range(len(images) - 1)]
+        assert not any(re.match(r"\w*(Error|Exception)\b", reason) for reason in failures.values())
+        for record in (tmp_path / "out" / "cases").glob("*/*.json"):  # what the next run goes on from may be damaged as well
+            if record.name != "reading.json":
+                record.write_text("[" * 100_000)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -281,8 +281,8 @@ def _inflated(path: Path) -> IO[bytes]:
 
 
 def _itk_reason(error: Exception) -> str:
-    """The last telling line of an ITK exception."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The last telling line of an ITK exception: what follows it may be the rows of a matrix."""
+    lines = [line.strip() for line in str(error).splitlines() if re.search("[A-Za-z]{3}", line)]
     return lines[-1][:160] if lines else "unknown reason"
 
 

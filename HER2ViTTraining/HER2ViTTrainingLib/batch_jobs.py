@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib import __version__
+from HER2ViTLib.inputs import parse_json
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import TEMPORARY_PREFIX, json_bytes
 
@@ -69,7 +70,7 @@ class Job:
     def record(self) -> Record | None:
         """The record in the case's folder; None where there is none, or it is of other inputs or settings."""
         try:
-            content = json.loads((self.folder / RECORD_FILE).read_bytes())
+            content = parse_json((self.folder / RECORD_FILE).read_bytes())
             record = Record(content["key"], Failure(**content["failure"]) if content["failure"] else None)
         except (OSError, ValueError, KeyError, TypeError):
             return None
