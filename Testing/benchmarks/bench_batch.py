@@ -1,4 +1,4 @@
-"""The batch: against only reading the files and running the bare models, its memory as cases grow, and a hundred kills.
+"""The batch: against only reading the files and running the bare models (full-size ViT-Tiny), its memory as cases grow, and a hundred kills.
 
 `python Testing/benchmarks/bench_batch.py 120` takes so many cases instead of 1000, to look at the figures in a minute or two.
 """
@@ -19,9 +19,11 @@ from pathlib import Path
 import psutil
 import SimpleITK as sitk
 import torch
+from bundles import full_size_bundles
 from measure import Claim, seconds
 
 from HER2ViTLib.bundle import load_bundle
+from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.sample import demo_bundles
 from HER2ViTTrainingLib.batch import CHUNK, read_batch
 from HER2ViTTrainingLib.executors import executor
@@ -29,6 +31,7 @@ from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
 
 HERE = Path(__file__).resolve().parent
 WORKERS, SCALE, PARTS, TURNS, KILLS = 2, 0.3, 4, 2, 100
+MODELS = "models"
 LEAST_RATE = 0.8
 KILLED_CASES = 100
 
@@ -37,6 +40,7 @@ def claims(cases: int = 1000, kills: int = KILLS) -> list[Claim]:
     with tempfile.TemporaryDirectory() as folder:
         manifest = _simulated(Path(folder) / "cohort", cases)
         few = _first(manifest, max(1, cases // 10))
+        full_size_bundles(Path(folder) / MODELS)
         found = []
         for where in ("processes", "dask"):
             found += _rate_and_memory(where, manifest, few, cases, Path(folder))
@@ -80,14 +84,14 @@ def _first(manifest: Path, cases: int) -> Path:
 
 
 @functools.lru_cache(maxsize=1)
-def _models() -> list[torch.nn.Module]:
+def _models(folder: Path) -> list[torch.nn.Module]:
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return [load_bundle(folder).model for folder in demo_bundles()]
+    return [load_bundle(folder / name).model for name in TASKS]
 
 
-def bare_chunk(cases: Sequence[Sequence[str]]) -> None:
-    models, image = _models(), torch.zeros(1, 3, 224, 224)
+def bare_chunk(folder: Path, cases: Sequence[Sequence[str]]) -> None:
+    models, image = _models(folder), torch.zeros(1, 3, 224, 224)
     with torch.inference_mode():
         for files in cases:
             for file in files:
@@ -96,16 +100,23 @@ def bare_chunk(cases: Sequence[Sequence[str]]) -> None:
                 model(image)
 
 
+def _models_of(manifest: str) -> Path:
+    """The models lie beside the cohort's folder."""
+    return Path(manifest).parents[1] / MODELS
+
+
 def bare(manifest: str, scheduler: str | None) -> None:
     folder = Path(manifest).parent
     with open(manifest, newline="") as file:  # noqa: PTH123
         cases = [[str(folder / name) for name in (*row["image"].split(";"), row["roi"])] for row in csv.DictReader(file)]
     with executor(None if scheduler else WORKERS, scheduler) as pool:
-        list(pool.map(bare_chunk, [cases[n : n + CHUNK] for n in range(0, len(cases), CHUNK)]))
+        chunks = [cases[n : n + CHUNK] for n in range(0, len(cases), CHUNK)]
+        list(pool.map(bare_chunk, [_models_of(manifest)] * len(chunks), chunks))
 
 
 def ours(manifest: str, scheduler: str | None, out: str) -> None:
-    read_batch(manifest, demo_bundles(), out, device="cpu", workers=None if scheduler else WORKERS, scheduler=scheduler)
+    bundles = [_models_of(manifest) / name for name in TASKS]
+    read_batch(manifest, bundles, out, device="cpu", workers=None if scheduler else WORKERS, scheduler=scheduler)
 
 
 # Each run in a process of its own, whose memory is watched

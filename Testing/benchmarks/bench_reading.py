@@ -7,13 +7,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
+from bundles import full_size_bundles
 from measure import Claim, over_empty_python_claim, python, ratio_claim
 
-from HER2ViTLib.bundle import Calibration, Settings, load_bundle, save_bundle
-from HER2ViTLib.her2 import TASKS
-from HER2ViTLib.preprocessing import SquarePreprocessing
+from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.reader import Reader
 from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
 from HER2ViTLib.study import study_from_volumes
@@ -27,19 +25,10 @@ def claims() -> list[Claim]:
     return [warm_reading(), whole_process(), *doors()]
 
 
-def _full_size_bundles(folder: Path) -> list:
-    percentiles = {"relative_enhancement": (0.2, 3.0), "lesion_area": (20.0, 900.0), "lesion_to_background_contrast": (1.0, 5.0)}
-    for task in TASKS.values():
-        torch.manual_seed(0)
-        settings = Settings(task, SquarePreprocessing(), 0.5, Calibration(), 0.5, percentiles)
-        save_bundle(folder / task.name, timm.create_model("vit_tiny_patch16_224", num_classes=1), "vit_tiny_patch16_224", {}, settings, "benchmark")
-    return [load_bundle(folder / name) for name in TASKS]
-
-
 def warm_reading() -> Claim:
     """A loaded study of six phases of 256 x 256 x 50 read with full-size ViT-Tiny, against two bare forwards."""
     with tempfile.TemporaryDirectory() as folder:
-        bundles = _full_size_bundles(Path(folder))
+        bundles = [load_bundle(path) for path in full_size_bundles(Path(folder))]
     k, j, i = np.indices(GEOMETRY.shape, dtype=np.float32)
     roi = ((k - 25) / 4) ** 2 + ((j - 120) / 14) ** 2 + ((i - 130) / 12) ** 2 <= 1
     noise = np.random.default_rng(0)
