@@ -192,6 +192,10 @@ def test_a_detached_header_reads_files_of_its_own_folder_only(tmp_path):
         _, faults = taken_or_refused(tmp_path / "in" / "image.mhd")
         assert (faults is None) == is_fine
         assert is_fine or "outside its folder" in faults[0]
+    name = "ElementDataFile"
+    for spelling in (f"{name}: ", f"{name.lower()}=", f"\r{name} = ", f"\x0b{name} = ", f"Comment = {name} = x\n{name}:"):
+        (tmp_path / "in" / "image.mhd").write_text(meta.rpartition("Elem")[0] + spelling + "../secret.raw\n")
+        assert "outside its folder" in faults_of(load_study, tmp_path / "in" / "image.mhd")
 
 
 def test_formats_that_open_further_files_are_not_read(tmp_path):

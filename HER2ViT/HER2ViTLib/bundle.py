@@ -298,7 +298,9 @@ def _require_fit(model: nn.Module, preprocessing: Preprocessing) -> None:
     tokens = getattr(getattr(model, "patch_embed", None), "num_patches", 0)
     if tokens > MOST_TOKENS:
         raise InputError(f"{CONFIG_FILE}: the model looks at {tokens} patches, more than {MOST_TOKENS}; get the bundle anew")
-    if model(torch.empty(1, len(preprocessing.mean), *preprocessing.size)).shape != (1, 1):
+    with torch.inference_mode():
+        logit = model(torch.empty(1, len(preprocessing.mean), *preprocessing.size, device="meta"))
+    if logit.shape != (1, 1):
         raise ValueError("does not give one logit")
 
 
@@ -307,7 +309,7 @@ def _build(architecture: str, model_args: Mapping[str, Any], tensors: Mapping[st
     try:
         with torch.device("meta"):
             model = timm.create_model(architecture, pretrained=False, num_classes=1, **model_args).eval()
-            _require_fit(model, preprocessing)
+        _require_fit(model, preprocessing)
     except InputError:
         raise
     except _UNBUILDABLE as error:

@@ -213,12 +213,13 @@ def _voxel_files(path: Path, io: str) -> list[Path]:
 def _named_voxel_files(path: Path) -> list[str]:
     """The voxel files that a NRRD or MetaImage header names; none where header and voxels are one file."""
     with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER).replace(b"\r\n", b"\n")
+        start = file.read(_LONGEST_HEADER)
     is_nrrd = start.startswith(b"NRRD")
-    header = start.partition(b"\n\n")[0] if is_nrrd else start
-    matches = list(re.finditer(rb"(?im)^[ \t]*(?:data ?file[ \t]*:(?!=)|ElementDataFile[ \t]*=)(.*)$", header))
+    header = (re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0] if is_nrrd else start).replace(b"\r\n", b"\n")
+    # Wherever a MetaImage's field may stand: its parser is lenient about what comes before, and about = or :.
+    field = rb"(?im)^[ \t]*data ?file[ \t]*:(?!=)(.*)$" if is_nrrd else rb"(?i)ElementDataFile\s*[=:](.*)"
     names: list[bytes] = []
-    for match in matches if is_nrrd else matches[:1]:  # the field ends a MetaImage's header
+    for match in re.finditer(field, header):
         value = match[1].strip()
         if value.upper().startswith(b"LIST"):
             names += header[match.end() :].split(b"\n")
