@@ -60,6 +60,19 @@ def write_atomically(path: str | os.PathLike, data: bytes, writer: str = "") -> 
         temporary.unlink(missing_ok=True)
 
 
+def write_results(folder: str | os.PathLike, own: Collection[str], contents: Mapping[str, bytes]) -> list[str]:
+    """Writes a command's files (name to content) into a folder of their own and returns their names; those of `own` that a former run left go.
+
+    Raises `InputError` as `prepare_folder`.
+    """
+    folder = prepare_folder(folder, own)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in set(own) - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    return list(contents)
+
+
 def csv_cell(value: Any) -> str:
     """A value as the text of a CSV cell: None and NaN empty, numbers in full, text that a spreadsheet would run as a formula quoted.
 

@@ -511,13 +511,15 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib.evaluation import Resampling
+    from HER2ViTTrainingLib.figures import evaluation_pictures
     from HER2ViTTrainingLib.predictions import RESULT_FILES, evaluate, read_predictions, table2_text, write_evaluation
 
     require_own_folder(options.out, RESULT_FILES)
     sets = read_predictions(options.predictions, options.compare, options.by)
     plan = Resampling(options.resamples, options.seed, options.stratified)
     evaluation = evaluate(sets, plan, options.threshold, options.threshold_from)
-    written = write_evaluation(evaluation, options.predictions, options.out, figures=not options.no_figures)
+    pictures = {} if options.no_figures else evaluation_pictures(evaluation.sets, evaluation.plan)
+    written = write_evaluation(evaluation, options.predictions, options.out, pictures)
     _say(table2_text(evaluation))
     _say_written(options.out, written)
 
@@ -608,6 +610,7 @@ def _prognosis(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib.case_table import read_cases
     from HER2ViTTrainingLib.prognosis import RESULT_FILES, Question, prognosis, prognosis_text, write_prognosis
+    from HER2ViTTrainingLib.prognosis_figures import prognosis_pictures
 
     require_own_folder(options.out, RESULT_FILES)
     question = Question(
@@ -622,7 +625,7 @@ def _prognosis(options: argparse.Namespace) -> None:
         options.select,
     )
     found = prognosis(read_cases(options.cases, options.join), question)
-    written = write_prognosis(found, options.out, figures=not options.no_figures)
+    written = write_prognosis(found, options.out, {} if options.no_figures else prognosis_pictures(found))
     _say(prognosis_text(found))
     _say_written(options.out, written)
 
@@ -702,6 +705,7 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
 def _agreement(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib import repeatability, sessions
+    from HER2ViTTrainingLib.agreement_figures import agreement_pictures
 
     require_own_folder(options.out, repeatability.RESULT_FILES)
     outlines = []
@@ -713,7 +717,8 @@ def _agreement(options: argparse.Namespace) -> None:
     with _progress("outlines", "case") if outlines else contextlib.nullcontext() as progress:
         agreement = repeatability.agreement_of(ratings, outlines, options.compare, progress)
     inputs = repeatability.input_hashes(options.ratings, outlines)
-    written = repeatability.write_agreement(agreement, inputs, options.out, figures=not options.no_figures)
+    pictures = {} if options.no_figures else agreement_pictures(agreement)
+    written = repeatability.write_agreement(agreement, inputs, options.out, pictures)
     _say(repeatability.agreement_text(agreement))
     _say_written(options.out, written)
 
@@ -737,11 +742,12 @@ def _add_genes(commands: argparse._SubParsersAction) -> None:
 def _genes(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib.radiogenomics import RESULT_FILES, Thresholds, analyse, genes_text, write_analysis
+    from HER2ViTTrainingLib.radiogenomics_figures import radiogenomics_pictures
 
     require_own_folder(options.out, RESULT_FILES)
     limits = Thresholds(options.alpha, options.lfc)
     analysis = analyse(options.counts, options.groups, options.reference, options.gmt, options.ppi, limits)
-    written = write_analysis(analysis, options.out, figures=not options.no_figures)
+    written = write_analysis(analysis, options.out, {} if options.no_figures else radiogenomics_pictures(analysis))
     _say(genes_text(analysis))
     _say_written(options.out, written)
 

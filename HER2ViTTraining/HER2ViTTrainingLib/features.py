@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from HER2ViTLib import __version__
 from HER2ViTLib.lesion import areas_mm2
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
@@ -333,14 +333,11 @@ def write_features(table: FeatureTable, out: str | os.PathLike, reads: Sequence[
 
     A case that a read has skipped is a row of empty cells: a missing rating.
     """
-    folder = prepare_folder(out, RESULT_FILES)
     skipped = [{"case_id": one.case_id, "rater": one.rater} for one in reads if one.status == SKIPPED]
     files = {FEATURES_FILE: csv_bytes(table.columns, [*table.rows, *skipped]), ABOUT_FILE: json_bytes(_about(table))}
     if reads:
         files[READS_FILE] = reads_csv(reads)
-    for name, data in files.items():
-        write_atomically(folder / name, data)
-    return list(files)
+    return write_results(out, RESULT_FILES, files)
 
 
 def _about(table: FeatureTable) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, csv_text, json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, csv_text, json_bytes, write_results
 
 from .cohort import Row, read_table
 from .evaluation import (
@@ -426,17 +426,11 @@ def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
     )
 
 
-def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
-    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """
-    folder = prepare_folder(folder, RESULT_FILES)
-    pictures = {}
-    if figures:
-        from .figures import evaluation_pictures
-
-        pictures = evaluation_pictures(evaluation.sets, evaluation.plan)
     rows = [metrics_row(result) for result in evaluation.sets]
     table2 = [{**row, "notice": f"{OPTIMISM_NOTICE} {RESEARCH_NOTICE}"} for row in table2_rows(evaluation)]
     subgroups = [{"by": column, "level": level, **metrics_row(result)} for column, level, result in evaluation.subgroups]
@@ -450,8 +444,4 @@ def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, fol
         **({"comparison.csv": csv_bytes(list(comparison[0]), comparison)} if comparison else {}),
         **pictures,
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    for name in set(RESULT_FILES) - set(contents):
-        (folder / name).unlink(missing_ok=True)
-    return list(contents)
+    return write_results(folder, RESULT_FILES, contents)

@@ -31,7 +31,7 @@ from scipy import stats
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 
 from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_missing, levels_in_order
 from .cohort import SET_NAMES
@@ -695,17 +695,11 @@ def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
     )
 
 
-def write_prognosis(found: Prognosis, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
-    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+def write_prognosis(found: Prognosis, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """
-    folder = prepare_folder(folder, RESULT_FILES)
-    pictures = {}
-    if figures:
-        from .prognosis_figures import prognosis_pictures
-
-        pictures = prognosis_pictures(found)
     rows = table3_rows(found)
     notice = " ".join([*found.warnings, RESEARCH_NOTICE])
     contents = {
@@ -716,8 +710,4 @@ def write_prognosis(found: Prognosis, folder: str | os.PathLike, *, figures: boo
         "table3.html": table3_html(found, pictures),
         **pictures,
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    for name in set(RESULT_FILES) - set(contents):
-        (folder / name).unlink(missing_ok=True)
-    return list(contents)
+    return write_results(folder, RESULT_FILES, contents)

@@ -25,7 +25,7 @@ from scipy.stats import false_discovery_control, hypergeom
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 
 from .gene_files import Counts, GeneSets, Groups, Interactions, read_counts, read_gene_sets, read_groups, read_interactions
 
@@ -377,17 +377,11 @@ def genes_text(analysis: Radiogenomics, shown: int = 8) -> str:
     return "\n".join([*lines, *notes(analysis), RESEARCH_NOTICE])
 
 
-def write_analysis(analysis: Radiogenomics, folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
-    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+def write_analysis(analysis: Radiogenomics, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """
-    folder = prepare_folder(folder, RESULT_FILES)
-    pictures = {}
-    if figures:
-        from .radiogenomics_figures import radiogenomics_pictures
-
-        pictures = radiogenomics_pictures(analysis)
     rows = by_significance(analysis.expression.table).reset_index().to_dict("records")
     enriched = [row for one in analysis.enrichments for row in one.rows]
     contents = {
@@ -397,8 +391,4 @@ def write_analysis(analysis: Radiogenomics, folder: str | os.PathLike, *, figure
         **({"hubs.csv": csv_bytes(HUB_COLUMNS, analysis.network.rows)} if analysis.network else {}),
         **pictures,
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    for name in set(RESULT_FILES) - set(contents):
-        (folder / name).unlink(missing_ok=True)
-    return list(contents)
+    return write_results(folder, RESULT_FILES, contents)

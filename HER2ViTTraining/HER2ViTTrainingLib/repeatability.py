@@ -22,7 +22,7 @@ import scipy
 from HER2ViTLib import __version__
 from HER2ViTLib.lesion import dice, surface_distances
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, csv_text, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, csv_text, write_results
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
 
@@ -502,17 +502,11 @@ def input_hashes(ratings: Sequence[str | os.PathLike], outlines: Sequence[Outlin
     return {**hashes, **{f"outline {outline.rater}, case {outline.case_id}": file_sha256(outline.roi) for outline in outlines}}
 
 
-def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str | os.PathLike, *, figures: bool = True) -> list[str]:
-    """Writes the results into a folder of their own and returns the names of the files; those of a former run go.
+def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
 
     `inputs` are the hashes of the input files by role. Raises `InputError` when the folder holds anything else.
     """
-    folder = prepare_folder(folder, RESULT_FILES)
-    pictures: Mapping[str, bytes] = {}
-    if figures:
-        from .agreement_figures import agreement_pictures
-
-        pictures = agreement_pictures(agreement)
     contents = {
         "icc.csv": csv_bytes(ICC_COLUMNS, icc_rows(agreement)),
         "bland_altman.csv": csv_bytes(BLAND_ALTMAN_COLUMNS, bland_altman_rows(agreement)),
@@ -520,8 +514,4 @@ def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str
         "report.html": report_html(agreement, inputs, pictures),
         **pictures,
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    for name in set(RESULT_FILES) - set(contents):
-        (folder / name).unlink(missing_ok=True)
-    return list(contents)
+    return write_results(folder, RESULT_FILES, contents)

@@ -25,7 +25,7 @@ from scipy import stats
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_bytes, write_results
 
 from .case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
 from .pages import html_page
@@ -477,8 +477,5 @@ def table_one_html(table: TableOne) -> bytes:
 
 def write_table_one(table: TableOne, folder: str | os.PathLike) -> list[str]:
     """Writes `table1.csv` and `table1.html` into a folder of their own and returns their names. Raises `InputError` for foreign content."""
-    folder = prepare_folder(folder, RESULT_FILES)
     contents = {"table1.csv": csv_bytes(table.columns, table.rows), "table1.html": table_one_html(table)}
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return list(contents)
+    return write_results(folder, RESULT_FILES, contents)

@@ -15,7 +15,7 @@ import numpy as np
 from HER2ViTLib import __version__
 from HER2ViTLib.her2 import HER2Status, her2_status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_text, json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.output import csv_text, json_bytes, write_results
 
 from .cohort import Row, read_table
 from .evaluation import Bootstrapped, Resampling, bootstrap, estimates
@@ -248,7 +248,5 @@ def write_three_class(
     evaluation: ThreeClassEvaluation, readings: str | os.PathLike, manifest: str | os.PathLike, folder: str | os.PathLike
 ) -> list[str]:
     """Writes `three_class.json` into a folder of its own and returns its name. Raises `InputError` when the folder holds anything else."""
-    folder = prepare_folder(folder, RESULT_FILES)
     hashes = (hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (readings, manifest))
-    write_atomically(folder / "three_class.json", json_bytes(three_class_json(evaluation, *hashes)))
-    return list(RESULT_FILES)
+    return write_results(folder, RESULT_FILES, {"three_class.json": json_bytes(three_class_json(evaluation, *hashes))})
