@@ -19,7 +19,7 @@ from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.output import csv_bytes, write_atomically
 from HER2ViTTrainingLib.cohort import make_splits, read_manifest
-from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment
+from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, stored_model_args
 from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort, write_sample
 from HER2ViTTrainingLib.training import RECIPES
 
@@ -65,11 +65,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def store_small(trained: Path, folder: Path) -> None:
-    """The bundle without what only training needs, its weights in half precision: the clone should stay small."""
+    """The bundle with its weights in half precision: the clone should stay small."""
     bundle = load_bundle(trained)
-    model_args = {name: value for name, value in NETWORK.model_args.items() if name != "patch_drop_rate"}
     card = (trained / CARD_FILE).read_text().replace(RESEARCH_NOTICE, "")
-    save_bundle(folder, bundle.model.half(), NETWORK.architecture, model_args, bundle.settings, card)
+    save_bundle(folder, bundle.model.half(), NETWORK.architecture, stored_model_args(NETWORK), bundle.settings, card)
 
 
 def say(text: str) -> None:
@@ -82,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DATA)
     parser.add_argument("--work", type=Path, default=Path("build/bundled-data"), help="folder for the cohort and the trainings")
     parser.add_argument("--cases", type=int, default=2600)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=40)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     write_sample(options.out)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import functools
 import json
 import os
 import random
@@ -261,7 +262,9 @@ def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, 
 def start(archive, out, manifest):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "HER2ViTTrainingLib.cli", *words(archive, out, "--workers", "1", manifest=manifest)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # Tests that run in a shell's background inherit that Ctrl-C is ignored; a user's command does not.
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
 
 
 def wait_for(done, process=None):

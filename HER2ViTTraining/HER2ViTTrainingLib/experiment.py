@@ -76,6 +76,11 @@ def model_args(network: Network) -> dict[str, Any]:
     return {**network.model_args, **({"img_size": network.img_size} if network.img_size and fixed else {})}
 
 
+def stored_model_args(network: Network) -> dict[str, Any]:
+    """What the bundle keeps of `model_args`: dropout of any kind is for training, and has no part in a reading."""
+    return {name: value for name, value in model_args(network).items() if "drop" not in name}
+
+
 def build_network(network: Network, seed: int) -> nn.Module:
     """A network with one logit. Raises `InputError`, one line, for unknown names, weights that do not fit, or a hub out of reach."""
     arguments = model_args(network)
@@ -287,7 +292,7 @@ def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, spl
         notice=experiment.notice,
         provenance=_provenance(experiment, data, logits, trainer.history, str(device)),
     )
-    save_bundle(out, model, experiment.network.architecture, model_args(experiment.network), settings, model_card(settings, experiment))
+    save_bundle(out, model, experiment.network.architecture, stored_model_args(experiment.network), settings, model_card(settings, experiment))
     write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
     return [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *HISTORY_FILES, PREDICTIONS_FILE]
 
