@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import math
 import os
 import re
@@ -296,7 +295,8 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
         start = file.read(_LONGEST_HEADER)
         if not start.startswith(b"NRRD"):
             return {}
-        lines = [line.decode("utf-8", "replace").strip() for line in itertools.takewhile(bytes.strip, start[4:].split(b"\n"))]
+    # A blank line ends the header: what follows are voxels, in which no line is worth looking for.
+    lines = [line.decode("utf-8", "replace").strip() for line in re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].split(b"\n")[1:]]
     return {key: value.strip() for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)}
 
 
