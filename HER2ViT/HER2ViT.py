@@ -593,7 +593,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         node.SetAttribute("HER2ViT.Copy", "1")
         return node
 
-    # Repeatability session: what happens when is decided in HER2ViTTrainingLib/sessions.py
+    # Repeatability session: what happens when is decided in HER2ViTTrainingLib/session.py
 
     def ensureSessionPackages(self):
         """Whether the package that locks a session is there (torch brings it along); asks, then installs it if not."""
@@ -608,7 +608,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def openSession(self, parameters, path, reason=""):
         """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over. Raises InputError."""
-        from HER2ViTTrainingLib.sessions import Session
+        from HER2ViTTrainingLib.session import Session
 
         session = Session(path)
         session.open(reason)
@@ -1034,7 +1034,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         import shutil
 
         from HER2ViTLib.sample import sample_phases, sample_roi
-        from HER2ViTTrainingLib.sessions import Plan, write_plan
+        from HER2ViTTrainingLib.session_plan import Plan, write_plan
 
         logic, parameters = self._sample()
         seed, _mask = self._seed(logic, parameters)

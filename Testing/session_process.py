@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.volume import read_volume
-from HER2ViTTrainingLib.sessions import Session
+from HER2ViTTrainingLib.session import Session
 
 WATCHED = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 

@@ -11,7 +11,7 @@ from HER2ViTLib.volume import read_volume
 from HER2ViTTrainingLib.agreement import FORMS, HEADLINE, bland_altman, grade, icc
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.repeatability import feature_groups, kind
-from HER2ViTTrainingLib.sessions import Session
+from HER2ViTTrainingLib.session import Session
 
 SHROUT_FLEISS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 SHIFTS = {"A1": 0.0, "A2": 0.05, "B1": 0.3}

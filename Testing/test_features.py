@@ -21,9 +21,9 @@ from HER2ViTTrainingLib.features import (
     feature_rows,
     feature_table,
     firstorder_features,
-    manifest_outlines,
     shape_features,
 )
+from HER2ViTTrainingLib.outlines import manifest_outlines
 from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
 from models import a_bundle_folder
 

@@ -22,7 +22,10 @@ from HER2ViTTrainingLib import gene_files
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.cohort import load_splits, make_splits, read_manifest
 from HER2ViTTrainingLib.gene_files import read_counts, read_gene_sets, read_groups, read_interactions
-from HER2ViTTrainingLib.sessions import Read, Session, SessionCase, case_reads, load_read, read_log
+from HER2ViTTrainingLib.session import Session
+from HER2ViTTrainingLib.session_files import Read, SessionCase, load_read
+from HER2ViTTrainingLib.session_log import read_log
+from HER2ViTTrainingLib.session_reads import case_reads
 from hostile import NUMBERS, SCRIPT, VALUES, damaged, faults_of, files_in, outcome, places, quick, replaced, written
 
 pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.timeout(120)]
@@ -329,7 +332,7 @@ def looked_at(folder):
                 assert all(value is None or np.isfinite(value) for value in (*case.starts_s, *case.durations_s, case.contrast_start_s))
         if faults is None and call is Session:
             assert found.progress
-            assert found.may_open in (True, False)
+            assert found.obstacle is None or found.obstacle.text
 
 
 @quick(200)

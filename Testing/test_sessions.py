@@ -23,7 +23,11 @@ from HER2ViTLib.volume import Geometry, Volume, read_volume, write_volume
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.cohort import read_manifest
 from HER2ViTTrainingLib.features import feature_table
-from HER2ViTTrainingLib.sessions import Plan, Session, case_reads, draw_cases, load_read, outlines, read_log, session_study, write_plan
+from HER2ViTTrainingLib.session import Session
+from HER2ViTTrainingLib.session_files import load_read, session_study
+from HER2ViTTrainingLib.session_log import read_log
+from HER2ViTTrainingLib.session_plan import Plan, draw_cases, write_plan
+from HER2ViTTrainingLib.session_reads import case_reads, outlines
 from session_process import go_through_and_die, hold
 
 GEOMETRY = Geometry((6, 16, 18), (0.8, 0.8, 2.0), (-12.5, 33.0, 7.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -209,7 +213,7 @@ def test_a_plan_is_never_written_over_and_images_that_cannot_be_read_are_named(c
 def test_a_read_from_first_case_to_last(plan):
     clock, seconds = Clock(), itertools.count(0, 7.5)
     session = Session(plan / "reader_A/read_1/session.json", clock, lambda: next(seconds))
-    assert session.may_open
+    assert session.obstacle is None
     assert session.progress == "Read A1, case 1 of 5 (A1-001); 0 outlined, 0 skipped"
     session.open()
     assert session.next_case() is session.next_case() is session.current
@@ -259,11 +263,11 @@ def test_an_outline_on_another_geometry_is_put_onto_the_images(plan):
 def test_the_second_read_waits_for_the_washout_or_a_recorded_override(plan):
     clock = Clock()
     second = Session(plan / "reader_A/read_2", clock)
-    assert "read A1 comes first: 5 of its 5 cases" in second.why_not
-    assert not second.may_override
+    assert "read A1 comes first: 5 of its 5 cases" in second.obstacle.text
+    assert not second.obstacle.can_override
     go_through(Session(plan / "reader_A/read_1", clock))
-    assert "wait 14.0 days" in second.why_not
-    assert second.may_override
+    assert "wait 14.0 days" in second.obstacle.text
+    assert second.obstacle.can_override
     with pytest.raises(InputError, match="opens 14 days after the end of A1"):
         second.open()
     assert not second.is_open
@@ -295,7 +299,7 @@ def test_after_the_washout_the_second_read_opens_by_itself(plan):
 def test_without_the_first_reads_log_only_an_override_opens_the_second(plan):
     shutil.move(plan / "reader_A/read_1", plan / "elsewhere")
     session = Session(plan / "reader_A/read_2")
-    assert "cannot be checked" in session.why_not
+    assert "cannot be checked" in session.obstacle.text
     session.open("first read kept by the coordinator")
     session.close()
 
@@ -320,15 +324,15 @@ def test_a_clock_behind_the_log_is_refused(plan):
         session.save_outline(np.ones(geometry.shape, bool), geometry)
     assert not list((plan / "reader_A/read_1").glob("outlines/*"))
     session.close()
-    assert not session.may_override
+    assert not session.obstacle.can_override
     with pytest.raises(InputError, match="set the clock"):
         session.open("no matter")
     clock.wait(hours=1)
     go_through(session)
     clock.wait(days=-2)
     second = Session(plan / "reader_A/read_2", clock)
-    assert "behind read A1's last entry" in second.why_not
-    assert not second.may_override
+    assert "behind read A1's last entry" in second.obstacle.text
+    assert not second.obstacle.can_override
 
 
 # Kills

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 RESEARCH_NOTICE = (
@@ -20,6 +21,15 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple:
         """Pickled (an error of another process), it keeps its lines apart."""
         return type(self), (self.faults,)
+
+
+@contextlib.contextmanager
+def faults_of(whose: str) -> Iterator[None]:
+    """Whatever is found faulty inside is told with whose fault it is, such as "case C7"."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError([f"{whose}: {fault}" for fault in error.faults]) from error
 
 
 @dataclass(frozen=True)

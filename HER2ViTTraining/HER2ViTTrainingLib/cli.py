@@ -646,7 +646,7 @@ def _add_session(commands: argparse._SubParsersAction) -> None:
 
 
 def _session(options: argparse.Namespace) -> None:
-    from HER2ViTTrainingLib.sessions import Plan, write_plan
+    from HER2ViTTrainingLib.session_plan import Plan, write_plan
 
     readers = tuple(name.strip() for name in options.readers.split(","))
     plan = Plan(options.cases, readers, options.washout_days, options.seed)
@@ -671,8 +671,9 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
 def _features(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib.cohort import read_manifest
-    from HER2ViTTrainingLib.features import RESULT_FILES, feature_table, manifest_outlines, write_features
-    from HER2ViTTrainingLib.sessions import case_reads, outlines
+    from HER2ViTTrainingLib.features import RESULT_FILES, feature_table, write_features
+    from HER2ViTTrainingLib.outlines import manifest_outlines
+    from HER2ViTTrainingLib.session_reads import case_reads, outlines
 
     require_own_folder(options.out, RESULT_FILES)
     if options.session:
@@ -704,19 +705,19 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
 
 def _agreement(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
-    from HER2ViTTrainingLib import repeatability, sessions
+    from HER2ViTTrainingLib import outlines, repeatability, session_reads
     from HER2ViTTrainingLib.agreement_figures import agreement_pictures
 
     require_own_folder(options.out, repeatability.RESULT_FILES)
-    outlines = []
+    drawn = []
     if options.manifest:
-        outlines = repeatability.column_outlines(options.manifest, options.roi_columns.split(","))
+        drawn = outlines.column_outlines(options.manifest, options.roi_columns.split(","))
     elif options.session:
-        outlines = sessions.outlines(options.session)
+        drawn = session_reads.outlines(options.session)
     ratings = repeatability.read_ratings(options.ratings) if options.ratings else None
-    with _progress("outlines", "case") if outlines else contextlib.nullcontext() as progress:
-        agreement = repeatability.agreement_of(ratings, outlines, options.compare, progress)
-    inputs = repeatability.input_hashes(options.ratings, outlines)
+    with _progress("outlines", "case") if drawn else contextlib.nullcontext() as progress:
+        agreement = repeatability.agreement_of(ratings, drawn, options.compare, progress)
+    inputs = repeatability.input_hashes(options.ratings, drawn)
     pictures = {} if options.no_figures else agreement_pictures(agreement)
     written = repeatability.write_agreement(agreement, inputs, options.out, pictures)
     _say(repeatability.agreement_text(agreement))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ import SimpleITK as sitk
 
 from HER2ViTLib import __version__
 from HER2ViTLib.lesion import areas_mm2
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.messages import RESEARCH_NOTICE, faults_of
 from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.roi import read_roi
@@ -33,9 +33,10 @@ from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import Study, choose_early_phase, pre_phase_index
 from HER2ViTLib.volume import Geometry, bounding_box
 
-from .cohort import Cohort
-from .processes import in_order
-from .sessions import SKIPPED, CaseRead, Outline, reads_csv
+from .outlines import Outline
+from .processes import Progress, in_order
+from .session_log import SKIPPED
+from .session_reads import CaseRead, reads_csv
 
 if TYPE_CHECKING:
     from HER2ViTLib.bundle import Bundle
@@ -180,17 +181,14 @@ class _Measured:
     patches: Mapping[str, np.ndarray]
 
 
-def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured | list[str]:
-    """One outline's features and model inputs, or what is wrong with it."""
+def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
     outline, preprocessings = job
-    try:
+    with faults_of(f"case {outline.case_id}, rater {outline.rater}"):
         study = outline.study()
         roi = read_roi(outline.roi, study.geometry, outline.segment or None)
         pre = pre_phase_index(study)
         chosen = choose_early_phase(study, roi, pre, outline.early_phase).index
         patches = {key: preprocessing.apply(study.phases[chosen].volume, roi).image for key, preprocessing in preprocessings.items()}
-    except InputError as error:
-        return [f"case {outline.case_id}, rater {outline.rater}: {fault}" for fault in error.faults]
     row = {"case_id": outline.case_id, "rater": outline.rater, **_voxel_features(study, roi, pre, chosen)}
     hashes = [*study.image_sha256, ("roi", file_sha256(outline.roi))]
     return _Measured(row, [{"role": role, "sha256": digest} for role, digest in hashes], patches)
@@ -228,7 +226,7 @@ def feature_table(
     bundles: Sequence[str | os.PathLike] = (),
     device: str = "auto",
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> FeatureTable:
     """The features of each outline, with those of the models in the folders `bundles` (one per task) where given.
 
@@ -236,17 +234,7 @@ def feature_table(
     """
     models = _Models(bundles, device) if bundles else None
     jobs = [(outline, models.preprocessings if models else {}) for outline in outlines]
-    measured: list[_Measured] = []
-    faults: list[str] = []
-    for done, one in enumerate(in_order(_measure, jobs, workers), start=1):
-        if isinstance(one, _Measured):
-            measured.append(one)
-        else:
-            faults += one
-        if progress is not None:
-            progress(done, len(jobs))
-    if faults:
-        raise InputError(faults)
+    measured = in_order(_measure, jobs, workers, progress)
     rows = [one.row for one in measured]
     columns = list(FEATURES)
     if models is not None:
@@ -305,27 +293,7 @@ class _Models:
         return rows
 
 
-# Outlines of a manifest, and files
-
-
-def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:
-    """The outlines in one column of a manifest, those of included cases that have one, as drawn by `rater`.
-
-    Raises `InputError` for a column that the manifest does not have, and when no case has an outline in it.
-    """
-    columns = [name for name in cohort.columns if name == "roi" or name.startswith("roi_")]
-    if roi_column not in columns:
-        raise InputError(f"{cohort.path}: column {roi_column!r} is not a column of outlines; use {', '.join(columns)}")
-    if not rater.strip():
-        raise InputError("rater '': give the outlines' reader a label such as A1")
-    found = [
-        Outline(case.case_id, rater.strip(), case.images, cohort.path.parent / case.values[roi_column], case.segment, case.early_phase)
-        for case in cohort.cases
-        if case.included and case.values.get(roi_column)
-    ]
-    if not found:
-        raise InputError(f"{cohort.path}: column {roi_column!r} is empty for every included case; give outlines")
-    return found
+# Files
 
 
 def write_features(table: FeatureTable, out: str | os.PathLike, reads: Sequence[CaseRead] = ()) -> list[str]:

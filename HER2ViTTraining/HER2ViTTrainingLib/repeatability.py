@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ import scipy
 
 from HER2ViTLib import __version__
 from HER2ViTLib.lesion import dice, surface_distances
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.output import csv_bytes, csv_text, write_results
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
 
 from .agreement import GRADES, HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
-from .cohort import Row, grouped, read_manifest, read_table
+from .cohort import Row, grouped, read_table
 from .evaluation import Estimate
-from .features import feature_table, manifest_outlines
+from .features import feature_table
+from .outlines import Outline
 from .pages import html_page
 from .predictions import estimate_text, require_columns
-from .processes import in_order
-from .sessions import Outline
+from .processes import Progress, in_order
 
 PICTURES = ("icc_forest.png", "bland_altman.png", "overlap.png")
 RESULT_FILES = ("icc.csv", "bland_altman.csv", "overlap.csv", "report.html", *PICTURES)
@@ -41,9 +41,7 @@ KEY_COLUMNS = ("case_id", "rater")
 ICC_COLUMNS = ("comparison", "feature", "form", "icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "n", "k", "grade", "grade_low")
 BLAND_ALTMAN_COLUMNS = ("comparison", "feature", *(field.name for field in fields(BlandAltman)))
 OVERLAP_COLUMNS = ("comparison", "case_id", "dice", "hausdorff95_mm", "mean_distance_mm")
-Progress = Callable[[int, int], None]
 _MISSING = ("", "na", "nan")
-_RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
 
 
 # Ratings
@@ -190,18 +188,6 @@ class Overlap:
     mean_distance: float
 
 
-def column_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> list[Outline]:
-    """The outlines in two or more columns of a manifest; excluded cases and empty cells are left out.
-
-    Raises `InputError` for columns that do not name two or more raters, and as `read_manifest` and `manifest_outlines`.
-    """
-    cohort = read_manifest(manifest)
-    raters = {_RATER_OF_COLUMN.get(column, column.removeprefix("roi_").upper()): column for column in columns}
-    if len(raters) < max(2, len(columns)):
-        raise InputError(f"--roi-columns {','.join(columns)}: name two or more columns, each of another rater, such as roi,roi_a2")
-    return [outline for rater, column in raters.items() for outline in manifest_outlines(cohort, column, rater)]
-
-
 def outline_ratings(outlines: Sequence[Outline], raters: Sequence[str], progress: Progress | None = None) -> Ratings:
     """The features of these raters' outlines as ratings, for the cases that two or more of them have outlined.
 
@@ -226,27 +212,17 @@ def overlaps(outlines: Sequence[Outline], pairs: Sequence[tuple[str, str]], prog
     jobs = [(theirs, both) for theirs, both in jobs if both]
     if not jobs:
         raise InputError(f"outlines of {', '.join(dict.fromkeys(one.rater for one in outlines))}: no case has those of two raters compared; add them")
-    found: list[Overlap] = []
-    faults: list[str] = []
-    for done, one in enumerate(in_order(_case_overlaps, jobs), start=1):
-        (faults if isinstance(one[0], str) else found).extend(one)
-        if progress is not None:
-            progress(done, len(jobs))
-    if faults:
-        raise InputError(faults)
-    return found
+    return [overlap for case in in_order(_case_overlaps, jobs, progress=progress) for overlap in case]
 
 
-def _case_overlaps(job: tuple[Mapping[str, Outline], Sequence[tuple[str, str]]]) -> list[Overlap] | list[str]:
-    """Of one case, each pair's overlap, or what is wrong."""
+def _case_overlaps(job: tuple[Mapping[str, Outline], Sequence[tuple[str, str]]]) -> list[Overlap]:
+    """Of one case, each pair's overlap."""
     outlines, pairs = job
     first = next(iter(outlines.values()))
-    try:
+    with faults_of(f"case {first.case_id}"):
         geometry = first.study().geometry
         needed = dict.fromkeys(rater for pair in pairs for rater in pair)
         masks = {rater: read_roi(outlines[rater].roi, geometry, outlines[rater].segment or None) for rater in needed}
-    except InputError as error:
-        return [f"case {first.case_id}: {fault}" for fault in error.faults]
     found = []
     for a, b in pairs:
         distances = surface_distances(masks[a], masks[b], geometry)
