@@ -12,7 +12,8 @@ from HER2ViTLib.bundle import Calibration, load_bundle
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.preprocessing import StudyPreprocessing
 from HER2ViTLib.reader import Overrides, Reader
-from HER2ViTLib.report import reading_json, report_html, write_reading
+from HER2ViTLib.reading_files import write_reading
+from HER2ViTLib.report import reading_json, report_html
 from HER2ViTLib.study import study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume, read_volume
 from models import a_bundle_folder

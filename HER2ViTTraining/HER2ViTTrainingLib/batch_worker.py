@@ -23,7 +23,7 @@ import torch
 from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.reader import Overrides, PreparedCase, Reader, Reading
-from HER2ViTLib.report import write_reading
+from HER2ViTLib.reading_files import write_reading
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import Study, load_study

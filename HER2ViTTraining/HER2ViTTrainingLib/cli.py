@@ -241,7 +241,8 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
 
 def _read(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
-    from HER2ViTLib.report import RESULT_FILES, table_text, write_reading
+    from HER2ViTLib.reading_files import RESULT_FILES, write_reading
+    from HER2ViTLib.report import table_text
 
     require_own_folder(options.out, RESULT_FILES)
     if options.scene:
