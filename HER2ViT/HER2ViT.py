@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 from typing import Annotated
 
+import qt
 import slicer
 import vtk
 from slicer import (
@@ -118,6 +119,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNodeGuiTag = None
         self._updatingGui = False
         self._shownOverlay = None
+        self._watchedOutline = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -138,6 +140,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
 
         self.ui.sampleButton.connect("clicked(bool)", self.onLoadSample)
+        self.ui.phaseSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._updatePhaseButtons)
+        self.ui.phasesList.connect("currentRowChanged(int)", self._updatePhaseButtons)
         self.ui.addPhaseButton.connect("clicked(bool)", self.onAddPhase)
         self.ui.addAllPhasesButton.connect("clicked(bool)", self.onAddAllPhases)
         self.ui.removePhaseButton.connect("clicked(bool)", self.onRemovePhase)
@@ -146,8 +150,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.newOutlineButton.connect("clicked(bool)", self.onNewOutline)
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
         self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
-        self.ui.task1BundlePath.connect("currentPathChanged(QString)", self.onBundlesChanged)
-        self.ui.task2BundlePath.connect("currentPathChanged(QString)", self.onBundlesChanged)
+        for path in (self.ui.task1BundlePath, self.ui.task2BundlePath):
+            # The path widget itself is silent when it is emptied or names no folder: the reading would take the folder before.
+            path.comboBox().connect("editTextChanged(QString)", self.onBundlesChanged)
         self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.jumpButton.connect("clicked(bool)", self.onJump)
@@ -234,6 +239,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._shownOverlay = (self._parameterNode.shownTask, self._parameterNode.attentionOpacity)
             self._parameterNodeGuiTag = self._connectGui()
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateGui)
+        else:
+            self._watchOutline(None)
         self._updateGui()
 
     def _connectGui(self):
@@ -253,8 +260,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             self._updatePhases()
             self._updateOutline()
-            self.ui.task1BundlePath.currentPath = self._parameterNode.task1Bundle
-            self.ui.task2BundlePath.currentPath = self._parameterNode.task2Bundle
+            self._updateBundles()
             self._updateActions()
             self._updateSession()
             self._updateResult()
@@ -267,8 +273,23 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)):
             self.ui.phasesList.addItem(f"{index}: {node.GetName()}")
         self.ui.phasesList.currentRow = min(row, self.ui.phasesList.count - 1)
-        for widget in (self.ui.phasesList, self.ui.phaseSelector, self.ui.addPhaseButton, self.ui.addAllPhasesButton):
-            widget.enabled = self._parameterNode.sequence is None
+        self._updatePhaseButtons()
+
+    def _updatePhaseButtons(self, changed=None):
+        if not self._parameterNode:
+            return
+        phases, loaded = self.logic.phaseNodes(self._parameterNode), self.logic.loadedVolumes(self._parameterNode)
+        volume, row = self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
+        possible = {
+            self.ui.phasesList: True,
+            self.ui.phaseSelector: True,
+            self.ui.addPhaseButton: volume is not None and volume not in phases,
+            self.ui.addAllPhasesButton: any(node not in phases for node in loaded),
+            self.ui.movePhaseUpButton: row > 0,
+            self.ui.removePhaseButton: row >= 0,
+        }
+        for widget, enabled in possible.items():
+            widget.enabled = enabled and self._parameterNode.sequence is None
 
     def _updateOutline(self):
         segmentation, segmentID = self._parameterNode.segmentation, self._parameterNode.segmentID
@@ -278,11 +299,29 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.segmentSelector.setCurrentSegmentID(segmentID)
         if self.segmentEditor.segmentationNode() is not segmentation:
             self.segmentEditor.setSegmentationNode(segmentation)
+        self._watchOutline(segmentation)
         paintingNode = self.logic.paintingNode(self._parameterNode)
         if self.segmentEditor.sourceVolumeNode() is not paintingNode:
             self.segmentEditor.setSourceVolumeNode(paintingNode)
         if segmentID and self.segmentEditor.currentSegmentID() != segmentID:
             self.segmentEditor.setCurrentSegmentID(segmentID)
+
+    def _updateBundles(self):
+        chosen = {self.ui.task1BundlePath: self._parameterNode.task1Bundle, self.ui.task2BundlePath: self._parameterNode.task2Bundle}
+        for path, folder in chosen.items():
+            # Setting the same text again would move the cursor of somebody who types.
+            if path.currentPath != folder:
+                path.currentPath = folder
+
+    def _watchOutline(self, segmentation):
+        edited = slicer.vtkSegmentation.SourceRepresentationModified
+        if segmentation is self._watchedOutline:
+            return
+        if self._watchedOutline:
+            self.removeObserver(self._watchedOutline, edited, self.onOutlineEdited)
+        self._watchedOutline = segmentation
+        if segmentation:
+            self.addObserver(segmentation, edited, self.onOutlineEdited)
 
     def _updateActions(self):
         choices = self.logic.choices(self._parameterNode)
@@ -306,11 +345,15 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         rows = self.logic.resultRows(self._parameterNode)
         self.ui.headlineLabel.text = workflow.headline(rows) or _("No reading yet.")
-        self.ui.remarksLabel.text = "\n".join(workflow.remarks(rows))
+        remarks = workflow.remarks(rows)
+        if rows and self.logic.outdated(self._parameterNode):
+            remarks.insert(0, _("Outline, images or models have changed since this reading: read again."))
+        self.ui.remarksLabel.text = "\n".join(remarks)
         if self.ui.resultTableView.mrmlTableNode() is not self._parameterNode.resultTable:
             self.ui.resultTableView.setMRMLTableNode(self._parameterNode.resultTable)
         if rows:
-            self.ui.resultTableView.resizeColumnsToContents()
+            self.ui.resultTableView.resizeColumnToContents(0)
+            self.ui.resultTableView.resizeRowsToContents()
         self.ui.jumpButton.enabled = self.logic.attentionNode(self._parameterNode) is not None
         overlay = (self._parameterNode.shownTask, self._parameterNode.attentionOpacity)
         if overlay != self._shownOverlay:
@@ -361,6 +404,11 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode.segmentID = workflow.chosen_segment(self._parameterNode.segmentID, segmentID, existing)
         self._updateGui()
 
+    def onOutlineEdited(self, caller, event):
+        if not self.logic.outdated(self._parameterNode):
+            self.logic.outlineEdited()
+            self._updateGui()
+
     def onBundlesChanged(self, path):
         if self._updatingGui or not self._parameterNode:
             return
@@ -390,6 +438,16 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with self._reporting(_("Reading failed.")):
             self.logic.run(self._parameterNode, self._showProgress)
+            self._scrollTo(self.ui.resultSection)
+
+    def _scrollTo(self, section):
+        area = section
+        while area and not isinstance(area, qt.QScrollArea):
+            area = area.parent()
+        if area:
+            # The section's new height counts only once the layout is done.
+            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+            area.ensureWidgetVisible(section)
 
     def onJump(self, checked=False):
         self.logic.jumpToSlice(self._parameterNode)
@@ -454,6 +512,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.workflow import LoadedModels
 
         self._models = LoadedModels()
+        self._readFrom = None
         self.session = None
 
     def getParameterNode(self):
@@ -501,6 +560,19 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             method=parameters.attentionMethod,
         )
 
+    def outdated(self, parameters):
+        """Whether something has changed since the last reading; a reading that came with its scene counts as up to date."""
+        return self._readFrom not in (None, self._inputs(parameters))
+
+    def outlineEdited(self):
+        """Makes the last reading, if there is one, one of a former outline."""
+        if self._readFrom:
+            self._readFrom = "a former outline"
+
+    def _inputs(self, parameters):
+        nodes = [*self.phaseNodes(parameters), parameters.sequence, parameters.segmentation]
+        return self.choices(parameters), tuple(node.GetID() for node in nodes if node)
+
     def study(self, parameters):
         """The chosen phases as a study. Raises InputError, one line, when they are none."""
         from HER2ViTLib import scene
@@ -528,6 +600,10 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         phases = [slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}", "show": n == 1}) for n, path in enumerate(sample_phases())]
         segmentation = slicer.util.loadSegmentation(str(sample_roi()))
         segmentation.SetName("Sample outline")
+        for node in phases:
+            # One window for all phases, to compare them, and as wide as the lesion, which the automatic one shows as a white patch.
+            node.GetDisplayNode().AutoWindowLevelOff()
+            node.GetDisplayNode().SetWindowLevelMinMax(0, 400)
         # A filled outline would hide the attention map.
         segmentation.GetDisplayNode().SetVisibility2DFill(False)
         with slicer.util.NodeModify(parameters):
@@ -574,6 +650,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib import scene
 
         image = self._imageNode(parameters, study, early)
+        if parameters.segmentation and parameters.segmentation is not segmentation:
+            # Two outlines of one lesion look alike: only the one that will be read is shown.
+            parameters.segmentation.SetDisplayVisibility(False)
         with slicer.util.NodeModify(parameters):
             segmentation = scene.put_segment(slicer.mrmlScene, mask, study.geometry, "Lesion outline", segmentation, reference=image)
             segmentation.SetAttribute("HER2ViT.Outline", "1")
@@ -717,6 +796,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         progress(_("Reading..."))
         reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
+        self._readFrom = self._inputs(parameters)
         self._show(parameters, reading, study)
         progress(_("Read in {seconds:.1f} s.").format(seconds=time.monotonic() - started))
         return reading
@@ -921,15 +1001,19 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         panel.onMovePhaseUp()
         panel.onMovePhaseUp()
         self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["0", "3", "1", "2"])
-        panel.onRemovePhase()
+        panel.ui.removePhaseButton.click()
         self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["0", "1", "2"])
-        panel.onAddAllPhases()
+        panel.ui.addAllPhasesButton.click()
+        self.assertFalse(panel.ui.addAllPhasesButton.enabled)
         self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["0", "1", "2", "3"])
         self._checkSegmentIsNeverGuessed(panel, parameters)
+        self._checkModelsAreThoseShown(panel, parameters)
         parameters.seed, _mask = self._seed(panel.logic, parameters)
         self.assertTrue(panel.ui.outlineButton.enabled)
         panel.ui.outlineButton.click()
         self.assertEqual((parameters.segmentation.GetName(), parameters.segmentID), ("Lesion outline", "Lesion"))
+        shown = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node.GetDisplayVisibility()]
+        self.assertNotIn("Sample outline", [node.GetName() for node in shown])
         self.assertEqual(panel.segmentEditor.segmentationNodeID(), parameters.segmentation.GetID())
         panel.ui.earlyPhaseSpinBox.value = 1
         self.assertEqual(parameters.earlyPhase, 1)
@@ -938,6 +1022,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         panel.ui.runButton.click()
         self.assertIn("HER2 call", panel.ui.headlineLabel.text)
         self.assertIn("simulated", panel.ui.remarksLabel.text)
+        self._checkChangesAreTold(panel, parameters)
         self.assertEqual(panel.ui.resultTableView.mrmlTableNode().GetID(), parameters.resultTable.GetID())
         self._checkShown(panel.logic, parameters)
         panel.ui.shownTaskComboBox.currentIndex = 0
@@ -950,6 +1035,23 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self._checkShown(panel.logic, parameters)
         slicer.util.selectModule("Data")
         self._panel()
+
+    def _checkChangesAreTold(self, panel, parameters):
+        self.assertNotIn("read again", panel.ui.remarksLabel.text)
+        parameters.earlyPhase = 2
+        self.assertIn("read again", panel.ui.remarksLabel.text)
+        parameters.earlyPhase = 1
+        self.assertNotIn("read again", panel.ui.remarksLabel.text)
+        panel.ui.outlineButton.click()
+        self.assertIn("read again", panel.ui.remarksLabel.text)
+        panel.ui.runButton.click()
+        self.assertNotIn("read again", panel.ui.remarksLabel.text)
+
+    def _checkModelsAreThoseShown(self, panel, parameters):
+        demo = parameters.task1Bundle
+        for text in ("/no/such/folder", "", demo):
+            panel.ui.task1BundlePath.currentPath = text
+            self.assertEqual(parameters.task1Bundle, text)
 
     def _checkSegmentIsNeverGuessed(self, panel, parameters):
         chosen, segmentID = parameters.segmentation, parameters.segmentID

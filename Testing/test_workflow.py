@@ -100,7 +100,7 @@ def test_models_that_fail_to_load_leave_nothing_behind(tmp_path):
 def test_result_is_told_from_the_table_alone():
     rows = [("Case", "case-1"), ("HER2 call", "low"), ("Warning", "multifocal: two"), ("Notice", "Research use only")]
     assert workflow.headline(rows) == "HER2 call: low"
-    assert workflow.remarks(rows) == ["multifocal: two", "Research use only"]
+    assert workflow.remarks(rows) == ["two", "Research use only"]
     assert workflow.headline([("Case", "case-1")]) == "One task only: no call"
     assert workflow.headline([]) == ""
 

@@ -133,15 +133,18 @@ def _draw_outline(axis: Any, mask: np.ndarray, spacing: tuple[float, float, floa
     axis.contour(x, y, mask.astype(float), levels=[0.5], colors="#35e0d0", linewidths=1.2)
 
 
-def _draw_grey(axis: Any, image: np.ndarray, spacing: tuple[float, float, float]) -> None:
+def _draw_grey(axis: Any, image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]) -> None:
     low, high = np.percentile(image, (1, 99.7))
+    if mask.any():
+        # A small, bright lesion would else be a white patch without texture.
+        high = max(high, np.percentile(image[mask], 95))
     axis.imshow(image, cmap="gray", vmin=low, vmax=high, extent=_extent_mm(spacing, image.shape, np.eye(3)), interpolation="nearest")
     axis.set_xticks([])
     axis.set_yticks([])
 
 
 def _draw_slice(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]) -> None:
-    _draw_grey(axis, array[task.slice], spacing)
+    _draw_grey(axis, array[task.slice], roi[task.slice], spacing)
     _draw_outline(axis, roi[task.slice], spacing)
     left, right, bottom, top = _extent_mm(spacing, task.patch.image.shape, task.patch.pixel_to_index)
     axis.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="#ffd24a", linewidth=0.9)
@@ -149,7 +152,7 @@ def _draw_slice(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading
 
 
 def _draw_attention(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]) -> None:
-    _draw_grey(axis, array[task.slice], spacing)
+    _draw_grey(axis, array[task.slice], roi[task.slice], spacing)
     extent = _extent_mm(spacing, task.attention_map.shape, task.patch.pixel_to_index)
     shown = axis.imshow(
         task.attention_map, cmap=ATTENTION_COLOURS, vmin=0, vmax=1, alpha=ATTENTION_OPACITY, extent=extent, interpolation="bilinear"

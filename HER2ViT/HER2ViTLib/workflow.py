@@ -123,5 +123,5 @@ def headline(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def remarks(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """The warnings and notices among the rows of the result table."""
-    return [value for what, value in rows if what in ("Warning", "Notice")]
+    """The warnings, without their codes, and the notices among the rows of the result table."""
+    return [value.partition(": ")[2] if what == "Warning" else value for what, value in rows if what in ("Warning", "Notice")]
