@@ -16,12 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from filelock import FileLock
 
 from conftest import REPOSITORY
+from HER2ViTLib.series import image_sha256
 from HER2ViTLib.volume import Geometry, Volume, write_volume
-from HER2ViTTrainingLib import batch, batch_worker
+from HER2ViTTrainingLib import batch, batch_jobs, batch_worker
+from HER2ViTTrainingLib.batch_jobs import job_of
 from HER2ViTTrainingLib.cli import main
+from HER2ViTTrainingLib.cohort import read_cases
+from HER2ViTTrainingLib.slices import FileHashes
 from models import a_bundle_folder
 
 GEOMETRY = Geometry((6, 40, 44), (1.2, 1.2, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -160,6 +165,26 @@ def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
     assert read_again() == (0, {"c03", "c00", "bad"})
 
 
+@pytest.mark.parametrize("header", ["image.nhdr", "image.mhd", "image.nrrd", "image.hdr", "image.img"])
+def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
+    """Whoever goes on, or takes a case's input from a cache, must see that only the voxel file has changed."""
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones(GEOMETRY.shape, np.uint8)), str(tmp_path / header.replace(".nrrd", ".nhdr")))
+    if header == "image.nrrd":  # what is a header tells its content
+        (tmp_path / "image.nhdr").rename(tmp_path / header)
+    (tmp_path / "roi.nrrd").touch()
+    write_manifest(tmp_path / "manifest.csv", [("a", header, "roi.nrrd", "")])
+    (case,) = read_cases(tmp_path / "manifest.csv")
+    settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False)
+
+    def known_as():
+        return job_of(case, settings, tmp_path / "a").key, image_sha256(case.images[0]), FileHashes(tmp_path / "index.json").of(case.images[0])
+
+    before = known_as()
+    voxels = next(path for path in tmp_path.iterdir() if path.suffix in (".raw", ".img", ".hdr") and path.name != header)
+    voxels.write_bytes(voxels.read_bytes()[:-1] + b"\x07")
+    assert not set(before) & set(known_as())
+
+
 def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch, in_this_process):
     write_manifest(archive / "two.csv", [rows_of("c00"), rows_of("c01")])
 
@@ -234,6 +259,42 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(archive, tmp_path, capsys, m
     assert len(list((tmp_path / "out" / "cases").iterdir())) == 5
     assert main(words(archive, tmp_path / "out")) == 0
     assert (tmp_path / "out" / "readings.csv").read_bytes() == undisturbed
+
+
+def test_a_disk_that_is_full_for_the_last_bytes_of_an_image_only(tmp_path):
+    """SimpleITK does not see that: the image must not take its name."""
+    resource = pytest.importorskip("resource")
+    volume = Volume(np.random.default_rng(0).normal(size=GEOMETRY.shape), GEOMETRY)
+    write_volume(volume, tmp_path / "whole.nrrd")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "whole.nrrd").stat().st_size - 100, before[1]))
+    try:
+        with pytest.raises(OSError, match="not written whole"):
+            write_volume(volume, tmp_path / "cut.nrrd")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.nrrd"]
+
+
+def test_results_that_are_gone_or_damaged_are_named(archive, tmp_path, capsys, monkeypatch, in_this_process):
+    """Workers of a cluster that write elsewhere; a reading that something has happened to since."""
+    write_manifest(archive / "two.csv", [rows_of("c00"), rows_of("c01")])
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_read_jobs", lambda settings, jobs: None)
+        assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["c00" in lines[0] and "under the same path" in lines[0], "c01" in lines[1], len(lines)] == [True, True, 2]
+    assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 0
+    whole = (tmp_path / "out" / "readings.csv").read_bytes()
+    for damage in (b"", b"\0" * 100, b"{}", b"[" * 5000, b'{"tasks": []}'):
+        (tmp_path / "out" / "cases" / "c01" / "reading.json").write_bytes(damage)
+        capsys.readouterr()
+        assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "remove the folder c01" in line
+    shutil.rmtree(tmp_path / "out" / "cases" / "c01")
+    assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 0
+    assert (tmp_path / "out" / "readings.csv").read_bytes() == whole
 
 
 def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, monkeypatch, in_this_process, undisturbed):

@@ -20,6 +20,10 @@ def square(n):
     return n * n, os.getpid()
 
 
+def blocked_signals():
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def fail(line):
     raise InputError([line, "second"])
 
@@ -96,6 +100,13 @@ def test_workers_end_at_once_with_an_error(tmp_path):
     with pytest.raises(KeyError) as raised:
         run()
     assert gone(raised.value.args[0])
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows")
+def test_a_worker_that_is_still_starting_leaves_ctrl_c_to_its_parent():
+    with executor(1) as pool:
+        assert signal.SIGINT in pool.submit(blocked_signals).result()
+        assert signal.SIGINT not in blocked_signals()
 
 
 def test_workers_end_with_a_killed_parent(tmp_path):

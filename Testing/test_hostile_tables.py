@@ -205,6 +205,7 @@ def manifest(tmp_path):
 RESERVED = (
     *("con", "NUL.txt", "com1", "Lpt9", ".hidden", "..", "a/b", "a\\b", "a:b", "a|b", "a*b", "a?b", 'a"b', "<a>", "a."),
     *("a\tb", "a\nb", "-rf", "=1+1", "x" * 81, "\N{GRINNING FACE}"),
+    *("con .txt", "COM\N{SUPERSCRIPT ONE}", "a\N{RIGHT-TO-LEFT OVERRIDE}b", "a\N{ZERO WIDTH JOINER}b", "e\N{COMBINING ACUTE ACCENT}"),
 )
 
 
@@ -251,6 +252,10 @@ def test_many_rows_and_many_faults_end_soon(manifest):
     with pytest.raises(InputError) as fault:
         read_manifest(manifest(*rows))
     assert len(fault.value.faults) >= 5000
+    phases = ";".join(f"{n}.nrrd" for n in range(10_000))  # to compare each with all before it would take minutes
+    with pytest.raises(InputError, match="the first of 10000 files") as fault:
+        read_manifest(manifest(*([f"case {n}", phases, "nothing.nrrd", "0", ""] for n in range(50))))
+    assert len(fault.value.faults) == 100
 
 
 # splits.json

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .messages import InputError
-from .volume import Volume, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
+from .volume import Volume, companion_files, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
 
 PLAUSIBLE_STEP_S = (5.0, 600.0)
 """Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
@@ -21,7 +21,6 @@ DAY_S = 86400.0
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
 _NIFTI_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
 """NIFTI_UNITS_SEC, MSEC, USEC."""
-_DETACHED_HEADERS = (".mhd", ".nhdr", ".hdr", ".img")
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,7 @@ def read_image_file(path: Path) -> Series:
     volumes = _phase_volumes(image, header, str(path))
     unknown = [None] * len(volumes)
     starts = _nrrd_times(header, len(volumes)) or _nifti_times(image, len(volumes)) or unknown
-    digest = file_sha256(path)
-    if path.suffix.lower() in _DETACHED_HEADERS:  # the named file need not hold the voxels
-        digest = hashlib.sha256("".join([digest, *(array_sha256(volume.array) for volume in volumes)]).encode()).hexdigest()
-    return Series(volumes, starts, unknown, None, digest)
+    return Series(volumes, starts, unknown, None, image_sha256(path))
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -74,6 +70,14 @@ def file_sha256(path: str | os.PathLike) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def image_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of the hashes of all of them."""
+    further = companion_files(Path(path))
+    if not further:
+        return file_sha256(path)
+    return hashlib.sha256("".join(file_sha256(file) for file in (path, *further)).encode()).hexdigest()
 
 
 def array_sha256(array: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import math
 import os
@@ -27,6 +28,8 @@ _SKEW = 0.01
 """Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers round."""
 _IMAGE_IOS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", "GDCMImageIO")
 _LONGEST_HEADER = 1 << 20
+_HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+"""Files of text headers, with their voxels behind the header or in other files."""
 _LONGEST_AXIS = 16384
 MOST_VALUES = 1 << 31
 """A DCE-MRI of 512 x 512 x 320 voxels and 25 phases."""
@@ -209,6 +212,18 @@ def _voxel_files(path: Path, io: str) -> list[Path]:
     return found
 
 
+def companion_files(path: Path) -> list[Path]:
+    """The further files that an image file takes its content from: the voxels of a header, the header of voxels; none for most images.
+
+    Raises `InputError` for voxels outside the header's folder, `OSError` where the file cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".hdr", ".img"):
+        return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
+    may_be_header = suffix in _HEADER_SUFFIXES and path.stat().st_size <= _LONGEST_HEADER  # longer ones hold their voxels
+    return _voxel_files(path, "") if may_be_header else []
+
+
 def _named_voxel_files(path: Path) -> list[str]:
     """The voxel files that a NRRD or MetaImage header names; none where header and voxels are one file."""
     with path.open("rb") as file:
@@ -375,7 +390,10 @@ def to_sitk(volume: Volume) -> sitk.Image:
 
 
 def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None, *, compress: bool = True) -> None:
-    """Writes the volume under a temporary name first, so that no half-written file is ever left behind."""
+    """Writes the volume under a temporary name first, so that no half-written file is ever left behind.
+
+    Raises `OSError` where it cannot be written.
+    """
     image = to_sitk(volume)
     for key, value in (metadata or {}).items():
         image.SetMetaData(key, value)
@@ -383,10 +401,21 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
     _require_utf8_name(path)
     temporary = temporary_name(path)
     try:
-        sitk.WriteImage(image, str(temporary), useCompression=compress)
+        if not _is_written_whole(image, temporary, compress):
+            raise OSError(errno.EIO, "the image was not written whole", str(path))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_written_whole(image: sitk.Image, path: Path, compress: bool) -> bool:
+    """Writes the image and reads it again. SimpleITK does not say why it fails, and says nothing when a file's last kilobytes find the disk full."""
+    try:
+        sitk.WriteImage(image, str(path), useCompression=compress)
+        written = sitk.ReadImage(str(path))
+    except RuntimeError:
+        return False
+    return np.array_equal(sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(image), equal_nan=True)
 
 
 def resample_mask(mask: Volume, geometry: Geometry) -> np.ndarray:

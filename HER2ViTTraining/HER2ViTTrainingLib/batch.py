@@ -7,7 +7,6 @@ what it was reading; the next one reads what is missing or was made from other i
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from HER2ViTLib.inputs import parse_json
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.series import file_sha256
@@ -206,20 +206,34 @@ def _read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
 
 def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures."""
-    failures = []
+    failures, faults = [], []
 
     def readings() -> Iterator[dict[str, Any]]:
         for job in jobs:
-            failure = job.record().failure
-            if failure is None:
-                yield reading_row(json.loads((job.folder / "reading.json").read_bytes()))
+            record = job.record()
+            if record is None:
+                faults.append(f"{job.folder}: is not there though it was read; workers elsewhere must see --out under the same path")
+            elif record.failure is None:
+                yield from _row(job, faults)
             else:
-                failures.append({"case_id": job.case_id, "stage": failure.stage, "reason": failure.reason})
+                failures.append({"case_id": job.case_id, "stage": record.failure.stage, "reason": record.failure.reason})
 
+    table = csv_bytes(READING_COLUMNS, readings())
+    if faults:
+        raise InputError(faults)
     with room_to_write(out):
-        write_atomically(out / "readings.csv", csv_bytes(READING_COLUMNS, readings()))
+        write_atomically(out / "readings.csv", table)
         write_atomically(out / "failures.csv", csv_bytes(FAILURE_COLUMNS, failures))
     return len(failures)
+
+
+def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
+    """The case's row of `readings.csv`; none, but a fault, where something has happened to its reading since it was written."""
+    path = job.folder / "reading.json"
+    try:
+        yield reading_row(parse_json(path.read_bytes()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        faults.append(f"{path}: is missing or damaged; remove the folder {job.folder.name} and run again")
 
 
 def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:

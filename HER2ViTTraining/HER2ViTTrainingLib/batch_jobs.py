@@ -19,6 +19,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.inputs import parse_json
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import TEMPORARY_PREFIX, json_bytes
+from HER2ViTLib.volume import companion_files
 
 from .cohort import Case
 
@@ -93,9 +94,9 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
 
 def _signature(path: Path) -> list:
     try:
-        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-        states = [(str(file.relative_to(path)), file.stat()) for file in files]
-    except OSError:
+        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path, *companion_files(path)]
+        states = [(os.path.relpath(file, path), file.stat()) for file in files]
+    except (OSError, InputError):
         return []  # what is missing or cannot be looked at shows when the case is read
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
@@ -133,9 +134,8 @@ def room_to_write(folder: Path) -> Iterator[None]:
     """Turns the faults of writing into one line: a full disk, no permission. They are no case's failure, but end the run."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        # SimpleITK's RuntimeError does not say why.
-        reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else "an image cannot be written"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise InputError(f"{folder}: no room or no permission to write ({reason}); mend that and run again: what is done stays") from error
 
 

@@ -25,7 +25,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.reader import Overrides, PreparedCase, Reader, Reading
 from HER2ViTLib.reading_files import write_reading
 from HER2ViTLib.roi import read_roi
-from HER2ViTLib.series import file_sha256
+from HER2ViTLib.series import image_sha256
 from HER2ViTLib.study import Study, load_study
 
 from .batch_jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure
@@ -96,7 +96,7 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
         study = load_study(job.images)
         stage = "outline"
         roi = read_roi(job.roi, study.geometry, job.segment)
-        digest = file_sha256(job.roi)
+        digest = image_sha256(job.roi)
         stage = "reading"
         case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id, roi_sha256=digest)
     except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on

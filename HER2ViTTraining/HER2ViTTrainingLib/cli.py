@@ -257,7 +257,7 @@ def _one_reading(options: argparse.Namespace) -> tuple:
     from HER2ViTLib.bundle import load_bundle
     from HER2ViTLib.reader import Overrides, Reader
     from HER2ViTLib.roi import read_roi
-    from HER2ViTLib.series import file_sha256
+    from HER2ViTLib.series import image_sha256
     from HER2ViTLib.study import load_study
     from HER2ViTLib.volume import with_slice_axis
 
@@ -271,7 +271,7 @@ def _one_reading(options: argparse.Namespace) -> tuple:
         roi,
         Overrides(options.early_phase, options.pre_phase, options.slice),
         case_id=options.case_id or names.get("image") or names.get("phase0"),
-        roi_sha256=file_sha256(options.roi),
+        roi_sha256=image_sha256(options.roi),
         input_names=names,
     )
     return reading, study, roi

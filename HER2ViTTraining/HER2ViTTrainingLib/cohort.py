@@ -43,6 +43,7 @@ DEVELOPMENT, EXTERNAL = "development", "external"
 SHARED, PER_TASK = "shared", "per-task"
 SPLIT_KINDS = (SHARED, PER_TASK)
 VALIDATION_SHARE = 0.2
+MOST_PHASES = 1000
 SET_NAMES = ("training", "validation")
 PER_TASK_NOTE = (
     "Each task has a split of its own, as in the study: a patient can be in one task's training and the other's validation set, "
@@ -216,7 +217,8 @@ def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:
 # Checks of one value: return it parsed, or raise what is wrong and the cure
 
 
-_DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
+_DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3")}
+"""Windows takes them for devices, also with superscript digits and with blanks or an ending behind."""
 
 
 _LONGEST_NAME_BYTES = 240
@@ -226,7 +228,7 @@ _LONGEST_NAME_BYTES = 240
 def _name(text: str) -> str:
     """Case ids become folder names, cohorts the names of sets and pictures: they must work on every file system and in a spreadsheet."""
     usable = re.fullmatch(r"\w[\w.\- ]*", text) and not text.endswith(".") and len(text) <= 80 and len(text.encode()) <= _LONGEST_NAME_BYTES
-    if not usable or text.partition(".")[0].lower() in _DEVICE_NAMES:
+    if not usable or text.partition(".")[0].rstrip().lower() in _DEVICE_NAMES:
         raise InputError("cannot be the name of a folder; use up to 80 letters, digits and . _ - and begin with a letter or digit")
     return text
 
@@ -280,7 +282,7 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
     "role": _one_of(DEVELOPMENT, EXTERNAL),
     "laterality": _one_of("left", "right", l="left", r="right"),
     "exclude": _reason,
-    "early_phase": _number(0, 999, whole=True),
+    "early_phase": _number(0, MOST_PHASES - 1, whole=True),
     "ihc": ihc_score,
     "ish": ish_result,
     "her2_status": _one_of(*(status.value for status in HER2Status)),
@@ -440,6 +442,8 @@ def _check_files(row: Row, columns: Sequence[str], folder: Path | None, early_ph
     names = [name.strip() for name in row["image"].split(";")]
     if "image" in columns and not row["image"]:
         faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
+    elif "image" in columns and len(names) > MOST_PHASES:
+        faults.add(row.number, "image", names[0], f"is the first of {len(names)} files; give at most {MOST_PHASES} phases, one ; between two")
     elif "image" in columns:
         for n, name in enumerate(names):
             if not name:

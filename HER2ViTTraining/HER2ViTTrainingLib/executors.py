@@ -25,14 +25,18 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import Connection
+from typing import Any
 
 from HER2ViTLib.messages import InputError
 
 CONNECT_SECONDS = 15
+_MOST_ON_WINDOWS = 61
+"""Processes of a pool, by the Python documentation: Windows waits for so many at once."""
 
 
 def available_cores() -> int:
@@ -57,12 +61,33 @@ def worker_died(error: BaseException) -> bool:
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
 
 
+class _Processes(ProcessPoolExecutor):
+    """Starts its workers where Ctrl-C is held back, which they inherit: one that is still starting would end with a traceback."""
+
+    def submit(self, *call: Any, **options: Any) -> Future:
+        with _interrupts_held_back():
+            return super().submit(*call, **options)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextlib.contextmanager
 def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     # Spawned, not forked: a fork of a process that runs torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     lifeline, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _live_with_parent, (lifeline,))
+    workers = min(workers, _MOST_ON_WINDOWS) if sys.platform == "win32" else workers
+    pool = _Processes(workers, context, _live_with_parent, (lifeline,))
     try:
         yield pool
     except BaseException:

@@ -29,7 +29,7 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, faults_of
 from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.roi import read_roi
-from HER2ViTLib.series import file_sha256
+from HER2ViTLib.series import image_sha256
 from HER2ViTLib.study import Study, choose_early_phase, pre_phase_index
 from HER2ViTLib.volume import Geometry, bounding_box
 
@@ -190,7 +190,7 @@ def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
         chosen = choose_early_phase(study, roi, pre, outline.early_phase).index
         patches = {key: preprocessing.apply(study.phases[chosen].volume, roi).image for key, preprocessing in preprocessings.items()}
     row = {"case_id": outline.case_id, "rater": outline.rater, **_voxel_features(study, roi, pre, chosen)}
-    hashes = [*study.image_sha256, ("roi", file_sha256(outline.roi))]
+    hashes = [*study.image_sha256, ("roi", image_sha256(outline.roi))]
     return _Measured(row, [{"role": role, "sha256": digest} for role, digest in hashes], patches)
 
 

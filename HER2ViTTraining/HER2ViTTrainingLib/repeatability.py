@@ -24,7 +24,7 @@ from HER2ViTLib.lesion import dice, surface_distances
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.output import csv_bytes, csv_text, write_results
 from HER2ViTLib.roi import read_roi
-from HER2ViTLib.series import file_sha256
+from HER2ViTLib.series import file_sha256, image_sha256
 
 from .agreement import GRADES, HEADLINE, BlandAltman, Icc, bland_altman, grade, icc
 from .cohort import Row, grouped, read_table
@@ -475,7 +475,7 @@ def report_html(agreement: Agreement, inputs: Mapping[str, str], pictures: Mappi
 def input_hashes(ratings: Sequence[str | os.PathLike], outlines: Sequence[Outline]) -> dict[str, str]:
     """SHA-256 of the ratings files and outlines by their role."""
     hashes = {f"ratings {n}": file_sha256(path) for n, path in enumerate(ratings, start=1)}
-    return {**hashes, **{f"outline {outline.rater}, case {outline.case_id}": file_sha256(outline.roi) for outline in outlines}}
+    return {**hashes, **{f"outline {outline.rater}, case {outline.case_id}": image_sha256(outline.roi) for outline in outlines}}
 
 
 def write_agreement(agreement: Agreement, inputs: Mapping[str, str], folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:

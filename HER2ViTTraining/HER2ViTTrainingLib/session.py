@@ -145,7 +145,7 @@ class Session:
             path.parent.mkdir(exist_ok=True)
             write_segmentation(outline, reference, path)
             _to_disk(path)
-        except (OSError, RuntimeError) as error:  # SimpleITK raises RuntimeError when the disk is full
+        except OSError as error:
             raise InputError(f"{path}: cannot be written; free the disk and save again") from error
         self._append(OUTLINED, code=case.code, reading_s=seconds, sha256=file_sha256(path))
         self._shown_at = None

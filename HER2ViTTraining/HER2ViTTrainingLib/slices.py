@@ -25,6 +25,7 @@ from HER2ViTLib.properties import case_properties
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
+from HER2ViTLib.volume import companion_files
 
 from .cohort import Case
 from .executors import available_cores, executor
@@ -92,6 +93,12 @@ class FileHashes:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file())
             return hashlib.sha256("".join(self.of(entry) for entry in inside).encode()).hexdigest()
+        further = companion_files(path)
+        if further:
+            return hashlib.sha256("".join(self._of_file(file) for file in (path, *further)).encode()).hexdigest()
+        return self._of_file(path)
+
+    def _of_file(self, path: Path) -> str:
         name, status = str(path), path.stat()
         signature = [status.st_size, status.st_mtime_ns]
         if self.known.get(name, [None])[:2] != signature:
