@@ -185,6 +185,17 @@ def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
     assert not set(before) & set(known_as())
 
 
+@pytest.mark.timeout(60)
+def test_what_is_no_file_keeps_no_batch_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nrrd")
+    (tmp_path / "circle.nrrd").symlink_to("circle.nrrd")
+    (tmp_path / "folder.nrrd").mkdir()
+    names = ["pipe.nrrd", "circle.nrrd", "folder.nrrd", "x" * 300 + ".nrrd", "/dev/zero"]
+    write_manifest(tmp_path / "manifest.csv", [(f"case {n}", name, name + ".mhd", "") for n, name in enumerate(names)])
+    settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False)
+    assert len({job_of(case, settings, tmp_path).key for case in read_cases(tmp_path / "manifest.csv")}) == len(names)
+
+
 def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch, in_this_process):
     write_manifest(archive / "two.csv", [rows_of("c00"), rows_of("c01")])
 

@@ -220,7 +220,8 @@ def companion_files(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix in (".hdr", ".img"):
         return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
-    may_be_header = suffix in _HEADER_SUFFIXES and path.stat().st_size <= _LONGEST_HEADER  # longer ones hold their voxels
+    # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
+    may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _LONGEST_HEADER
     return _voxel_files(path, "") if may_be_header else []
 
 
