@@ -301,7 +301,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.segmentEditor.setSegmentationNode(segmentation)
         self._watchOutline(segmentation)
         paintingNode = self.logic.paintingNode(self._parameterNode)
-        if self.segmentEditor.sourceVolumeNode() is not paintingNode:
+        # Without a segmentation the editor refuses a volume, and complains in the log.
+        if segmentation and self.segmentEditor.sourceVolumeNode() is not paintingNode:
             self.segmentEditor.setSourceVolumeNode(paintingNode)
         if segmentID and self.segmentEditor.currentSegmentID() != segmentID:
             self.segmentEditor.setCurrentSegmentID(segmentID)
@@ -457,6 +458,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with self._sessionStep(_("Opening the session failed.")) as reason:
             self.logic.openSession(self._parameterNode, self.ui.sessionPath.currentPath, reason)
+        self._makeRoomForSession()
 
     def onSessionSave(self, checked=False):
         with self._sessionStep(_("Saving the outline failed.")):
@@ -468,7 +470,13 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSessionClose(self, checked=False):
         self.logic.closeSession()
+        self._makeRoomForSession()
         self._updateGui()
+
+    def _makeRoomForSession(self):
+        # A read needs the outline and the session's buttons, case after case, without scrolling from one to the other.
+        for section in (self.ui.imagesSection, self.ui.modelsSection, self.ui.resultSection):
+            section.collapsed = self.logic.session is not None
 
     @contextlib.contextmanager
     def _sessionStep(self, failure):

@@ -1,3 +1,4 @@
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -29,8 +30,9 @@ class HER2ViTTraining(ScriptedLoadableModule):
         self.parent.contributors = ["HER2ViT contributors"]
         self.parent.helpText = _("""
 <p><b>{notice}</b></p>
-<p>HER2ViT's commands. They run in a terminal, not in this window: install the package with <code>pip install her2vit</code> and call
-<code>her2vit COMMAND</code>. See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p>
+<p>HER2ViT's commands. They run in a terminal, not in this window: <code>her2vit COMMAND</code> where the package is installed, or
+<code>Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py -- COMMAND</code>.
+See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p>
 """).format(notice=RESEARCH_NOTICE)
         self.parent.acknowledgementText = ""
 
@@ -48,6 +50,10 @@ class HER2ViTTrainingWidget(ScriptedLoadableModuleWidget):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/HER2ViTTraining.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
+        # The text stands in columns, 80 wide.
+        font = qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont)
+        font.setPointSize(8)
+        self.ui.commandsText.font = font
         self.ui.commandsText.setPlainText(HER2ViTTrainingLogic().commandsHelp())
 
 
