@@ -1,6 +1,7 @@
 """From a manifest to a checked cohort, its flow and its splits."""
 
 import csv
+import hashlib
 import json
 import random
 from collections import Counter
@@ -316,8 +317,12 @@ def test_flow_counts_add_up(tmp_path, capsys):
     path = a_cohort(tmp_path, more=more)
     out = tmp_path / "out"
     assert main(["cohort", str(path), "--folds", "3", "--out", str(out)]) == 0
-    assert "2: HER2 indeterminate: IHC 2+ without a clear ISH result" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2: HER2 indeterminate: IHC 2+ without a clear ISH result" in said
+    assert ["zero-vs-rest fold 1:" in said, "zero-vs-rest fold 3:" in said, "fold 0" in said] == [True, True, False]  # as `train` names its folders
     data = json.loads((out / "flow.json").read_text())
+    assert data["inputs"] == [{"role": "manifest", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}]
+    assert data["versions"].keys() == {"her2vit"}
     assert [(group["cohort"], group["role"]) for group in data["cohorts"]] == [
         ("FUSCC", "development"),
         ("Second centre", "development"),

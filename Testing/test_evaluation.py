@@ -489,6 +489,10 @@ FAULTS = {
     "no resamples": (GOOD, ("--resamples", "0"), ["'0' is not a whole number"]),
     "no such column": (GOOD, ("--compare", "cnn"), ["column cnn is missing"]),
     "no cases": ([], (), ["holds no case"]),
+    "digits grouped": ([*GOOD, ["d", "s", "1", "0_5"]], (), ["row 5, column score, value '0_5'"]),
+    "a column of text": ([[str(n), "s", "1", f"t{n}"] for n in range(30)], (), ["and 25 more, column score, value 't0' and others"]),
+    "a set a case": ([[str(n), f"s{n}", "1", "0.5"] for n in range(101)], (), ["column set has 101 different values"]),
+    "negative seed": (GOOD, ("--seed", "-1"), ["'-1' is not a whole number from 0"]),
 }
 
 
@@ -515,6 +519,35 @@ def test_evaluating_needs_neither_torch_nor_scikit_learn(tmp_path):
     words = ["evaluate", str(predictions), "--out", str(tmp_path / "out"), *QUICK]
     code = f"import sys; from HER2ViTTrainingLib.cli import main; main({words!r}); print({{'torch', 'sklearn', 'scipy'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "set()"
+
+
+def test_scores_too_small_to_tell_apart_as_logits_have_no_calibration_line():
+    """Below 1e-6 all logits are one: the classes are separated, though the scores are not."""
+    labels = np.array([1, 1, 0, 0], bool)
+    assert calibration_line(labels, np.array([1e-8, 0.9, 1e-9, 2e-8])) is None
+    assert calibration_line(labels, np.array([1e-8, 3e-8, 1e-9, 2e-8])) is None
+
+
+@pytest.mark.parametrize(("spread", "shift"), [(1e-9, 0.25), (1.0, 2.0**27), (1e-6, 1.0)])
+def test_calibration_of_logits_close_together_or_far_off_is_that_of_the_same_logits_scaled(spread, shift):
+    labels, scores = a_score(3)
+    plain = platt_calibration(labels, scores)
+    found = platt_calibration(labels, shift + spread * scores)
+    assert found.slope * spread == pytest.approx(plain.slope, rel=1e-4)
+    assert found.intercept + found.slope * shift == pytest.approx(plain.intercept, abs=1e-4 * max(1, abs(found.intercept) * 1e-10))
+
+
+def test_names_of_sets_are_kept_apart_whatever_they_begin_with(tmp_path):
+    rows = [[f"c{n}", csv_cell(name), n % 2, 0.1 * n] for n, name in enumerate(["=x", "'=x"] * 2 + ["'=x", "=x"] * 2)]
+    assert [csv_text(row["set"]) for row in evaluated(tmp_path, rows, *QUICK)] == ["=x", "'=x"]
+
+
+def test_the_page_names_its_input_and_versions(tmp_path):
+    evaluated(tmp_path, some_rows("s"), *QUICK)
+    made = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    page = (tmp_path / "out" / "table2.html").read_text()
+    assert made["inputs"][0]["sha256"] in page
+    assert all(f"{name} {version}" in page for name, version in made["versions"].items())
 
 
 # Three classes

@@ -2,20 +2,25 @@
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from HER2ViTLib.bundle import Calibration, load_bundle
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.output import csv_bytes
 from HER2ViTLib.preprocessing import SquarePreprocessing
 from HER2ViTLib.reader import Reader
 from HER2ViTLib.roi import read_roi
+from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import load_study
 from HER2ViTTrainingLib import experiment
 from HER2ViTTrainingLib.cli import main
@@ -23,7 +28,7 @@ from HER2ViTTrainingLib.cohort import make_splits, read_manifest
 from HER2ViTTrainingLib.evaluation import youden_threshold
 from HER2ViTTrainingLib.experiment import Experiment, Network, build_network, run_experiment
 from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
-from HER2ViTTrainingLib.slices import model_inputs
+from HER2ViTTrainingLib.slices import FileHashes, model_inputs
 from HER2ViTTrainingLib.training import RECIPES
 from models import a_model
 
@@ -65,8 +70,10 @@ def rows_of(path):
 def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, tmp_path, calibrates_anything):
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, seed=2)
-    out = tmp_path / "bundle"
-    run_experiment(an_experiment(), cohort, splits, out, tmp_path / "cache")
+    out, weights = tmp_path / "bundle", tmp_path / "weights.safetensors"
+    save_file(a_model(architecture="vit_tiny_patch16_224", img_size=64).state_dict(), weights)
+    network = replace(NETWORK, pretrained=str(weights))
+    run_experiment(replace(an_experiment(), network=network), cohort, splits, out, tmp_path / "cache")
     predictions = rows_of(out / "predictions.csv")
     by_set = {name: {row["case_id"] for row in predictions if row["set"] == name} for name in ("training", "validation", "elsewhere")}
     split = splits.tasks["zero-vs-rest"]
@@ -76,6 +83,8 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, 
     labels, scores = np.array([int(row["label"]) for row in validation]), np.array([float(row["score"]) for row in validation])
     assert bundle.settings.threshold == youden_threshold(labels, scores)
     assert bundle.settings.splits_sha256 == splits.sha256
+    assert bundle.settings.provenance["pretrained_sha256"] == file_sha256(weights)
+    assert bundle.settings.provenance["fingerprint"] in (out / "README.md").read_text()
     assert bundle.settings.preprocessing == SquarePreprocessing(size=(64, 64))
     case = next(case for case in cohort.cases if case.case_id == predictions[-1]["case_id"])
     study = load_study(case.images)
@@ -155,6 +164,53 @@ def test_faulty_cases_are_all_named(manifest, tmp_path):
     assert len(list((tmp_path / "cache").glob("*.npz"))) == 1
 
 
+def test_a_damaged_cached_input_is_named(manifest, tmp_path):
+    cases = read_manifest(manifest).cases[:1]
+    model_inputs(cases, SquarePreprocessing(size=(64, 64)), tmp_path / "cache", workers=1)
+    (cached,) = (tmp_path / "cache").glob("*.npz")
+    cached.write_bytes(cached.read_bytes()[:500])
+    with pytest.raises(InputError, match=f"{cached.name}: is a damaged"):
+        model_inputs(cases, SquarePreprocessing(size=(64, 64)), tmp_path / "cache", workers=1)
+
+
+def test_a_cache_tells_files_of_the_same_name_size_and_time_in_different_folders_apart(tmp_path, monkeypatch):
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "image.nrrd").write_text(name)
+        os.utime(tmp_path / name / "image.nrrd", (1, 1))
+        monkeypatch.chdir(tmp_path / name)
+        hashes = FileHashes(tmp_path / "files.json")
+        found.append(hashes.of(Path("image.nrrd")))
+        hashes.save()
+    assert found[0] != found[1]
+
+
+def test_a_task_without_a_development_case_is_one_line(manifest, tmp_path, capsys):
+    rows = [{**row, "role": "external", "cohort": "elsewhere"} for row in rows_of(manifest)]
+    path = manifest.with_name("all_external.csv")
+    path.write_bytes(csv_bytes(list(rows[0]), rows))
+    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    assert main(["train", str(path), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "training part holds no case of this task" in line
+
+
+def test_a_hub_out_of_reach_is_one_line_before_the_inputs_are_made(manifest, tmp_path, capsys, monkeypatch):
+    told = []
+
+    def unreachable(*_, **__):
+        told.append(logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.WARNING))
+        raise OSError("no connection")
+
+    monkeypatch.setattr(experiment.timm, "create_model", unreachable)
+    assert main(["train", str(manifest), "--task", "zero-vs-rest", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--pretrained none" in line
+    assert told == [False]
+    assert not (tmp_path / "cache").exists()
+
+
 def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_anything):
     words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu", "--folds", "2"]
     assert main(["train", str(manifest), *words, "--out", str(tmp_path / "folds"), "--cache", str(tmp_path / "cache")]) == 0
@@ -199,8 +255,6 @@ def test_a_cluster_that_cannot_be_used_is_one_line(manifest, tmp_path, capsys, w
 
 
 def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):
-    from safetensors.torch import save_file
-
     source = a_model(architecture="vit_tiny_patch16_224", img_size=64)
     save_file(source.state_dict(), tmp_path / "weights.safetensors")
     built = build_network(Network("vit_tiny_patch16_224", 64, str(tmp_path / "weights.safetensors")), 1)

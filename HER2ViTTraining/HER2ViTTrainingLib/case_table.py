@@ -23,7 +23,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.series import file_sha256
 
 from .cohort import Row, read_table
-from .predictions import RowFaults, require_columns
+from .predictions import RowFaults, as_number, require_columns
 
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20
@@ -87,14 +87,6 @@ class CaseTable:
 def is_missing(text: str) -> bool:
     """Whether a cell tells nothing."""
     return text.lower() in MISSING
-
-
-def as_number(text: str) -> float:
-    """The number a cell holds, NaN when it holds none."""
-    try:
-        return float(text) if "_" not in text else math.nan
-    except ValueError:
-        return math.nan
 
 
 def cases_text(count: int) -> str:

@@ -149,6 +149,17 @@ def _command(
     return command
 
 
+def _add_seed(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)")
+
+
+def _seed(text: str) -> int:
+    """A whole number that every random generator takes."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
 def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentParser) -> None:
     def run(options: argparse.Namespace) -> None:
         if options.command and options.command not in commands.choices:
@@ -375,7 +386,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--cases", type=int, required=True, metavar="N", help="how many cases")
     command.add_argument("--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)")
     command.add_argument("--scale", type=float, default=1.0, metavar="F", help="0.2 to 1: coarser voxels, same field of view (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
+    _add_seed(command, "all that is random")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
 
 
@@ -402,7 +413,7 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
         default="shared",
         help="shared: one split for both tasks; per-task: as in the study, no clean set for the two-step call (default: %(default)s)",
     )
-    command.add_argument("--seed", type=int, default=1, help="seed of the split (default: %(default)s)")
+    _add_seed(command, "the split")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
 
@@ -440,7 +451,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--scheduler", metavar="ADDRESS", help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)")
     command.add_argument("--epochs", type=int, metavar="N", help="at most so many epochs (default: the recipe's)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=1, help="seed of all that is random (default: %(default)s)")
+    _add_seed(command, "all that is random")
     command.add_argument("--cache", type=Path, metavar="DIR", help="folder for the cases' inputs, to share between trainings (default: in --out)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
 
@@ -478,7 +489,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _add_resampling_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--resamples", type=_positive, default=1000, metavar="N", help="bootstrap resamples (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=1, help="seed of the bootstrap (default: %(default)s)")
+    _add_seed(command, "the bootstrap")
     command.add_argument("--stratified", action="store_true", help="resample each class by itself (default: all cases together)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
@@ -572,7 +583,7 @@ def _add_table1(commands: argparse._SubParsersAction) -> None:
         "--categorical", type=_names, default=(), metavar="d,e", help="n (%%), chi-squared or Fisher's exact test (default, none named: all columns)"
     )
     command.add_argument("--welch", action="store_true", help="variances need not be equal: Welch's t test or ANOVA")
-    command.add_argument("--seed", type=int, default=1, help="seed of Monte Carlo tests (default: %(default)s)")
+    _add_seed(command, "Monte Carlo tests")
 
 
 def _table1(options: argparse.Namespace) -> None:
@@ -642,7 +653,7 @@ def _add_session(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--washout-days", type=float, default=14, metavar="DAYS", help="from the end of the first read to the second (default: %(default)s)"
     )
-    command.add_argument("--seed", type=int, default=1, help="seed of draw and orders (default: %(default)s)")
+    _add_seed(command, "draw and orders")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the sessions")
 
 

@@ -347,13 +347,14 @@ def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine 
     labels = np.asarray(labels, bool)
     if not is_probability(scores) or labels.all() or not labels.any():
         return None
-    positives, negatives = scores[labels], scores[~labels]
+    x = logit(scores)
+    # Of the logits, not the scores: below 1e-6 scores that differ have the same.
+    positives, negatives = x[labels], x[~labels]
     if negatives.max() <= positives.min() or positives.max() <= negatives.min():
         return None
-    x = logit(scores)
-    (offset, slope), covariance = _logistic_fit(np.column_stack([np.ones_like(x), x]), labels)
+    offset, slope, variance_of_slope = _logistic_line(x, labels)
     (intercept,), variance = _logistic_fit(np.ones((len(x), 1)), labels, x)
-    return CalibrationLine(_wald(slope, covariance[1, 1]), _wald(intercept, variance[0, 0]), float(offset))
+    return CalibrationLine(_wald(slope, variance_of_slope), _wald(intercept, variance[0, 0]), offset)
 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:
@@ -390,6 +391,16 @@ def _logistic_fit(design: np.ndarray, targets: np.ndarray, offset: np.ndarray | 
     raise ValueError("the logistic regression has no finite optimum")
 
 
+def _logistic_line(x: np.ndarray, targets: np.ndarray) -> tuple[float, float, float]:
+    """Intercept and slope of the targets' logit on `x` (n,), which must vary, and the slope's variance.
+
+    Fitted on `x` centred and scaled: values close together, or far from 0, would make Newton's equations singular.
+    """
+    mean, scale = x.mean(), np.ptp(x)
+    (intercept, slope), covariance = _logistic_fit(np.column_stack([np.ones_like(x), (x - mean) / scale]), targets)
+    return float(intercept - slope * mean / scale), float(slope / scale), float(covariance[1, 1] / scale**2)
+
+
 def platt_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
     """Platt scaling by maximum likelihood with Platt's smoothed targets (Platt 1999), which keep it finite under perfect separation.
 
@@ -402,10 +413,10 @@ def platt_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
     targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
     slope, intercept = 0.0, 0.0
     if np.ptp(logits) > 0:
-        (intercept, slope), _ = _logistic_fit(np.column_stack([np.ones_like(logits), logits]), targets)
+        intercept, slope, _ = _logistic_line(logits, targets)
     if slope <= 0:
         raise ValueError(f"calibration slope {slope:.3g}: the scores rank the classes the wrong way round")
-    return Calibration(float(slope), float(intercept))
+    return Calibration(slope, intercept)
 
 
 @dataclass(frozen=True)

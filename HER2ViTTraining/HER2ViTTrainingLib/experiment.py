@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -93,6 +93,7 @@ def build_network(network: Network, seed: int) -> nn.Module:
 
 
 def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every retry, where one line is to be said
     try:
         return timm.create_model(network.architecture, pretrained=True, num_classes=1, **arguments)
     except (OSError, RuntimeError, ValueError) as error:
@@ -154,7 +155,8 @@ class Data:
     labels: Mapping[str, np.ndarray]
 
     def labelled(self, name: str) -> Labelled:
-        return Labelled(np.stack([one.image for one in self.inputs[name]]), self.labels[name])
+        images = [one.image for one in self.inputs[name]]
+        return Labelled(np.stack(images) if images else np.empty((0, 0, 0), np.float32), self.labels[name])
 
 
 def load_data(cohort: Cohort, sets: Mapping[str, Sequence[str]], task: Task, preprocessing: Preprocessing, cache: Path) -> Data:
@@ -179,8 +181,9 @@ def run_experiment(
     out = prepare_folder(out, RESULT_FILES)
     split = splits.tasks[experiment.task.name]
     sets = {"training": split.training, "validation": split.validation, **splits.external}
+    started = _started(experiment)
     data, preprocessing = _data(experiment, cohort, sets, Path(cache or out / "cache"))
-    return _train(experiment, data, preprocessing, splits, out)
+    return _train(experiment, *started, data, preprocessing, splits, out)
 
 
 def run_repeated(
@@ -196,13 +199,16 @@ def run_repeated(
     """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each, in a folder of its own.
 
     `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed1`, ...). With folds every development case has
-    the score of the models that have not seen it, set `out-of-fold`. `scheduler` is the address of a Dask cluster to train on side by
-    side; its workers must see the same files under the same names. Returns the files' names. Raises `InputError`.
+    the score of the models that were not trained on it, set `out-of-fold`; they were stopped and calibrated on its fold. `scheduler` is
+    the address of a Dask cluster to train on side by side; its workers must see the same files under the same names.
+    Returns the files' names. Raises `InputError`.
     """
     out = prepare_folder(out, RESULT_FILES)
     cache = Path(cache or out / "cache").resolve()
     split = splits.tasks[experiment.task.name]
     every_set = _folds(split) if folds else {"": {"training": split.training, "validation": split.validation, **splits.external}}
+    if scheduler is None:
+        _started(experiment)
     # Before the trainings start, or each would make the same inputs.
     _data(experiment, cohort, next(iter(every_set.values())), cache)
     names = [(seed, fold) for seed in range(1, seeds + 1) for fold in every_set]
@@ -239,7 +245,7 @@ def _train_into(job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str
     """One training, wherever it runs."""
     experiment, cohort, splits, sets, folder, cache = job
     data, preprocessing = _data(experiment, cohort, sets, cache)
-    _train(experiment, data, preprocessing, splits, prepare_folder(folder, RESULT_FILES))
+    _train(experiment, *_started(experiment), data, preprocessing, splits, prepare_folder(folder, RESULT_FILES))
 
 
 def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
@@ -267,9 +273,15 @@ def _data(experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[st
     return load_data(cohort, sets, experiment.task, preprocessing, cache), preprocessing
 
 
-def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, splits: Splits, out: Path) -> list[str]:
+def _started(experiment: Experiment) -> tuple[nn.Module, torch.device]:
+    """The network and the device. Made before the inputs of all cases: what is wrong here should not be told after hours."""
     device, _ = choose_device(experiment.device)
-    model = build_network(experiment.network, experiment.seed)
+    return build_network(experiment.network, experiment.seed), device
+
+
+def _train(
+    experiment: Experiment, model: nn.Module, device: torch.device, data: Data, preprocessing: Preprocessing, splits: Splits, out: Path
+) -> list[str]:
     trainer = Trainer(
         model, data.labelled("training"), data.labelled("validation"), preprocessing, experiment.recipe, experiment.seed, device,
         fingerprint(experiment, data, splits),
@@ -290,7 +302,7 @@ def _train(experiment: Experiment, data: Data, preprocessing: Preprocessing, spl
         training_percentiles=percentiles(in_training),
         splits_sha256=splits.sha256,
         notice=experiment.notice,
-        provenance=_provenance(experiment, data, logits, trainer.history, str(device)),
+        provenance=_provenance(experiment, data, logits, trainer, str(device)),
     )
     save_bundle(out, model, experiment.network.architecture, stored_model_args(experiment.network), settings, model_card(settings, experiment))
     write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
@@ -307,7 +319,7 @@ def _calibration(labels: np.ndarray, logits: np.ndarray, out: Path) -> Calibrati
 def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     """Names a training by all that decides its weights: the settings, the pretrained file, the split, every input and label."""
     digest = hashlib.sha256()
-    weights = file_sha256(experiment.network.pretrained) if Path(experiment.network.pretrained).is_file() else experiment.network.pretrained
+    weights = _weights_sha256(experiment.network) or experiment.network.pretrained
     settings = {**asdict(replace(experiment, device="", network=replace(experiment.network, pretrained=weights)))}
     digest.update(json.dumps({**settings, "splits": splits.sha256, "method": METHOD}, sort_keys=True, default=str).encode())
     for name in ("training", "validation"):
@@ -317,13 +329,18 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     return digest.hexdigest()
 
 
+def _weights_sha256(network: Network) -> str | None:
+    """The hash of the file with the starting weights, None where there is none."""
+    return file_sha256(network.pretrained) if network.pretrained not in ("imagenet", "none") else None
+
+
 def percentiles(properties: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """1st and 99th percentile of each property over the cases that have it."""
     names = sorted({name for one in properties for name in one})
     return {name: tuple(np.percentile([one[name] for one in properties if name in one], (1, 99)).tolist()) for name in names}
 
 
-def _provenance(experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], history: Sequence[Epoch], device: str) -> dict:
+def _provenance(experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], trainer: Trainer, device: str) -> dict:
     figures = {}
     for name, found in logits.items():
         labels = data.labels[name]
@@ -332,8 +349,10 @@ def _provenance(experiment: Experiment, data: Data, logits: Mapping[str, np.ndar
     return {
         "recipe": asdict(experiment.recipe),
         "network": asdict(replace(experiment.network, pretrained=Path(experiment.network.pretrained).name)),
+        "pretrained_sha256": _weights_sha256(experiment.network),
+        "fingerprint": trainer.fingerprint,
         "seed": experiment.seed,
-        "epochs_run": len(history),
+        "epochs_run": len(trainer.history),
         "sets": figures,
         "device": device,
         "versions": {"her2vit": __version__, "python": sys.version.split()[0], "torch": torch.__version__, "timm": timm.__version__},
@@ -361,7 +380,7 @@ def model_card(settings: Settings, experiment: Experiment) -> str:
         f"- Recipe `{experiment.recipe.name}`, {made['epochs_run']} epochs, seed {experiment.seed}; starting weights:",
         f"  {made['network']['pretrained']}.",
         f"- Preprocessing `{settings.preprocessing.preset}`: `{json.dumps(settings.preprocessing.to_json())}`.",
-        f"- Split by patient, SHA-256 `{settings.splits_sha256}`.",
+        f"- Split by patient, SHA-256 `{settings.splits_sha256}`; fingerprint of settings, inputs and labels `{made['fingerprint']}`.",
         f"- Versions: {', '.join(f'{name} {version}' for name, version in made['versions'].items())}; device {made['device']}.",
         "",
         "## Figures",
@@ -405,10 +424,9 @@ def _say_epoch(epoch: Epoch) -> None:
 
 def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
     """Losses and validation AUC by epoch; the kept epoch is marked."""
-    from matplotlib.figure import Figure
+    from .figures import panels, png
 
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    losses, areas = figure.subplots(1, 2)
+    figure, (losses, areas) = panels(2)
     epochs = [epoch.epoch + 1 for epoch in history]
     losses.plot(epochs, [epoch.train_loss for epoch in history], label="training")
     losses.plot(epochs, [epoch.validation_loss for epoch in history], label="validation")
@@ -420,6 +438,4 @@ def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
     losses.legend(fontsize=8)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    return stream.getvalue()
+    return png(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import textwrap
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from HER2ViTLib import __version__
 from HER2ViTLib.her2 import TASKS, ZERO_VS_REST
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning
 from HER2ViTLib.output import csv_bytes, json_bytes, prepare_folder, write_atomically
@@ -52,6 +54,8 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
         "development": _counts(cohort.development),
         "split": {**split, "note": PER_TASK_NOTE} if splits.kind == PER_TASK else split,
         "warnings": [{"code": warning.code, "text": warning.text} for warning in (*cohort.warnings, *_missing_classes(cohort))],
+        "versions": {"her2vit": __version__},
+        "inputs": [{"role": "manifest", "sha256": hashlib.sha256(cohort.path.read_bytes()).hexdigest()}],
         "notice": RESEARCH_NOTICE,
     }
 
@@ -93,7 +97,7 @@ def flow_text(data: Mapping[str, Any]) -> str:
         lines += [f"  excluded {entry['n']}: {entry['reason']}" for entry in group["reasons"]]
     for name, task in data["split"]["tasks"].items():
         lines += [f"{name} {part}: {_counts_text(task[part])}" for part in SET_NAMES]
-        lines += [f"{name} fold {n}: {_counts_text(fold)}" for n, fold in enumerate(task["folds"])]
+        lines += [f"{name} fold {n}: {_counts_text(fold)}" for n, fold in enumerate(task["folds"], start=1)]
     lines += [data["split"]["note"]] if "note" in data["split"] else []
     return "\n".join([*lines, *(f"warning {warning['code']}: {warning['text']}" for warning in data["warnings"])])
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, csv_text, json_bytes, write_results
+from HER2ViTLib.output import csv_bytes, json_bytes, write_results
 
-from .cohort import Row, read_table
+from .cohort import Row, grouped, read_table
 from .evaluation import (
     METRICS,
     Bootstrapped,
@@ -50,7 +50,8 @@ OPTIMISM_NOTICE = (
     "how well a model does on new patients is told only by sets that were used for nothing else."
 )
 TABLE2_COLUMNS = {"auc": "AUC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1"}
-MOST_SUBGROUPS = 20
+VERSIONS = {"her2vit": __version__, "numpy": np.__version__}
+MOST_SETS, MOST_SUBGROUPS, MOST_ALIKE = 100, 20, 20
 
 
 # Reading
@@ -94,7 +95,9 @@ def read_predictions(path: str | os.PathLike, compare: Sequence[str] = (), by: S
     _require_sound(path, rows, (*("score",), *compare))
     by_set: dict[str, list[Row]] = {}
     for row in rows:
-        by_set.setdefault(csv_text(row["set"]), []).append(row)
+        by_set.setdefault(row["set"], []).append(row)
+    if len(by_set) > MOST_SETS:
+        raise InputError(f"{path}: column set has {len(by_set)} different values; name at most {MOST_SETS} sets")
     sets = [_prediction_set(name, members, "patient_id" in columns, compare, by) for name, members in by_set.items()]
     _require_few_groups(path, sets)
     return sets
@@ -105,7 +108,7 @@ def _prediction_set(name: str, rows: Sequence[Row], with_patients: bool, compare
         return np.array([float(row[column]) for row in rows])
 
     def texts(column: str) -> np.ndarray:
-        return np.array([csv_text(row[column]) for row in rows])
+        return np.array([row[column] for row in rows])
 
     patients = np.array([row["patient_id"] or row["case_id"] for row in rows]) if with_patients else None
     others, subgroups = {column: numbers(column) for column in compare}, {column: texts(column) for column in by}
@@ -123,9 +126,15 @@ class RowFaults:
         self.rows.setdefault((column, row[column], cure), []).append(row.number)
 
     def raise_any(self) -> None:
-        described = ((_rows_text(numbers), *what) for what, numbers in self.rows.items())
-        if self.rows:
-            raise InputError([f"{self.path}: {rows}, column {column}, value {value!r}: {cure}" for rows, column, value, cure in described])
+        alike = grouped(self.rows, lambda what: (what[0], what[2])).values()
+        kinds = [part for whats in alike for part in ([whats] if len(whats) > MOST_ALIKE else [(what,) for what in whats])]
+        if kinds:
+            raise InputError([self._line(whats) for whats in kinds])
+
+    def _line(self, whats: Sequence[tuple[str, str, str]]) -> str:
+        column, value, cure = whats[0]
+        rows = _rows_text(sorted(number for what in whats for number in self.rows[what]))
+        return f"{self.path}: {rows}, column {column}, value {value!r}{' and others' if len(whats) > 1 else ''}: {cure}"
 
 
 def _rows_text(numbers: Sequence[int], shown: int = 5) -> str:
@@ -140,10 +149,10 @@ def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]
         for column in ("case_id", "set"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")
-        if _number(row["label"]) not in (0, 1):
+        if as_number(row["label"]) not in (0, 1):
             faults.note(row, "label", "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out")
         for column in score_columns:
-            if not math.isfinite(_number(row[column])):
+            if not math.isfinite(as_number(row[column])):
                 faults.note(row, column, "is not a finite number; score the case or leave it out")
         times = cases[row["set"], row["case_id"]]
         if row["case_id"] and times > 1:
@@ -151,9 +160,10 @@ def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]
     faults.raise_any()
 
 
-def _number(text: str) -> float:
+def as_number(text: str) -> float:
+    """The number a cell holds, NaN when it holds none."""
     try:
-        return float(text)
+        return float(text) if "_" not in text else math.nan
     except ValueError:
         return math.nan
 
@@ -384,7 +394,7 @@ def metrics_json(evaluation: Evaluation, sha256: str) -> dict[str, Any]:
     return {
         "notice": RESEARCH_NOTICE,
         "optimism": OPTIMISM_NOTICE,
-        "versions": {"her2vit": __version__, "numpy": np.__version__},
+        "versions": VERSIONS,
         "inputs": [{"role": "predictions", "sha256": sha256}],
         "positive": "score >= threshold",
         "bootstrap": {**asdict(plan), "unit": "patient" if evaluation.by_patient else "case", "interval": "percentile, 95 %"},
@@ -414,7 +424,7 @@ def _set_json(result: SetResult) -> dict[str, Any]:
     }
 
 
-def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
+def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, bytes]) -> bytes:
     """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All texts are escaped."""
     return html_page(
         "table2.html",
@@ -423,6 +433,8 @@ def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
         rows=table2_rows(evaluation),
         evaluation=evaluation,
         optimism=OPTIMISM_NOTICE,
+        sha256=sha256,
+        versions=VERSIONS,
     )
 
 
@@ -435,11 +447,12 @@ def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, fol
     table2 = [{**row, "notice": f"{OPTIMISM_NOTICE} {RESEARCH_NOTICE}"} for row in table2_rows(evaluation)]
     subgroups = [{"by": column, "level": level, **metrics_row(result)} for column, level, result in evaluation.subgroups]
     comparison = comparison_rows(evaluation)
+    sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
     contents = {
         "metrics.csv": csv_bytes(list(rows[0]), rows),
-        "metrics.json": json_bytes(metrics_json(evaluation, hashlib.sha256(Path(predictions).read_bytes()).hexdigest())),
+        "metrics.json": json_bytes(metrics_json(evaluation, sha256)),
         "table2.csv": csv_bytes(list(table2[0]), table2),
-        "table2.html": table2_html(evaluation, pictures),
+        "table2.html": table2_html(evaluation, sha256, pictures),
         **({"subgroups.csv": csv_bytes(list(subgroups[0]), subgroups)} if subgroups else {}),
         **({"comparison.csv": csv_bytes(list(comparison[0]), comparison)} if comparison else {}),
         **pictures,

@@ -22,7 +22,7 @@ import scipy
 from HER2ViTLib import __version__
 from HER2ViTLib.lesion import dice, surface_distances
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
-from HER2ViTLib.output import csv_bytes, csv_text, write_results
+from HER2ViTLib.output import csv_bytes, write_results
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256, image_sha256
 
@@ -97,7 +97,7 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     features = _common_features([(path, columns) for path, columns, _ in tables])
     faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
     rows = [row for _, _, members in tables for row in members]
-    keys = [(csv_text(row["case_id"]), csv_text(row["rater"])) for row in rows]
+    keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
     files = ", ".join(str(path) for path, _, _ in tables)
     faults += _twice(files, keys)

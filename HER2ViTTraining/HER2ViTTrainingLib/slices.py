@@ -11,6 +11,7 @@ import io
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,8 @@ class FileHashes:
         return self._of_file(path)
 
     def _of_file(self, path: Path) -> str:
-        name, status = str(path), path.stat()
+        # In full: one cache may serve trainings started in different folders.
+        name, status = str(path.resolve()), path.stat()
         signature = [status.st_size, status.st_mtime_ns]
         if self.known.get(name, [None])[:2] != signature:
             self.known[name] = [*signature, file_sha256(path)]
@@ -158,5 +160,8 @@ def _save(made: ModelInput, path: Path) -> None:
 
 
 def _load(path: Path) -> ModelInput:
-    with np.load(path, allow_pickle=False) as file:
-        return ModelInput(file["image"], **json.loads(file["about"].tobytes()))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return ModelInput(file["image"], **json.loads(file["about"].tobytes()))
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is a damaged copy of a case's input; delete it, it is made anew") from error

@@ -15,7 +15,7 @@ import numpy as np
 from HER2ViTLib import __version__
 from HER2ViTLib.her2 import HER2Status, her2_status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_text, json_bytes, write_results
+from HER2ViTLib.output import json_bytes, write_results
 
 from .cohort import Row, read_table
 from .evaluation import Bootstrapped, Resampling, bootstrap, estimates
@@ -70,7 +70,7 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
         truth=np.array([CLASSES.index(usable[case_id]) for case_id in chosen]),
         call=np.array([CLASSES.index(calls[case_id]["call"]) for case_id in chosen]),
         patients=column(lambda row: row["patient_id"] or row["case_id"]),
-        cohorts=column(lambda row: csv_text(row["cohort"] or row["role"] or "development")),
+        cohorts=column(lambda row: row["cohort"] or row["role"] or "development"),
         excluded=Counter(truths[case_id] for case_id in calls if case_id not in usable),
         without_reading=len(usable.keys() - calls.keys()),
     )
@@ -79,7 +79,7 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
 def _by_case(path: Path, rows: Sequence[Row]) -> dict[str, Row]:
     faults, found = RowFaults(path), {}
     for row in rows:
-        case_id = csv_text(row["case_id"])
+        case_id = row["case_id"]
         if not case_id or case_id in found:
             faults.note(row, "case_id", "is there before; keep one row a case" if case_id else "is missing; fill it in")
         found[case_id] = row

@@ -156,7 +156,8 @@ class Trainer:
     ) -> None:
         for part, name in ((train, "training"), (validation, "validation")):
             if len(np.unique(part.labels)) < 2:
-                raise InputError(f"the {name} part holds a single class ({len(part.labels)} cases); more cases or another split are needed")
+                held = "a single class" if len(part.labels) else "no case of this task"
+                raise InputError(f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed")
         self.model = model.to(device)
         self.preprocessing, self.recipe, self.fingerprint = preprocessing, recipe, fingerprint
         self.validation = validation
