@@ -196,6 +196,13 @@ def test_a_task_without_a_development_case_is_one_line(manifest, tmp_path, capsy
     assert "training part holds no case of this task" in line
 
 
+@pytest.mark.parametrize("words", [("--img-size", "0"), ("--img-size", "1000000"), ("--epochs", "0"), ("--seed", "-1")])
+def test_sizes_and_counts_that_no_training_has_are_one_line(manifest, tmp_path, capsys, words):
+    assert main(["train", str(manifest), "--task", "zero-vs-rest", *words, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"argument {words[0]}: '{words[1]}' is not a whole number from" in line
+
+
 def test_a_hub_out_of_reach_is_one_line_before_the_inputs_are_made(manifest, tmp_path, capsys, monkeypatch):
     told = []
 

@@ -153,11 +153,18 @@ def _add_seed(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)")
 
 
-def _seed(text: str) -> int:
-    """A whole number that every random generator takes."""
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
-    return int(text)
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return whole
+
+
+_positive = _whole(1, 1_000_000)
+_seed = _whole(0, 2**32 - 1)
+"""What every random generator takes."""
 
 
 def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentParser) -> None:
@@ -443,13 +450,13 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--recipe", choices=("default", "study"), default="default", help="ours, or the published code's (default: %(default)s)")
     command.add_argument("--preset", choices=("square", "study"), default="square", help="preprocessing (default: %(default)s)")
     command.add_argument("--arch", default="vit_tiny_patch16_224", metavar="NAME", help="timm model (default: %(default)s)")
-    command.add_argument("--img-size", type=int, metavar="N", help="input size in pixels (default: the model's)")
+    command.add_argument("--img-size", type=_whole(16, 2048), metavar="N", help="input size in pixels (default: the model's)")
     command.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE", help="starting weights (default: %(default)s)")
     command.add_argument("--splits", type=Path, metavar="FILE", help="splits.json of `cohort` (default: made anew with --seed)")
     command.add_argument("--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions")
     command.add_argument("--seeds", type=_positive, default=1, metavar="N", help="train with so many seeds, --seed and the next ones (default: 1)")
     command.add_argument("--scheduler", metavar="ADDRESS", help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)")
-    command.add_argument("--epochs", type=int, metavar="N", help="at most so many epochs (default: the recipe's)")
+    command.add_argument("--epochs", type=_positive, metavar="N", help="at most so many epochs (default: the recipe's)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     _add_seed(command, "all that is random")
     command.add_argument("--cache", type=Path, metavar="DIR", help="folder for the cases' inputs, to share between trainings (default: in --out)")
@@ -464,8 +471,6 @@ def _train(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, run_repeated
     from HER2ViTTrainingLib.training import RECIPES
 
-    if options.epochs is not None and options.epochs < 1:
-        raise InputError(f"--epochs {options.epochs}: must be 1 or more")
     repeated = bool(options.folds) or options.seeds > 1
     if options.scheduler and not repeated:
         raise InputError("--scheduler trains folds and seeds side by side: give --folds K or --seeds N, or leave it out")
@@ -492,12 +497,6 @@ def _add_resampling_options(command: argparse.ArgumentParser) -> None:
     _add_seed(command, "the bootstrap")
     command.add_argument("--stratified", action="store_true", help="resample each class by itself (default: all cases together)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
-    return int(text)
 
 
 def _threshold(text: str) -> float | None:
