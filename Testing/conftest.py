@@ -29,6 +29,21 @@ def a_cluster():
 
 
 @pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused, with exit status 2 and one line; returns that line."""
+    from HER2ViTTrainingLib.cli import main
+
+    def line_of(words):
+        capsys.readouterr()
+        assert main([str(word) for word in words]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return line_of
+
+
+@pytest.fixture
 def no_network(monkeypatch):
     """Fails the test that opens a connection, whatever the code under test makes of the error."""
     tried = []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from csv_files import rows_of
 from HER2ViTLib.volume import read_volume
 from HER2ViTTrainingLib.agreement import FORMS, HEADLINE, bland_altman, grade, icc
 from HER2ViTTrainingLib.cli import main
@@ -216,11 +217,6 @@ def write_csv(path, rows):
     return path
 
 
-def read_csv(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def rating_rows(raters, cases=12):
     """Two shape features with reader shifts, a constant, and one with gaps."""
     random = np.random.default_rng(3)
@@ -247,7 +243,7 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
     assert run(ratings, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out) == 0
     written = ("bland_altman.csv", "bland_altman.png", "icc.csv", "icc_forest.png", "overlap.csv", "report.html")
     assert sorted(path.name for path in out.iterdir()) == list(written)
-    rows = read_csv(out / "icc.csv")
+    rows = rows_of(out / "icc.csv")
     assert list(rows[0]) == [*("comparison", "feature", "form", "icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "n", "k", "grade", "grade_low")]
     assert [(row["comparison"], row["form"]) for row in rows] == [(pair, form) for pair in ("A1,A2", "A1,B1") for _ in range(4) for form in FORMS]
     by_key = {(row["comparison"], row["feature"]): row for row in rows if row["form"] == HEADLINE}
@@ -255,8 +251,8 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
     assert {constant[name] for name in ("icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "grade", "grade_low")} == {""}
     assert (constant["n"], gaps["n"], gaps["k"], gaps["df1"]) == ("12", "10", "2", "9")
     assert float(by_key["A1,A2", "shape_area"]["icc"]) > float(by_key["A1,B1", "shape_area"]["icc"])
-    assert {row["comparison"] for row in read_csv(out / "bland_altman.csv")} == {"A1,A2", "A1,B1"}
-    assert read_csv(out / "overlap.csv") == []
+    assert {row["comparison"] for row in rows_of(out / "bland_altman.csv")} == {"A1,A2", "A1,B1"}
+    assert rows_of(out / "overlap.csv") == []
     report, printed = (out / "report.html").read_text(), capsys.readouterr().out
     for text in ("Intra-observer agreement (A1, A2) was excellent", "Research use only", "Inter-observer agreement (A1, B1) was"):
         assert text in report
@@ -267,8 +263,8 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
 
 def test_all_raters_are_compared_unless_told_otherwise(tmp_path, ratings):
     assert run(ratings, "--out", tmp_path / "out", "--no-figures") == 0
-    assert {(row["comparison"], row["k"]) for row in read_csv(tmp_path / "out" / "icc.csv")} == {("A1,A2,B1", "3")}
-    assert {row["comparison"] for row in read_csv(tmp_path / "out" / "bland_altman.csv")} == {"A1,A2", "A1,B1", "A2,B1"}
+    assert {(row["comparison"], row["k"]) for row in rows_of(tmp_path / "out" / "icc.csv")} == {("A1,A2,B1", "3")}
+    assert {row["comparison"] for row in rows_of(tmp_path / "out" / "bland_altman.csv")} == {"A1,A2", "A1,B1", "A2,B1"}
 
 
 def test_the_same_ratings_give_the_same_bytes(tmp_path):
@@ -284,7 +280,7 @@ def test_a_file_per_rater_columns_in_any_order(tmp_path, ratings):
     files = [write_csv(tmp_path / f"{rater}.csv", [header[::-1], *(row[::-1] for row in rows if row[1] == rater)]) for rater in SHIFTS]
     assert run(*files, "--out", tmp_path / "several", "--no-figures") == 0
     assert run(ratings, "--out", tmp_path / "one", "--no-figures") == 0
-    found = {name: {(r["feature"], r["form"]): r["icc"] for r in read_csv(tmp_path / name / "icc.csv")} for name in ("several", "one")}
+    found = {name: {(r["feature"], r["form"]): r["icc"] for r in rows_of(tmp_path / name / "icc.csv")} for name in ("several", "one")}
     assert found["several"] == found["one"]
 
 
@@ -294,7 +290,7 @@ def test_names_from_a_file_stay_text(tmp_path):
     rows[0][3] = "=1+1"
     assert run(write_csv(tmp_path / "r.csv", rows), "--out", tmp_path / "out", "--no-figures") == 0
     assert "<script>" not in (tmp_path / "out" / "report.html").read_text()
-    assert "'=1+1" in {row["feature"] for row in read_csv(tmp_path / "out" / "icc.csv")}
+    assert "'=1+1" in {row["feature"] for row in rows_of(tmp_path / "out" / "icc.csv")}
 
 
 def without(rows, *numbers):
@@ -324,21 +320,17 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_input_gets_one_line_and_status_2(tmp_path, capsys, fault):
+def test_bad_input_gets_one_line_and_status_2(tmp_path, refused, fault):
     change, options, expected = FAULTS[fault]
     path = write_csv(tmp_path / "ratings.csv", change(rating_rows(("A1", "A2"))))
-    assert run(path, *options, "--out", tmp_path / "out") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert expected in line
+    assert expected in refused(["agreement", path, *options, "--out", tmp_path / "out"])
     assert not (tmp_path / "out").exists()
 
 
-def test_files_with_different_features_are_told_apart(tmp_path, capsys):
+def test_files_with_different_features_are_told_apart(tmp_path, refused):
     first = write_csv(tmp_path / "a.csv", rating_rows(("A1",)))
     second = write_csv(tmp_path / "b.csv", [row[:-1] for row in rating_rows(("A2",))])
-    assert run(first, second, "--out", tmp_path / "out") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "column gaps: is in one of this file" in line
+    assert "column gaps: is in one of this file" in refused(["agreement", first, second, "--out", tmp_path / "out"])
 
 
 # Outlines
@@ -371,7 +363,7 @@ def outlined(tmp_path):
 def test_overlap_of_outlines_case_by_case(tmp_path, ratings, outlined):
     out = tmp_path / "out"
     assert run(ratings, "--compare", "A1,A2", "--compare", "A1,B1", "--manifest", outlined, "--out", out) == 0
-    rows = read_csv(out / "overlap.csv")
+    rows = rows_of(out / "overlap.csv")
     assert [(row["comparison"], row["case_id"]) for row in rows if row["case_id"] in ("case 2", "case 3")] == [
         *(("A1,A2", "case 2"), ("A1,B1", "case 2"), ("A1,A2", "case 3"))
     ]
@@ -384,7 +376,7 @@ def test_overlap_of_outlines_case_by_case(tmp_path, ratings, outlined):
 def test_without_ratings_the_outlines_features_are_compared(tmp_path, outlined, capsys):
     out = tmp_path / "out"
     assert run("--manifest", outlined, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
-    volume = {row["comparison"]: row for row in read_csv(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    volume = {row["comparison"]: row for row in rows_of(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
     assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "4"), ("1.0", "3")]
     assert capsys.readouterr().out.startswith("Intra-observer agreement (A1, A2) was")
     assert "outline B1, case case 2" in (out / "report.html").read_text()
@@ -393,7 +385,7 @@ def test_without_ratings_the_outlines_features_are_compared(tmp_path, outlined, 
 def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_skip_it(tmp_path, outlined):
     plan = tmp_path / "plan"
     assert main(["session", str(outlined), "--cases", "3", "--washout-days", "0", "--out", str(plan)]) == 0
-    cases = {row["code"]: row["case_id"] for row in read_csv(plan / "coordinator" / "key.csv")}
+    cases = {row["code"]: row["case_id"] for row in rows_of(plan / "coordinator" / "key.csv")}
     for read, shift in {"reader_A/read_1": 0, "reader_A/read_2": 1, "reader_B/read_1": 4}.items():
         with Session(plan / read) as session:
             while case := session.next_case():
@@ -406,9 +398,9 @@ def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_s
                 session.save_outline(mask, geometry)
     out = tmp_path / "out"
     assert run("--session", plan, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
-    volume = {row["comparison"]: row for row in read_csv(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    volume = {row["comparison"]: row for row in rows_of(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
     assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "3"), ("1.0", "2")]
-    overlap = [(row["comparison"], row["dice"]) for row in read_csv(out / "overlap.csv")]
+    overlap = [(row["comparison"], row["dice"]) for row in rows_of(out / "overlap.csv")]
     assert overlap == [("A1,A2", "0.875"), *[("A1,A2", "0.875"), ("A1,B1", "0.5")] * 2]
 
 
@@ -422,16 +414,13 @@ OUTLINE_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", OUTLINE_FAULTS)
-def test_bad_outlines_get_one_line(tmp_path, ratings, outlined, capsys, fault):
+def test_bad_outlines_get_one_line(tmp_path, ratings, outlined, refused, fault):
     options, expected = OUTLINE_FAULTS[fault]
     if fault == "an outline that is not there":
         (tmp_path / "case 1_a2.nrrd").unlink()
     files = [ratings if option == "ratings" else option for option in options]
-    assert run(*files, "--manifest", outlined, "--compare", "A1,A2", "--out", tmp_path / "out") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert expected in line
+    assert expected in refused(["agreement", *files, "--manifest", outlined, "--compare", "A1,A2", "--out", tmp_path / "out"])
 
 
-def test_nothing_to_compare_is_told(tmp_path, capsys):
-    assert run("--out", tmp_path / "out") == 2
-    assert "give ratings files, --manifest or --session" in capsys.readouterr().err
+def test_nothing_to_compare_is_told(tmp_path, refused):
+    assert "give ratings files, --manifest or --session" in refused(["agreement", "--out", tmp_path / "out"])

@@ -1,6 +1,5 @@
 """From a manifest to a bundle: the inputs are cached, the sets are kept apart, what is written can be read and used."""
 
-import csv
 import json
 import logging
 import os
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from csv_files import rows_of, write_csv
 from HER2ViTLib.bundle import Calibration, load_bundle
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
 from HER2ViTLib.messages import InputError
@@ -40,16 +40,10 @@ def manifest(tmp_path_factory):
     """A simulated cohort of 36, the last eight of them external."""
     folder = tmp_path_factory.mktemp("cohort")
     simulate_cohort(36, 5, PROTOCOLS["A"], folder, scale=0.4)
-    with (folder / "manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(folder / "manifest.csv")
     for n, row in enumerate(rows):
         row["cohort"], row["role"] = ("elsewhere", "external") if n >= 28 else ("here", "development")
-    path = folder / "with_external.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_csv(folder / "with_external.csv", rows)
 
 
 @pytest.fixture
@@ -60,11 +54,6 @@ def calibrates_anything(monkeypatch):
 
 def an_experiment(task=ZERO_VS_REST, **changes):
     return Experiment(task, replace(RECIPES["default"], epochs=2, batch=8), network=NETWORK, device="cpu", **changes)
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, tmp_path, calibrates_anything):
@@ -108,14 +97,13 @@ def test_run_again_gives_the_same_files_and_another_seed_is_refused(manifest, tm
         run_experiment(an_experiment(LOW_VS_POSITIVE, seed=9), cohort, splits, out, tmp_path / "cache")
 
 
-def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_path, monkeypatch, capsys):
-    def refused(labels, logits):
+def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_path, monkeypatch, refused):
+    def turned(labels, logits):
         raise ValueError("calibration slope -1: the scores rank the classes the wrong way round")
 
-    monkeypatch.setattr(experiment, "platt_calibration", refused)
+    monkeypatch.setattr(experiment, "platt_calibration", turned)
     words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu"]
-    assert main(["train", str(manifest), *words, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    refused(["train", manifest, *words, "--out", tmp_path / "out", "--cache", tmp_path / "cache"])
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "history.csv").exists()
 
@@ -254,11 +242,9 @@ def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_pat
         (["--scheduler", "tcp://127.0.0.1:9", "--seeds", "2"], "cannot be reached"),
     ],
 )
-def test_a_cluster_that_cannot_be_used_is_one_line(manifest, tmp_path, capsys, words, expected):
-    train = ["train", str(manifest), "--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", str(tmp_path / "cache")]
-    assert main([*train, *words, "--out", str(tmp_path / "out")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert expected in line
+def test_a_cluster_that_cannot_be_used_is_one_line(manifest, tmp_path, refused, words, expected):
+    train = ["train", manifest, "--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", tmp_path / "cache"]
+    assert expected in refused([*train, *words, "--out", tmp_path / "out"])
 
 
 def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):

@@ -1,12 +1,12 @@
 """Features of an outline: shape and statistics against known answers, the models' features against the reading."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from csv_files import rows_of
 from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.reader import Overrides, Reader
@@ -128,8 +128,7 @@ def test_processes_change_nothing(cohort):
 def test_the_command_writes_ratings_and_their_meaning(cohort, bundles, tmp_path, capsys):
     words = ["features", str(cohort.path), "--roi-column", "roi_b", "--rater", "B1", "--bundle", str(bundles[0]), "--device", "cpu"]
     assert main([*words, "--out", str(tmp_path)]) == 0
-    with (tmp_path / "features.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "features.csv")
     assert [(row["case_id"], row["rater"]) for row in rows] == [(case.case_id, "B1") for case in cohort.cases]
     about = json.loads((tmp_path / "features.json").read_text())
     described = set(about["features"])

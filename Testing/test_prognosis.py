@@ -1,6 +1,5 @@
 """Prognosis: against R's published output, against the definitions computed plainly, against known answers; the command as a user runs it."""
 
-import csv
 import json
 import math
 
@@ -8,20 +7,13 @@ import numpy as np
 import pytest
 from lifelines.datasets import load_gbsg2
 
+from csv_files import rows_of, write_csv
 from HER2ViTTrainingLib.case_table import read_cases
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.prognosis import Question, continuous_variable, fit_cox, holm, kaplan_meier, prognosis, read_follow_up
 from HER2ViTTrainingLib.simulation import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up, draw_hidden
 
 COVARIATES = ("age", "menostat", "tsize", "tgrade", "pnodes", "progrec", "estrec")
-
-
-def write_csv(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -248,14 +240,12 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     assert 0 <= test["p"] <= 1
     assert "1 case without follow-up (months, event), left out" in test["notes"]
     assert test["inputs"][0]["sha256"]
-    with (out / "cox.csv").open() as file:
-        cox = {(row["variable"], row["model"]): row for row in csv.DictReader(file)}
+    cox = {(row["variable"], row["model"]): row for row in rows_of(out / "cox.csv")}
     assert cox["status[positive]", "univariable"]["n"] == "59"
     assert cox["x ~ [cm]", "univariable"]["n"] == "58"
     assert {row["n"] for (_, model), row in cox.items() if model == "multivariable"} == {"58"}
     assert ("grade[G3]", "multivariable") in cox
-    with (out / "km.csv").open() as file:
-        curve = list(csv.DictReader(file))
+    curve = rows_of(out / "km.csv")
     assert list(curve[0]) == ["group", "time", "at_risk", "events", "censored", "survival", "low", "high"]
     assert (curve[0]["at_risk"], curve[0]["survival"]) == ("29", "1.0")
     assert "Research use only" in (out / "table3.html").read_text()
@@ -274,8 +264,7 @@ def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warn
         status, said = run(tmp_path, capsys, rows, *options)
         assert status == 0, said.err
         assert "40 of 60 cases are of the model's own training or validation set" in said.out
-        with (tmp_path / "out" / "cox.csv").open() as file:
-            row = next(csv.DictReader(file))
+        row = rows_of(tmp_path / "out" / "cox.csv")[0]
         assert row["variable"] == "predicted group[high risk]"
         assert "out-of-fold" in row["warning"]
         assert "out-of-fold" in (tmp_path / "out" / "table3.html").read_text()
@@ -290,8 +279,7 @@ def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warn
 def test_only_variables_with_a_small_p_enter_unless_all_are_asked_for(tmp_path, capsys):
     status, said = run(tmp_path, capsys, some_cases(), "--group", "status", "--covariates", "grade", "--no-figures")
     assert status == 0, said.err
-    with (tmp_path / "out" / "table3.csv").open() as file:
-        rows = {row["variable"]: row for row in csv.DictReader(file)}
+    rows = {row["variable"]: row for row in rows_of(tmp_path / "out" / "table3.csv")}
     assert rows["grade[G2] vs G1"]["multivariable HR (95% CI)"] == "not entered"
     assert rows["status[positive] vs low"]["multivariable HR (95% CI)"] != "not entered"
 
@@ -301,8 +289,7 @@ def test_without_groups_one_curve_also_with_events_at_time_0(tmp_path, capsys):
     rows = [{**row, "months": row["months"] + 1} for row in rows]
     rows[0].update(months=0, event=1)
     assert run(tmp_path, capsys, rows, "--no-figures")[0] == 0
-    with (tmp_path / "out" / "km.csv").open() as file:
-        first = next(csv.DictReader(file))
+    first = rows_of(tmp_path / "out" / "km.csv")[0]
     assert (first["time"], first["events"], float(first["survival"])) == ("0.0", "1", pytest.approx(59 / 60))
     test = json.loads((tmp_path / "out" / "logrank.json").read_text())
     assert (test["statistic"], test["p"], test["groups"][0]["name"], test["groups"][0]["n"]) == (None, None, "all cases", 60)

@@ -1,6 +1,5 @@
 """Radiogenomics: known fold changes, exact tests, brute-force hubs, real tumours, and the command as a user runs it."""
 
-import csv
 import gzip
 import hashlib
 import json
@@ -13,6 +12,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from csv_files import rows_of
 from HER2ViTLib.her2 import her2_status
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib import radiogenomics
@@ -33,11 +33,6 @@ from HER2ViTTrainingLib.radiogenomics import (
 from HER2ViTTrainingLib.simulation import GENE_LOG2_FOLD_CHANGES, draw_counts, draw_hidden, genes
 
 # A cohort with known answers
-
-
-def rows_of(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def write(path, text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from csv_files import rows_of
 from HER2ViTLib.her2 import TASKS, HER2Status, her2_status
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.roi import read_roi
@@ -42,11 +42,6 @@ SMALL = {name: protocol.scaled(0.35) for name, protocol in PROTOCOLS.items()}
 
 def files_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def dice(a, b):

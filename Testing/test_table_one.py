@@ -1,6 +1,5 @@
 """Table 1: tests against R's published output, exact tests against enumeration, the command as a user runs it."""
 
-import csv
 import itertools
 import math
 from fractions import Fraction
@@ -8,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from csv_files import rows_of, write_csv
 from HER2ViTTrainingLib import table_one as table_one_room
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.table_one import categorical_difference, continuous_difference, exact_p, fisher_test, rank_test, t_test, table_test
@@ -133,14 +133,6 @@ def test_standardised_differences_follow_their_definitions():
 # The command
 
 
-def write_csv(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def some_cases(n=40):
     rng = np.random.default_rng(3)
     return [
@@ -164,8 +156,7 @@ def table1(tmp_path, capsys, rows, *options):
 def test_the_command_describes_every_column_by_its_values_and_counts_what_is_missing(tmp_path, capsys):
     status, said = table1(tmp_path, capsys, some_cases(), "--by", "cohort")
     assert status == 0, said.err
-    with (tmp_path / "out" / "table1.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "out" / "table1.csv")
     assert list(rows[0]) == ["variable", "level", "A", "B", "test", "statistic", "p", "smd"]
     assert [(row["variable"], row["level"]) for row in rows] == [
         ("n", ""),
@@ -191,8 +182,7 @@ def test_named_columns_and_joined_sets(tmp_path, capsys):
     status, said = table1(tmp_path, capsys, rows, *options)
     assert status == 0, said.err
     assert "2 cases without set, left out" in said.out
-    with (tmp_path / "out" / "table1.csv").open() as file:
-        found = list(csv.DictReader(file))
+    found = rows_of(tmp_path / "out" / "table1.csv")
     assert [row["variable"] for row in found] == ["n", "age [years]", "er", "er"]
     assert (found[0]["training"], found[0]["validation"]) == ("25", "13")
     assert found[1]["test"].startswith("Mann-Whitney")

@@ -1,10 +1,10 @@
 """The study's other analyses as one script, command by command, on a simulated cohort whose answers are known."""
 
-import csv
 import json
 
 import pytest
 
+from csv_files import rows_of
 from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.simulation import GENE_LOG2_FOLD_CHANGES
 
@@ -13,11 +13,6 @@ CASES = 70
 
 def run(*words):
     assert main([str(word) for word in words]) == 0
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
