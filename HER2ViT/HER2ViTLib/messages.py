@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 RESEARCH_NOTICE = (
     "Research use only; not for clinical decisions. An attention map shows where the model looked, not why: it is not causal evidence."
@@ -30,6 +34,20 @@ def faults_of(whose: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError([f"{whose}: {fault}" for fault in error.faults]) from error
+
+
+def each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`work` of every item; the faults of all of them in one `InputError`."""
+    done: list[Result] = []
+    faults: list[str] = []
+    for item in items:
+        try:
+            done.append(work(item))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return done
 
 
 @dataclass(frozen=True)

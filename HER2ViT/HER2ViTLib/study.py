@@ -155,6 +155,11 @@ def _on_its_own_clock(study: Study) -> Study:
     return replace(study, phases=phases, contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero)
 
 
+def image_roles(count: int) -> list[str]:
+    """What a result calls the images that were given: "image", or "phase0", "phase1", ... where there are several."""
+    return ["image"] if count == 1 else [f"phase{n}" for n in range(count)]
+
+
 def study_from_volumes(
     volumes: Sequence[Volume],
     starts_s: Sequence[float | None] | None = None,
@@ -176,8 +181,7 @@ def study_from_volumes(
     starts_s = starts_s or [None] * len(volumes)
     durations_s = durations_s or [None] * len(volumes)
     phases = tuple(map(Phase, volumes, starts_s, durations_s))
-    roles = ["image"] if len(volumes) == 1 else [f"phase{n}" for n in range(len(volumes))]
-    digests = tuple(image_sha256) or tuple((role, array_sha256(volume.array)) for role, volume in zip(roles, volumes))
+    digests = tuple(image_sha256) or tuple(zip(image_roles(len(volumes)), (array_sha256(volume.array) for volume in volumes)))
     return Study(phases, contrast_start_s, digests)
 
 

@@ -203,8 +203,12 @@ def _progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 # Reading
 
 
-def _add_model_options(command: argparse.ArgumentParser) -> None:
+def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)")
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    _add_device(command)
     command.add_argument(
         "--attention", choices=("rollout", "last", "gradient"), default="rollout", help="attention map method (default: %(default)s)"
     )
@@ -296,8 +300,9 @@ def _one_reading(options: argparse.Namespace) -> tuple:
 
 
 def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
-    roles = ["image"] if len(images) == 1 else [f"phase{n}" for n in range(len(images))]
-    return {**dict(zip(roles, (image.name for image in images))), "roi": roi.name}
+    from HER2ViTLib.study import image_roles
+
+    return {**dict(zip(image_roles(len(images)), (image.name for image in images))), "roi": roi.name}
 
 
 # Outlining
@@ -457,7 +462,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seeds", type=_positive, default=1, metavar="N", help="train with so many seeds, --seed and the next ones (default: 1)")
     command.add_argument("--scheduler", metavar="ADDRESS", help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)")
     command.add_argument("--epochs", type=_positive, metavar="N", help="at most so many epochs (default: the recipe's)")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    _add_device(command)
     _add_seed(command, "all that is random")
     command.add_argument("--cache", type=Path, metavar="DIR", help="folder for the cases' inputs, to share between trainings (default: in --out)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
@@ -620,8 +625,9 @@ def _add_prognosis(commands: argparse._SubParsersAction) -> None:
 def _prognosis(options: argparse.Namespace) -> None:
     from HER2ViTLib.output import require_own_folder
     from HER2ViTTrainingLib.case_table import read_cases
-    from HER2ViTTrainingLib.prognosis import RESULT_FILES, Question, prognosis, prognosis_text, write_prognosis
+    from HER2ViTTrainingLib.prognosis import Question, prognosis
     from HER2ViTTrainingLib.prognosis_figures import prognosis_pictures
+    from HER2ViTTrainingLib.prognosis_tables import RESULT_FILES, prognosis_text, write_prognosis
 
     require_own_folder(options.out, RESULT_FILES)
     question = Question(
@@ -675,7 +681,7 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--roi-column", default="roi", metavar="COLUMN", help="which outlines of the manifest (default: %(default)s)")
     command.add_argument("--rater", default="A1", metavar="LABEL", help="who drew them (default: %(default)s)")
     command.add_argument("--bundle", type=Path, action="append", default=[], metavar="DIR", help="also its embedding and score; once per task")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    _add_device(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
 

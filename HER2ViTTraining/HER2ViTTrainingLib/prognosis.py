@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import platform
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lifelines
 import numpy as np
@@ -29,20 +26,13 @@ from lifelines.exceptions import ConvergenceError
 from lifelines.statistics import logrank_test, multivariate_logrank_test, proportional_hazard_test
 from scipy import stats
 
-from HER2ViTLib import __version__
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.output import csv_bytes, json_bytes, write_results
+from HER2ViTLib.messages import InputError, each
 
 from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_missing, levels_in_order
 from .cohort import SET_NAMES
 from .evaluation import Estimate
-from .pages import html_page
-from .predictions import RowFaults, p_text
+from .predictions import RowFaults
 
-PICTURES = ("km.png", "forest.png")
-RESULT_FILES = ("logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html", *PICTURES)
-KM_COLUMNS = ("group", "time", "at_risk", "events", "censored", "survival", "low", "high")
-COX_COLUMNS = ("variable", "model", "hr", "ci_low", "ci_high", "p", "n", "events", "reference", "ph_p", "concordance", "warning")
 UNIVARIABLE, MULTIVARIABLE = "univariable", "multivariable"
 SELECT_P, SELECT_ALL = "p", "all"
 ENTRY_P = 0.05
@@ -52,16 +42,6 @@ EVENTS_PER_COEFFICIENT = 10
 _Z = float(stats.norm.ppf(0.975))
 _LARGEST_ERROR = 10.0
 """Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood has no maximum."""
-
-METHODS = (
-    "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
-    "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside.",
-    "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95 %) and p values; continuous variables "
-    "per unit, levels against the reference level. With --select p the multivariable model takes the variables whose univariable p is below "
-    f"{ENTRY_P} (Wald test over all their levels).",
-    "Proportional hazards: lifelines' proportional_hazard_test on Kaplan-Meier time (not the score test of R's cox.zph, whose p differs). "
-    "Concordance: Harrell's, of the model in the cases it was fitted to, hence optimistic.",
-)
 
 
 # What is asked
@@ -137,7 +117,7 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
         lambda: with_any.numbers(time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""),
         lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else "must be 1 (event) or 0 (censored)"),
     ]
-    _, times, events = _each(checks, lambda check: check())
+    _, times, events = each(lambda check: check(), checks)
     if not events.any():
         raise InputError(f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to estimate")
     return FollowUp(with_any, times, events == 1)
@@ -474,7 +454,7 @@ def prognosis(cases: CaseTable, question: Question) -> Prognosis:
         curves = [kaplan_meier(level, follow_up.times[chosen], follow_up.events[chosen]) for level, chosen in members]
         overall, pairs = log_rank(follow_up, grouping)
     variables = [*_group_variable(grouping, curves, notes), *_covariates(follow_up, question)]
-    univariable = _each(variables, lambda variable: fit_cox(follow_up, [variable], UNIVARIABLE))
+    univariable = each(lambda variable: fit_cox(follow_up, [variable], UNIVARIABLE), variables)
     entered = [
         variable for variable, model in zip(variables, univariable) if question.select == SELECT_ALL or model.variable_p[variable.name] < ENTRY_P
     ]
@@ -528,20 +508,7 @@ def _covariates(follow_up: FollowUp, question: Question) -> list[Variable]:
             raise InputError(f"{follow_up.cases.path}: covariate {name}: {len(levels)} levels; a categorical covariate has at most {MOST_LEVELS}")
         return level_variable(name, levels, np.array(texts))
 
-    return _each([name for name in question.covariates if name != question.group], variable)
-
-
-def _each(items: Iterable[Any], work: Callable[[Any], Any]) -> list[Any]:
-    """The work on every item; the faults of all of them in one `InputError`."""
-    done, faults = [], []
-    for item in items:
-        try:
-            done.append(work(item))
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)
-    return done
+    return each(variable, [name for name in question.covariates if name != question.group])
 
 
 def _model_notes(variables: Sequence[Variable], entered: Sequence[Variable], model: CoxModel | None) -> list[str]:
@@ -554,160 +521,3 @@ def _model_notes(variables: Sequence[Variable], entered: Sequence[Variable], mod
         few = f"{model.events} events for {len(model.ratios)} coefficients, fewer than {EVENTS_PER_COEFFICIENT} each"
         notes.append(f"{few}: the multivariable model may be overfitted")
     return notes
-
-
-# Results as tables
-
-
-def km_rows(found: Prognosis) -> list[dict[str, Any]]:
-    """Rows of `km.csv`: every curve from time 0 on."""
-    rows = []
-    for curve in found.curves:
-        if curve.times[0] > 0:
-            rows.append(dict(zip(KM_COLUMNS, (curve.name, 0.0, curve.n, 0, 0, 1.0, 1.0, 1.0))))
-        values = zip(curve.times, curve.at_risk, curve.events, curve.censored, curve.survival, curve.low, curve.high)
-        rows += [dict(zip(KM_COLUMNS, (curve.name, *(value.item() for value in row)))) for row in values]
-    return rows
-
-
-def cox_rows(found: Prognosis) -> list[dict[str, Any]]:
-    """Rows of `cox.csv`: the univariable models, then the multivariable one."""
-    models = [*found.univariable, *([found.multivariable] if found.multivariable else [])]
-    return [
-        {
-            "variable": row.variable,
-            "model": row.model,
-            "hr": row.ratio.value,
-            "ci_low": row.ratio.low,
-            "ci_high": row.ratio.high,
-            "p": row.p,
-            "n": model.n,
-            "events": model.events,
-            "reference": row.reference,
-            "ph_p": row.ph_p,
-            "concordance": model.concordance,
-            "warning": "; ".join(found.warnings),
-        }
-        for model in models
-        for row in model.ratios
-    ]
-
-
-def ratio_text(ratio: Estimate) -> str:
-    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the same."""
-    digits = next((n for n in (2, 3) if f"{ratio.low:.{n}f}" != f"{ratio.high:.{n}f}"), 4)
-    return f"{ratio.value:.{digits}f} ({ratio.low:.{digits}f}, {ratio.high:.{digits}f})"
-
-
-def table3_rows(found: Prognosis) -> list[dict[str, str]]:
-    """The study's Table 3: a row per variable or level, hazard ratio, interval and p of the univariable and the multivariable model."""
-    adjusted = {row.variable: row for row in found.multivariable.ratios} if found.multivariable else {}
-    rows = []
-    for variable, model in zip(found.variables, found.univariable):
-        for row in model.ratios:
-            other = adjusted.get(row.variable)
-            rows.append(
-                {
-                    "variable": row.variable + (f" vs {variable.reference}" if variable.reference else ""),
-                    "n (events)": f"{model.n} ({model.events})",
-                    "univariable HR (95% CI)": ratio_text(row.ratio),
-                    "p": p_text(row.p),
-                    "multivariable HR (95% CI)": ratio_text(other.ratio) if other else "not entered",
-                    "multivariable p": p_text(other.p) if other else "",
-                }
-            )
-    return rows
-
-
-def group_rows(found: Prognosis) -> list[dict[str, Any]]:
-    """The groups of `logrank.json`: size, events and median with its interval (NaN: not reached)."""
-    medians = [(curve, curve.median) for curve in found.curves]
-    return [
-        {"name": curve.name, "n": curve.n, "events": int(curve.events.sum()), "median": at.value, "median_low": at.low, "median_high": at.high}
-        for curve, at in medians
-    ]
-
-
-def median_text(row: Mapping[str, float]) -> str:
-    """`1807 (1528, not reached)`, or `not reached`."""
-    value, low, high = ("not reached" if math.isnan(row[name]) else f"{row[name]:g}" for name in ("median", "median_low", "median_high"))
-    return value if value == low == high else f"{value} ({low}, {high})"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed the results."""
-    return {
-        "her2vit": __version__,
-        "python": platform.python_version(),
-        "lifelines": lifelines.__version__,
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-    }
-
-
-def logrank_json(found: Prognosis) -> dict[str, Any]:
-    """`logrank.json`: the tests and groups, and how they came about."""
-    test = found.overall
-    model = found.multivariable
-    compared = found.question.group or found.question.score
-    return {
-        "statistic": test.statistic,
-        "df": test.df if compared else None,
-        "p": test.p,
-        "groups": group_rows(found),
-        "pairwise": [asdict(pair) for pair in found.pairs],
-        "warnings": list(found.warnings),
-        "notes": list(found.notes),
-        "question": asdict(found.question),
-        "multivariable": {"variables": found.entered, "n": model.n, "events": model.events, "concordance": model.concordance} if model else None,
-        "methods": METHODS,
-        "inputs": [{"role": role, "sha256": sha256} for role, sha256 in found.cases.inputs],
-        "versions": versions(),
-        "notice": RESEARCH_NOTICE,
-    }
-
-
-def prognosis_text(found: Prognosis) -> str:
-    """Groups, log-rank test and Table 3 as plain text, with warnings, notes and the notice."""
-    lines = [f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}" for row in group_rows(found)]
-    if len(found.curves) > 1:
-        lines.append(f"log-rank: chi-squared {found.overall.statistic:.4f}, df {found.overall.df}, p {p_text(found.overall.p)}")
-    rows = table3_rows(found)
-    if rows:
-        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
-        widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
-        lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in cells]
-    return "\n".join([*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE])
-
-
-def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
-    """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG). All texts are escaped."""
-    return html_page(
-        "table3.html",
-        pictures,
-        {"p": p_text, "median": median_text},
-        found=found,
-        groups=group_rows(found),
-        rows=table3_rows(found),
-        ratios=cox_rows(found),
-        methods=METHODS,
-        versions=versions(),
-    )
-
-
-def write_prognosis(found: Prognosis, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
-    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
-
-    Raises `InputError` when the folder holds anything else.
-    """
-    rows = table3_rows(found)
-    notice = " ".join([*found.warnings, RESEARCH_NOTICE])
-    contents = {
-        "logrank.json": json_bytes(logrank_json(found)),
-        "km.csv": csv_bytes(KM_COLUMNS, km_rows(found)),
-        "cox.csv": csv_bytes(COX_COLUMNS, cox_rows(found)),
-        **({"table3.csv": csv_bytes([*rows[0], "notice"], [{**row, "notice": notice} for row in rows])} if rows else {}),
-        "table3.html": table3_html(found, pictures),
-        **pictures,
-    }
-    return write_results(folder, RESULT_FILES, contents)

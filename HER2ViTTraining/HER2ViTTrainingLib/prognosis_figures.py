@@ -15,7 +15,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLoca
 
 from .figures import BLUE, GREY, ORANGE, OTHERS, RED, plain, png
 from .predictions import p_text
-from .prognosis import Curve, HazardRatio, Prognosis, ratio_text
+from .prognosis import Curve, HazardRatio, Prognosis
+from .prognosis_tables import ratio_text
 
 COLOURS = (BLUE, ORANGE, *OTHERS)
 _LINE = 0.24

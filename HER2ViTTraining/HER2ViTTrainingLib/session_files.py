@@ -29,7 +29,7 @@ from typing import Any
 from HER2ViTLib.inputs import parse_json, read_file
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.series import file_sha256
-from HER2ViTLib.study import Study, study_from_volumes
+from HER2ViTLib.study import Study, image_roles, study_from_volumes
 from HER2ViTLib.volume import read_volume
 
 SESSION_FILE = "session.json"
@@ -131,6 +131,5 @@ def _seconds_or_none(value: Any) -> float | None:
 def session_study(case: SessionCase, images: Sequence[Path]) -> Study:
     """A session case's study, its times as in the images that were copied. Raises `InputError` for images that are not there or damaged."""
     volumes = [read_volume(path) for path in images]
-    roles = ["image"] if len(images) == 1 else [f"phase{n}" for n in range(len(images))]
-    hashes = [(role, file_sha256(path)) for role, path in zip(roles, images)]
+    hashes = list(zip(image_roles(len(images)), map(file_sha256, images)))
     return study_from_volumes(volumes, case.starts_s, case.durations_s, case.contrast_start_s, [str(path) for path in images], hashes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from HER2ViTLib.messages import InputError
+from HER2ViTLib.messages import InputError, each
 from HER2ViTLib.output import csv_bytes
 from HER2ViTLib.series import file_sha256
 
@@ -42,17 +43,9 @@ def case_reads(folder: str | os.PathLike) -> list[CaseRead]:
     folder = Path(folder)
     reads = planned_reads(folder)
     keys = case_of_code(folder)
-    found: list[CaseRead] = []
-    faults: list[str] = []
-    for read in reads:
-        try:
-            found += _reads_of(read.label, folder / read.folder, keys)
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)
+    found = each(lambda read: _reads_of(read.label, folder / read.folder, keys), reads)
     order = [read.label for read in reads]
-    return sorted(found, key=lambda one: (one.case_id, order.index(one.rater)))
+    return sorted(itertools.chain.from_iterable(found), key=lambda one: (one.case_id, order.index(one.rater)))
 
 
 def outlines(folder: str | os.PathLike) -> list[Outline]:

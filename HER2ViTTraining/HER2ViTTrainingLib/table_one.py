@@ -24,7 +24,7 @@ import scipy
 from scipy import stats
 
 from HER2ViTLib import __version__
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, each
 from HER2ViTLib.output import csv_bytes, write_results
 
 from .case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
@@ -335,17 +335,13 @@ def table_one(cases: CaseTable, plan: Plan) -> TableOne:
     notes = list(cases.notes)
     if plan.left_out:
         notes.append(f"left out, more than {MOST_LEVELS} levels: {', '.join(plan.left_out)}")
-    faults: list[str] = []
-    for name, kind in plan.kinds.items():
-        try:
-            if kind == CATEGORICAL:
-                rows += _categorical_rows(cases, name, labels, groups, rng, notes)
-            else:
-                rows += _number_rows(cases, name, labels, groups, plan, notes)
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)
+
+    def rows_of(name: str) -> list[dict[str, Any]]:
+        if plan.kinds[name] == CATEGORICAL:
+            return _categorical_rows(cases, name, labels, groups, rng, notes)
+        return _number_rows(cases, name, labels, groups, plan, notes)
+
+    rows += itertools.chain.from_iterable(each(rows_of, plan.kinds))
     return TableOne(plan, groups, tuple(rows), cases, tuple(notes))
 
 
