@@ -1,6 +1,6 @@
 """Whether the pipeline learns: simulated development cohort and an unseen external one, four kinds of training, one table.
 
-    .venv/bin/python Testing/learning_study.py --weights WEIGHTS.safetensors --out DIR     (about an hour on two cores; run again = go on)
+    .venv/bin/python Testing/learning_study.py --weights WEIGHTS.safetensors --out DIR     (about two hours on two cores; run again = go on)
 
 400 development cases (protocol A, 8:2) and 200 external ones (protocol B). For each task, judged on the external cases:
 recipe `default`, recipe `study` (with its own preprocessing), a CNN with recipe `default`, and twenty trainings on shuffled labels.

@@ -20,6 +20,7 @@ import SimpleITK as sitk
 from filelock import FileLock
 
 from conftest import REPOSITORY
+from HER2ViTLib.messages import InputError
 from HER2ViTLib.series import image_sha256
 from HER2ViTLib.volume import Geometry, Volume, write_volume
 from HER2ViTTrainingLib import batch, batch_jobs, batch_worker
@@ -194,6 +195,12 @@ def test_what_is_no_file_keeps_no_batch_waiting(tmp_path):
     write_manifest(tmp_path / "manifest.csv", [(f"case {n}", name, name + ".mhd", "") for n, name in enumerate(names)])
     settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False)
     assert len({job_of(case, settings, tmp_path).key for case in read_cases(tmp_path / "manifest.csv")}) == len(names)
+
+
+def test_a_worker_of_another_version_reads_nothing(tmp_path):
+    settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False, her2vit="0.0.0")
+    with pytest.raises(InputError, match="install the same version everywhere"):
+        batch_worker.read_jobs(settings, ())
 
 
 def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch, in_this_process):

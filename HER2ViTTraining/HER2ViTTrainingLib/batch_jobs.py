@@ -38,6 +38,7 @@ class Settings:
     device: str
     attention: str
     figures: bool
+    her2vit: str = __version__
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
     A file counts as changed when its name, size or time of change is another; of a DICOM folder every file counts.
     """
     made_from = [
-        [FORMAT, __version__, settings.bundle_sha256, settings.attention, settings.figures],
+        [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
         [case.case_id, case.segment, case.early_phase, case.values["image"], case.values["roi"]],
         [_signature(path) for path in (*case.images, case.roi)],
     ]

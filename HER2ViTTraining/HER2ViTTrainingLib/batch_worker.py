@@ -20,6 +20,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from HER2ViTLib import __version__
 from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.reader import Overrides, PreparedCase, Reader, Reading
@@ -66,6 +67,8 @@ def cases_per_forward(reader: Reader) -> int:
 
 @functools.lru_cache(maxsize=1)
 def _reader(settings: Settings) -> Reader:
+    if settings.her2vit != __version__:
+        raise InputError(f"a worker has her2vit {__version__}, this is {settings.her2vit}; install the same version everywhere")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
