@@ -12,7 +12,7 @@ A map is not causal evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,16 +37,21 @@ def attention_modules(model: nn.Module) -> list[nn.Module]:
     return modules
 
 
+def head_mean(attention: Tensor) -> Tensor:
+    """(B, heads, N, N) to (B, N, N)."""
+    return attention.mean(dim=1)
+
+
 @contextmanager
-def recorded_attention(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Within it, each forward appends every block's attention (B, heads, N, N), after the softmax, to the list.
+def recorded_attention(model: nn.Module, keep: Callable[[Tensor], Tensor] = lambda attention: attention) -> Iterator[list[Tensor]]:
+    """Within it, each forward appends to the list what `keep` makes of every block's attention (B, heads, N, N), after the softmax.
 
     Fused kernels never form that matrix, so they are switched off meanwhile.
     """
     modules = attention_modules(model)
     fused = [module.fused_attn for module in modules]
     recorded: list[Tensor] = []
-    hooks = [module.attn_drop.register_forward_pre_hook(lambda _, inputs: recorded.append(inputs[0])) for module in modules]
+    hooks = [module.attn_drop.register_forward_pre_hook(lambda _, inputs: recorded.append(keep(inputs[0]))) for module in modules]
     try:
         for module in modules:
             module.fused_attn = False
@@ -61,11 +66,10 @@ def recorded_attention(model: nn.Module) -> Iterator[list[Tensor]]:
 def rollout(attentions: Sequence[Tensor], rows: Tensor) -> Tensor:
     """Attention rollout of some rows: `rows` (B, R, N) times the product of the blocks' matrices, last block first.
 
-    `attentions` holds (B, heads, N, N) per block, first block first. Identity as `rows` gives the whole matrix; one row costs a
-    fraction of it.
+    `attentions` holds the mean over heads (B, N, N) per block, first block first. Identity as `rows` gives the whole matrix; one row
+    costs a fraction of it.
     """
-    for attention in reversed(attentions):
-        mean = attention.mean(dim=1)
+    for mean in reversed(attentions):
         # Rows of softmax attention sum to 1, so re-normalising A + I divides by 2; dividing by the sum holds for any A.
         normaliser = mean.sum(dim=-1) + 1
         weighted = rows / normaliser[:, None, :]
@@ -76,7 +80,7 @@ def rollout(attentions: Sequence[Tensor], rows: Tensor) -> Tensor:
 def gradient_relevance(attentions: Sequence[Tensor], gradients: Sequence[Tensor], rows: Tensor) -> Tensor:
     """Gradient-weighted relevance of some rows (B, R, N): R <- R + A R over the blocks, A = mean over heads of (gradient x attention)+."""
     for attention, gradient in zip(reversed(attentions), reversed(gradients)):
-        rows = rows + rows @ (gradient * attention).clamp(min=0).mean(dim=1)
+        rows = rows + rows @ head_mean((gradient * attention).clamp(min=0))
     return rows
 
 
@@ -100,10 +104,11 @@ def attend(model: nn.Module, images: Tensor, method: str = "rollout", cutoff: fl
     if method == "gradient":
         logits, row = _gradient_row(model, images, cutoff)
     else:
-        with torch.inference_mode(), recorded_attention(model) as attentions:
+        # Only means are kept: the memory of a block's heads then serves the next block.
+        with torch.inference_mode(), recorded_attention(model, head_mean) as means:
             logits = model(images).squeeze(-1)
-            row = _readout_row(model, len(images), attentions[-1].shape[-1], attentions[-1])
-            row = rollout(attentions, row) if method == "rollout" else row @ attentions[-1].mean(dim=1)
+            row = _readout_row(model, len(images), means[-1].shape[-1], means[-1])
+            row = rollout(means, row) if method == "rollout" else row @ means[-1]
     grid = tuple(model.patch_embed.grid_size)
     return logits, row[:, 0, model.num_prefix_tokens :].unflatten(-1, grid)
 

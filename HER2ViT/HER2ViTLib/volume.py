@@ -413,7 +413,7 @@ def _is_written_whole(image: sitk.Image, path: Path, compress: bool) -> bool:
     """Writes the image and reads it again. SimpleITK does not say why it fails, and says nothing when a file's last kilobytes find the disk full."""
     try:
         sitk.WriteImage(image, str(path), useCompression=compress)
-        sitk.ReadImage(str(path))  # the reader of NRRD, which all our results are, refuses a file that ends too soon
+        sitk.ReadImage(str(path), imageIO=_image_io(path))  # the reader of NRRD, which all our results are, refuses a file that ends too soon
     except RuntimeError:
         return False
     return True

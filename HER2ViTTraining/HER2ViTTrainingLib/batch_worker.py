@@ -30,6 +30,7 @@ from HER2ViTLib.series import image_sha256
 from HER2ViTLib.study import Study, load_study
 
 from .batch_jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure
+from .executors import keep_freed_memory
 
 GPU_BATCH = 16
 _MODELS = threading.Lock()
@@ -69,6 +70,7 @@ def cases_per_forward(reader: Reader) -> int:
 def _reader(settings: Settings) -> Reader:
     if settings.her2vit != __version__:
         raise InputError(f"a worker has her2vit {__version__}, this is {settings.her2vit}; install the same version everywhere")
+    keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

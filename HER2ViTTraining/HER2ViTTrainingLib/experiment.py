@@ -31,7 +31,7 @@ from HER2ViTLib.series import file_sha256
 
 from .cohort import Case, Cohort, Splits, TaskSplit
 from .evaluation import auc, platt_calibration, youden_threshold
-from .executors import executor
+from .executors import executor, keep_freed_memory
 from .slices import ModelInput, model_inputs
 from .training import METHOD, RECIPES, Epoch, Labelled, Recipe, Trainer, predict
 
@@ -243,6 +243,7 @@ def _each(jobs: Sequence[tuple], scheduler: str | None) -> None:
 
 def _train_into(job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str]], Path, Path]) -> None:
     """One training, wherever it runs."""
+    keep_freed_memory()
     experiment, cohort, splits, sets, folder, cache = job
     data, preprocessing = _data(experiment, cohort, sets, cache)
     _train(experiment, *_started(experiment), data, preprocessing, splits, prepare_folder(folder, RESULT_FILES))
