@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,6 +89,14 @@ def started_worker(marker):
             return int(marker.read_text())
         time.sleep(0.05)
     raise AssertionError("no worker started")
+
+
+def test_workers_without_the_library_are_one_line():
+    """Given a task that it cannot import, a Dask worker ends, and its next one too: the batch would wait for ever."""
+    answers = {"tcp://worker": ModuleNotFoundError("No module named 'HER2ViTTrainingLib'")}
+    client = SimpleNamespace(run=lambda function, on_error: answers)
+    with pytest.raises(InputError, match="a worker cannot run her2vit .*No module named 'HER2ViTTrainingLib'.*install it where"):
+        executors._require_her2vit(client, "tcp://scheduler")
 
 
 def test_workers_end_at_once_with_an_error(tmp_path):

@@ -59,7 +59,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(recipe, tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
 
     def stop(epoch):
-        if epoch.epoch == 1:
+        if epoch.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

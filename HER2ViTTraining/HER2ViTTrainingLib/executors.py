@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -129,6 +130,7 @@ def _live_with_parent(lifeline: Connection) -> None:
 def _cluster(scheduler: str) -> Iterator[Executor]:
     from distributed import Client  # an optional package, and slow to import
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is said in one line
     try:
         # A client that fails to connect prints tracebacks when it is collected: knock first.
         asyncio.run(asyncio.wait_for(_knock(scheduler), CONNECT_SECONDS))
@@ -137,6 +139,7 @@ def _cluster(scheduler: str) -> Iterator[Executor]:
         reason = " ".join(str(error).split())[:120] or "no answer"
         raise InputError(f"scheduler {scheduler!r}: cannot be reached ({reason}); give the address that `dask scheduler` shows, tcp://...") from error
     with client:
+        _require_her2vit(client, scheduler)
         pool = client.get_executor(pure=False)  # pure: equal calls would be done once
         try:
             yield pool
@@ -144,6 +147,13 @@ def _cluster(scheduler: str) -> Iterator[Executor]:
             pool.shutdown(wait=False)
             raise
         pool.shutdown()
+
+
+def _require_her2vit(client: Any, scheduler: str) -> None:
+    """Raises `InputError` when a worker cannot import this library: given a task of it, that worker would end, and the batch wait for ever."""
+    for answer in client.run(available_cores, on_error="return").values():
+        if isinstance(answer, BaseException):
+            raise InputError(f"scheduler {scheduler!r}: a worker cannot run her2vit ({answer}); install it where the workers run")
 
 
 async def _knock(scheduler: str) -> None:

@@ -84,6 +84,8 @@ def stored_model_args(network: Network) -> dict[str, Any]:
 def build_network(network: Network, seed: int) -> nn.Module:
     """A network with one logit. Raises `InputError`, one line, for unknown names, weights that do not fit, or a hub out of reach."""
     arguments = model_args(network)
+    for library in ("huggingface_hub", "timm"):  # they tell of every retry and every odd tensor, where one line is to be said
+        logging.getLogger(library).setLevel(logging.ERROR)
     torch.manual_seed(seed)
     if network.pretrained == "none":
         return timm.create_model(network.architecture, num_classes=1, **arguments)
@@ -93,7 +95,6 @@ def build_network(network: Network, seed: int) -> nn.Module:
 
 
 def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells every retry, where one line is to be said
     try:
         return timm.create_model(network.architecture, pretrained=True, num_classes=1, **arguments)
     except (OSError, RuntimeError, ValueError) as error:
@@ -419,7 +420,7 @@ def _prediction_rows(data: Data, logits: Mapping[str, np.ndarray], scores: Mappi
 def _say_epoch(epoch: Epoch) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(
-            f"\repoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation loss {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
+            f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation loss {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
         )
 
 
@@ -428,15 +429,16 @@ def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
     from .figures import panels, png
 
     figure, (losses, areas) = panels(2)
-    epochs = [epoch.epoch + 1 for epoch in history]
+    epochs = [epoch.epoch for epoch in history]
     losses.plot(epochs, [epoch.train_loss for epoch in history], label="training")
     losses.plot(epochs, [epoch.validation_loss for epoch in history], label="validation")
     areas.plot(epochs, [epoch.validation_auc for epoch in history], color="tab:orange")
     merit: Callable[[Epoch], float] = (lambda e: e.validation_auc) if stops_on == "auc" else (lambda e: -e.validation_loss)
-    kept = max(history, key=merit).epoch + 1
+    kept = max(history, key=merit).epoch
     for axis, title in ((losses, "loss"), (areas, "validation AUC (optimistic)")):
         axis.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     losses.legend(fontsize=8)
     return png(figure)

@@ -116,8 +116,9 @@ def _draw_confusion(axis: Any, result: SetResult) -> None:
     for (row, column), count in np.ndenumerate(table):
         of_row = f"\n{share[row, column]:.0%}" if totals[row, 0] else ""
         axis.text(column, row, f"{count:.0f}{of_row}", ha="center", va="center", color="white" if share[row, column] > 0.55 else "#1d2530")
-    axis.set_xticks([0, 1], ["negative", "positive"], fontsize=8)
-    axis.set_yticks([0, 1], ["negative", "positive"], fontsize=8, rotation=90, va="center")
+    names = ["label 0", "label 1"]  # not negative and positive: in the second task 1 stands for HER2-low
+    axis.set_xticks([0, 1], names, fontsize=8)
+    axis.set_yticks([0, 1], names, fontsize=8, rotation=90, va="center")
     axis.set_xlabel(f"call at threshold {result.threshold:.3f}", fontsize=9)
     axis.set_ylabel("reference standard", fontsize=9)
 

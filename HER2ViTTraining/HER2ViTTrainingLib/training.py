@@ -193,7 +193,7 @@ class Trainer:
         parts = parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
         losses = [self._step(part, n + len(self.history) * len(parts), len(parts)) for n, part in enumerate(parts)]
         loss, area = self._validate()
-        epoch = Epoch(len(self.history), self.optimizer.param_groups[-1]["lr"], float(torch.stack(losses).mean()), loss, area)
+        epoch = Epoch(len(self.history) + 1, self.optimizer.param_groups[-1]["lr"], float(torch.stack(losses).mean()), loss, area)
         if self._improves(epoch):
             self.best = copy.deepcopy(self.averaged.state_dict())
         self.history.append(epoch)
