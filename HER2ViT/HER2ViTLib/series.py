@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +72,14 @@ def file_sha256(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def image_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of the hashes of all of them."""
-    further = companion_files(Path(path))
-    if not further:
-        return file_sha256(path)
-    return hashlib.sha256("".join(file_sha256(file) for file in (path, *further)).encode()).hexdigest()
+def image_sha256(path: str | os.PathLike, sha256: Callable[[Path], str] = file_sha256) -> str:
+    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of the hashes of all of them.
+
+    `sha256` hashes one file. Raises what `companion_files` raises.
+    """
+    path = Path(path)
+    further = companion_files(path)
+    return hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest() if further else sha256(path)
 
 
 def array_sha256(array: np.ndarray) -> str:

@@ -192,14 +192,17 @@ def _starts_as_nrrd(path: Path) -> bool:
 
 
 def _voxel_files(path: Path, io: str) -> list[Path]:
-    """The further files that hold the voxels of a header's image. Raises `InputError` for one that lies outside the header's folder.
+    """The further files that hold the voxels of the image that SimpleITK reads with `io`. Raises `InputError` as `_files_of_header`."""
+    if io == "NiftiImageIO":
+        return [path.with_suffix(".img")] if path.suffix == ".hdr" else []
+    return [] if io == "GDCMImageIO" else _files_of_header(path)
+
+
+def _files_of_header(path: Path) -> list[Path]:
+    """The further files that a NRRD or MetaImage header takes its voxels from. Raises `InputError` for one that lies outside its folder.
 
     A header from elsewhere must not be able to bring any file of this machine into a picture.
     """
-    if io == "NiftiImageIO":
-        return [path.with_suffix(".img")] if path.suffix == ".hdr" else []
-    if io == "GDCMImageIO":
-        return []
     found = []
     for name in _named_voxel_files(path):
         # "slice%03d.raw 1 20 1" stands for the files of that pattern
@@ -222,7 +225,7 @@ def companion_files(path: Path) -> list[Path]:
         return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
     # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
     may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _LONGEST_HEADER
-    return _voxel_files(path, "") if may_be_header else []
+    return _files_of_header(path) if may_be_header else []
 
 
 def _named_voxel_files(path: Path) -> list[str]:

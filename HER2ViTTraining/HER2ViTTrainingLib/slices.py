@@ -24,9 +24,8 @@ from HER2ViTLib.output import write_atomically
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.properties import case_properties
 from HER2ViTLib.roi import read_roi
-from HER2ViTLib.series import file_sha256
+from HER2ViTLib.series import file_sha256, image_sha256
 from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
-from HER2ViTLib.volume import companion_files
 
 from .cohort import Case
 from .executors import available_cores, executor
@@ -94,10 +93,7 @@ class FileHashes:
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file())
             return hashlib.sha256("".join(self.of(entry) for entry in inside).encode()).hexdigest()
-        further = companion_files(path)
-        if further:
-            return hashlib.sha256("".join(self._of_file(file) for file in (path, *further)).encode()).hexdigest()
-        return self._of_file(path)
+        return image_sha256(path, self._of_file)
 
     def _of_file(self, path: Path) -> str:
         # In full: one cache may serve trainings started in different folders.
