@@ -736,7 +736,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib import scene
 
         geometry = self.study(parameters).geometry
-        self.session.save_outline(scene.segment_mask(parameters.segmentation, parameters.segmentID, geometry), geometry)
+        self.session.save_outline(scene.segment_roi(parameters.segmentation, parameters.segmentID, geometry).mask, geometry)
         self.showSessionCase(parameters)
 
     def skipSessionCase(self, parameters, reason):
@@ -798,7 +798,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             raise InputError(choices.missing())
         progress(_("Fetching the images..."))
         study = self.study(parameters)
-        roi = scene.segment_mask(parameters.segmentation, parameters.segmentID, study.geometry)
+        roi = scene.segment_roi(parameters.segmentation, parameters.segmentID, study.geometry)
         reader = self._models.reader(choices, progress)
         from HER2ViTLib.reader import Overrides  # torch: only now
 
@@ -906,7 +906,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         from HER2ViTLib import scene
 
         study = logic.study(parameters)
-        mask = scene.segment_mask(parameters.segmentation, parameters.segmentID, study.geometry)
+        mask = scene.segment_roi(parameters.segmentation, parameters.segmentID, study.geometry).mask
         voxels = np.argwhere(mask)
         middle = voxels[np.argmin(np.square(voxels - voxels.mean(axis=0)).sum(axis=1))][::-1]
         left, posterior, superior = study.geometry.to_lps(middle)
@@ -952,7 +952,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         parameters.seed, expected = self._seed(logic, parameters)
         logic.outlineFromSeed(parameters)
         self.assertNotEqual(parameters.segmentation.GetID(), given.GetID())
-        outline = scene.segment_mask(parameters.segmentation, parameters.segmentID, logic.study(parameters).geometry)
+        outline = scene.segment_roi(parameters.segmentation, parameters.segmentID, logic.study(parameters).geometry).mask
         self.assertGreater(lesion.dice(outline, expected), 0.6)
         count = slicer.mrmlScene.GetNumberOfNodes()
         logic.outlineFromSeed(parameters)

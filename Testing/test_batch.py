@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,6 +131,23 @@ def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys,
     assert one == json.loads((tmp_path / "out" / "cases" / "c03" / "reading.json").read_text())
     assert readings[0]["task2_score"] == f"{one['tasks']['task2']['score']:.6f}"
     assert (readings[0]["call"], readings[0]["task1_foci"]) == (one["call"], str(one["tasks"]["task1"]["attention"]["foci"]))
+
+
+def test_a_resampled_outline_is_said_to_be_by_every_command(archive, tmp_path, in_this_process):
+    moved = replace(GEOMETRY, origin=(5.0, -20.0, 31.0))
+    write_volume(Volume(write_image(tmp_path / "a.nrrd", 1).astype(np.uint8), moved), tmp_path / "moved.nrrd")
+    columns = ("case_id", "image", "roi", "her2_status")
+    manifest = write_manifest(tmp_path / "manifest.csv", [("a", "a.nrrd", "moved.nrrd", "low")], columns)
+    assert main(words(archive, tmp_path / "batch", manifest=manifest)) == 0
+    assert "outline_resampled" in table(tmp_path / "batch" / "readings.csv")[0]["warnings"].split()
+    alone = ["read", str(tmp_path / "a.nrrd"), "--roi", str(tmp_path / "moved.nrrd"), "--out", str(tmp_path / "read"), "--no-figures"]
+    assert main([*alone, *words(archive, "")[2:6], "--device", "cpu"]) == 0
+    assert main(["features", str(manifest), "--out", str(tmp_path / "features")]) == 0
+    reading = json.loads((tmp_path / "read" / "reading.json").read_text())
+    measured = json.loads((tmp_path / "features" / "features.json").read_text())["cases"][0]
+    for warnings in (reading["warnings"], measured["warnings"]):
+        (text,) = (warning["text"] for warning in warnings if warning["code"] == "outline_resampled")
+        assert "origin (5 -20 31) against (5 -20 30) mm" in text
 
 
 def test_figures_when_asked_for(archive, tmp_path, in_this_process):

@@ -14,6 +14,7 @@ from HER2ViTLib.preprocessing import StudyPreprocessing
 from HER2ViTLib.reader import Overrides, Reader
 from HER2ViTLib.reading_files import write_reading
 from HER2ViTLib.report import reading_json, report_html
+from HER2ViTLib.roi import Roi, roi_on
 from HER2ViTLib.study import study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume, read_volume
 from models import a_bundle_folder
@@ -48,7 +49,7 @@ def with_settings(bundle, **changes):
 
 def read(bundles, study=None, roi=None, overrides=None, **reader_options):
     reader = Reader(bundles, **{"device": "cpu", **reader_options})
-    return reader.read(study or a_study(), a_lesion() if roi is None else roi, overrides or Overrides())
+    return reader.read(study or a_study(), Roi(a_lesion() if roi is None else roi), overrides or Overrides())
 
 
 def codes(reading):
@@ -138,6 +139,8 @@ def test_warnings_of_outline_and_phases(bundles):
     at_border = a_lesion()
     at_border[4, 30, :] = True
     assert "lesion_at_border" in codes(read(bundles, roi=at_border))
+    moved = replace(GEOMETRY, origin=(5.0, -20.0, 31.5))
+    assert codes(Reader(bundles, "cpu").read(a_study(), roi_on(Volume(a_lesion(), moved), GEOMETRY))) == ["outline_resampled"]
     assert "phase_order" in codes(read(bundles, study=a_study((240, 100, 220, 260))))
     assert "no_enhancement" in codes(read(bundles, study=a_study((100, 101, 102, 101))))
     single = read(bundles, study=a_study((240,)))

@@ -1,5 +1,7 @@
 """Outlines from label maps and Slicer segmentations: the one segment meant, on the image's geometry; one line for each fault."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -77,8 +79,8 @@ Segmentation_ReferenceImageExtentOffset:=4 3 2
 @pytest.mark.parametrize(("segment", "box"), [("Lesion", LESION), ("Segment_2", RIM), ("Rim: outer", RIM), ("2", OTHER), ("Other side", OTHER)])
 def test_segment_of_overlapping_layers_with_cropped_extent(tmp_path, segment, box):
     roi = read_roi(a_segmentation(tmp_path / "a.seg.nrrd"), GEOMETRY, segment)
-    assert roi.dtype == bool
-    np.testing.assert_array_equal(roi, a_mask(box) > 0)
+    assert roi.mask.dtype == bool
+    np.testing.assert_array_equal(roi.mask, a_mask(box) > 0)
 
 
 def test_segments_are_chosen_not_guessed(tmp_path):
@@ -94,9 +96,9 @@ def test_segments_are_chosen_not_guessed(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_label_maps(tmp_path, suffix, dtype):
     one = save(tmp_path / f"one.{suffix}", a_mask(LESION).astype(dtype) * 7)
-    np.testing.assert_array_equal(read_roi(one, GEOMETRY), a_mask(LESION) > 0)
+    np.testing.assert_array_equal(read_roi(one, GEOMETRY).mask, a_mask(LESION) > 0)
     two = save(tmp_path / f"two.{suffix}", a_mask(LESION, OTHER).astype(dtype))
-    np.testing.assert_array_equal(read_roi(two, GEOMETRY, "2"), a_mask(OTHER) > 0)
+    np.testing.assert_array_equal(read_roi(two, GEOMETRY, "2").mask, a_mask(OTHER) > 0)
     assert "holds 2 segments; choose one with --segment: 1, 2" in the_fault(two, GEOMETRY, None)
     assert "has no segment 3; it has 1, 2" in the_fault(two, GEOMETRY, "3")
 
@@ -104,9 +106,81 @@ def test_label_maps(tmp_path, suffix, dtype):
 def test_another_geometry_is_resampled(tmp_path):
     fine = Geometry((20, 32, 40), (0.5, 0.75, 1.0), tuple(GEOMETRY.to_lps((-0.25, -0.25, -0.25))), TILTED)
     mask = a_mask(LESION).repeat(2, 0).repeat(2, 1).repeat(2, 2)
-    np.testing.assert_array_equal(read_roi(save(tmp_path / "fine.nrrd", mask, fine), GEOMETRY), a_mask(LESION) > 0)
+    resampled = read_roi(save(tmp_path / "fine.nrrd", mask, fine), GEOMETRY)
+    np.testing.assert_array_equal(resampled.mask, a_mask(LESION) > 0)
+    assert "spacing (0.5 0.75 1) against (1 1.5 2) mm" in the_warning(resampled)
     flipped = Volume(a_mask(LESION), GEOMETRY).with_slice_axis("j")
-    np.testing.assert_array_equal(roi_on(flipped, GEOMETRY), a_mask(LESION) > 0)
+    np.testing.assert_array_equal(roi_on(flipped, GEOMETRY).mask, a_mask(LESION) > 0)
+
+
+UNIT, UNIT_NIFTI = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
+LOST = {
+    "a unit matrix": ("nii.gz", dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT_NIFTI), "its header has lost its place (spacing"),
+    "no header": ("nrrd", dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT), "its header has lost its place (spacing (1 1 1) against"),
+    "no origin": ("nrrd", dict(origin=(0, 0, 0)), "its header has lost its place (origin (0 0 0) against (-5 -6 7) mm)"),
+    "no spacing": ("nrrd", dict(spacing=(1, 1, 1)), "its header has lost its place (spacing (1 1 1) against (1 1.5 2) mm)"),
+    "no direction": ("nrrd", dict(direction=UNIT), "its header has lost its place (direction"),
+    "an axis flipped": ("nrrd", dict(direction=(-0.8, 0, 0.6, 0, 1, 0, 0.6, 0, 0.8)), "lies outside the image (direction"),
+    "a sign lost": ("nrrd", dict(origin=(5, 6, 7)), "lies outside the image (origin (5 6 7) against (-5 -6 7) mm)"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "changes", "fault"), LOST.values(), ids=LOST)
+def test_an_outline_of_the_images_size_whose_place_is_lost_is_refused_with_the_cure(tmp_path, suffix, changes, fault):
+    found = the_fault(save(tmp_path / f"roi.{suffix}", a_mask(np.s_[3:6, 9:13, 11:15]), replace(GEOMETRY, **changes)), GEOMETRY)
+    assert fault in found
+    assert "copy the image's spacing, direction and origin into its header" in found
+
+
+def test_a_header_that_knows_nothing_is_refused_whatever_its_size_and_whosever(tmp_path):
+    nowhere = Geometry((10, 14, 18), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UNIT)
+    cropped = a_mask(LESION)[:, 1:-1, 1:-1]
+    assert "its header has lost its place" in the_fault(save(tmp_path / "roi.nrrd", cropped, nowhere), GEOMETRY)
+    placed = save(tmp_path / "placed.nrrd", a_mask(LESION))
+    assert "the image, whose header has lost its place" in the_fault(placed, replace(nowhere, shape=GEOMETRY.shape))
+
+
+def test_a_grid_of_the_images_size_beside_the_image_is_refused(tmp_path):
+    beside = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((12, 0, 0))))
+    assert "has the image's size but lies beside it" in the_fault(save(tmp_path / "roi.nrrd", a_mask(np.s_[3:6, 4:8, 1:5]), beside), GEOMETRY)
+
+
+def the_warning(roi):
+    (warning,) = roi.warnings
+    assert warning.code == "outline_resampled"
+    return warning.text
+
+
+def test_what_was_resampled_is_said_to_be_with_what_differed(tmp_path):
+    shifted = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 2, 0))))
+    moved = read_roi(save(tmp_path / "shifted.nii", a_mask(LESION), shifted), GEOMETRY)
+    np.testing.assert_array_equal(moved.mask, np.roll(a_mask(LESION), 2, axis=1) > 0)
+    assert "origin (-5 -3 7) against (-5 -6 7) mm; check" in the_warning(moved)
+    reordered = roi_on(Volume(a_mask(LESION), GEOMETRY).with_slice_axis("j"), GEOMETRY)
+    assert "size (20 10 16) against (20 16 10), spacing (1 2 1.5) against (1 1.5 2) mm, direction" in the_warning(reordered)
+    half_out = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 0, -5))))
+    assert "67% of it lies outside" in the_fault(save(tmp_path / "half.nrrd", a_mask(LESION), half_out), GEOMETRY)
+    cut = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 0, -4))))
+    assert "mm; 33% of it lies outside the image" in the_warning(read_roi(save(tmp_path / "cut.nrrd", a_mask(LESION), cut), GEOMETRY))
+    assert "nothing is left of it" in the_fault(save(tmp_path / "speck.nrrd", *a_speck()), GEOMETRY)
+
+
+def a_speck():
+    """One voxel of a fine grid, between the middles of the image's voxels."""
+    fine = Geometry((9, 9, 9), (0.1, 0.1, 0.1), tuple(GEOMETRY.to_lps((5.2, 5.2, 5.2))), TILTED)
+    mask = np.zeros(fine.shape, np.uint8)
+    mask[1, 1, 1] = 1
+    return mask, fine
+
+
+def test_what_lies_on_the_images_own_voxels_is_not_said_to_be_resampled(tmp_path):
+    rounded = replace(GEOMETRY, origin=tuple(np.array(GEOMETRY.origin) + 5e-4))
+    cropped = replace(GEOMETRY, shape=(5, 8, 11), origin=tuple(GEOMETRY.to_lps((4, 3, 2))))
+    for array, geometry in ((a_mask(LESION), GEOMETRY), (a_mask(LESION), rounded), (a_mask(LESION)[CROP], cropped)):
+        roi = read_roi(save(tmp_path / "roi.nrrd", array, geometry), GEOMETRY)
+        assert roi.warnings == ()
+        np.testing.assert_array_equal(roi.mask, a_mask(LESION) > 0)
+    assert read_roi(a_segmentation(tmp_path / "a.seg.nrrd"), GEOMETRY, "Lesion").warnings == ()
 
 
 def test_faults(tmp_path):
@@ -141,7 +215,7 @@ def test_a_written_outline_comes_back_and_names_its_segment(tmp_path):
     mask = a_mask(LESION) > 0
     path = tmp_path / "outline.seg.nrrd"
     write_segmentation(mask, GEOMETRY, path, "Lesion")
-    assert np.array_equal(read_roi(path, GEOMETRY), mask)
-    assert np.array_equal(read_roi(path, GEOMETRY, "Lesion"), mask)
+    assert np.array_equal(read_roi(path, GEOMETRY).mask, mask)
+    assert np.array_equal(read_roi(path, GEOMETRY, "Lesion").mask, mask)
     assert b"Segment0_Name:=Lesion" in path.read_bytes()[:3000]
     assert [entry.name for entry in tmp_path.iterdir()] == ["outline.seg.nrrd"]

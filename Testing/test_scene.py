@@ -177,7 +177,14 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
     study = mrml.study_from_nodes([node])
     expected = (matrix @ (*(geometry.to_lps(LESION_INDEX) * (-1, -1, 1)), 1.0))[:3] * (-1, -1, 1)
     np.testing.assert_allclose(study.geometry.to_lps(LESION_INDEX), expected, atol=1e-4)
-    np.testing.assert_array_equal(mrml.segment_mask(segmentation, mrml.LESION, study.geometry), lesion_mask(study.phases[0].volume))
+    roi = mrml.segment_roi(segmentation, mrml.LESION, study.geometry)
+    np.testing.assert_array_equal(roi.mask, lesion_mask(study.phases[0].volume))
+    assert roi.warnings == ()
+    segmentation.SetAndObserveTransformNodeID(None)
+    matrix[:3, :3] = np.eye(3)
+    transform.SetMatrixTransformToParent(mrml.to_matrix(matrix))
+    apart = mrml.segment_roi(segmentation, mrml.LESION, mrml.study_from_nodes([node]).geometry)
+    assert [warning.code for warning in apart.warnings] == ["outline_resampled"]
 
     matrix[:3, :3] = [[1.0, 0.3, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     transform.SetMatrixTransformToParent(mrml.to_matrix(matrix))
@@ -240,16 +247,18 @@ def test_segment_comes_back_on_the_image_and_neighbours_stay_apart(scene, geomet
     )
     segmentation.GetSegmentation().CollapseBinaryLabelmaps()
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 1, "both segments live in one label map"
-    np.testing.assert_array_equal(mrml.segment_mask(segmentation, neighbour, geometry), beside)
+    np.testing.assert_array_equal(mrml.segment_roi(segmentation, neighbour, geometry).mask, beside)
     outside = Volume(np.ones((2, 3, 3), np.uint8), Geometry((2, 3, 3), (1.0, 1.0, 1.0), (500.0, 500.0, 500.0), tuple(np.eye(3).ravel())))
-    np.testing.assert_array_equal(mrml.segment_mask(segmentation, mrml.LESION, geometry), mask)
+    roi = mrml.segment_roi(segmentation, mrml.LESION, geometry)
+    np.testing.assert_array_equal(roi.mask, mask)
+    assert roi.warnings == ()
     with pytest.raises(InputError, match="segment Cyst: is empty"):
-        mrml.segment_mask(segmentation, other, geometry)
+        mrml.segment_roi(segmentation, other, geometry)
     far = mrml.put_segment(scene, outside.array > 0, outside.geometry, "elsewhere")
     with pytest.raises(InputError, match="outside the image"):
-        mrml.segment_mask(far, mrml.LESION, geometry)
+        mrml.segment_roi(far, mrml.LESION, geometry)
     with pytest.raises(InputError, match="has no segment 'Tumour'; choose one of Lesion"):
-        mrml.segment_mask(far, "Tumour", geometry)
+        mrml.segment_roi(far, "Tumour", geometry)
     assert mrml.segment_names(segmentation) == {"Lesion": "Lesion", "other": "Cyst", "neighbour": "Vessel"}
 
 
@@ -259,7 +268,7 @@ def test_outline_is_replaced_in_the_same_node(scene, geometry):
     smaller = mask.copy()
     smaller[:, : int(LESION_INDEX[1])] = False
     assert mrml.put_segment(scene, smaller, geometry, "outline", node) is node
-    np.testing.assert_array_equal(mrml.segment_mask(node, mrml.LESION, geometry), smaller)
+    np.testing.assert_array_equal(mrml.segment_roi(node, mrml.LESION, geometry).mask, smaller)
     assert node.GetSegmentation().GetNumberOfSegments() == 1
 
 
@@ -324,7 +333,7 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     back = mrml.study_from_nodes([image])
     # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
     np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
-    np.testing.assert_array_equal(mrml.segment_mask(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry), lesion_mask(volume))
+    np.testing.assert_array_equal(mrml.segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume))
     map_volume = reading.tasks["task2"].attention_volume
     np.testing.assert_array_equal(resample(mrml.volume_from_node(attention), map_volume.geometry), map_volume.array)
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256

@@ -217,7 +217,7 @@ def test_a_read_from_first_case_to_last(plan):
         session.save_outline(mask, geometry)
     mask[2:4, 4:9, 5:11] = True
     path = session.save_outline(mask, geometry)
-    np.testing.assert_array_equal(read_roi(path, geometry), mask)
+    np.testing.assert_array_equal(read_roi(path, geometry).mask, mask)
     with pytest.raises(InputError, match="next case"):
         session.save_outline(mask, geometry)
     session.next_case()
@@ -249,7 +249,7 @@ def test_an_outline_on_another_geometry_is_put_onto_the_images(plan):
         )
         mask = np.zeros(fine.shape, bool)
         mask[4:8, 4:9, 5:11] = True
-        kept = read_roi(session.save_outline(mask, fine), reference)
+        kept = read_roi(session.save_outline(mask, fine), reference).mask
     assert np.argwhere(kept).tolist() == np.argwhere(mask[::2]).tolist()
 
 

@@ -308,7 +308,7 @@ def test_the_manifest_is_consistent_and_its_files_are_there(tmp_path):
         study = load_study([tmp_path / path for path in row["image"].split(";")])
         assert len(study.phases) == 4
         for column in ("roi", "roi_a2", "roi_b"):
-            assert read_roi(tmp_path / row[column], study.geometry, None).any()
+            assert read_roi(tmp_path / row[column], study.geometry, None).mask.any()
         roi = read_volume(tmp_path / row["roi"])
         centre = roi.geometry.to_lps(np.argwhere(roi.array).mean(axis=0)[::-1])
         assert centre == pytest.approx([float(known[f"lesion_centre_{axis}"]) for axis in "lps"], abs=6)
@@ -377,5 +377,5 @@ def test_the_sample_is_a_small_her2_low_case(tmp_path):
     study = load_study([tmp_path / path.name for path in sample_phases()])
     assert len(study.phases) == 4
     assert study.phases[0].volume.array.dtype == np.int16
-    assert read_roi(tmp_path / sample_roi().name, study.geometry, None).sum() > 100
+    assert read_roi(tmp_path / sample_roi().name, study.geometry, None).mask.sum() > 100
     assert draw_hidden(SAMPLE_INDEX, SAMPLE_SEED, "A")[0] == "low"

@@ -21,6 +21,7 @@ from .her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_c
 from .messages import RESEARCH_NOTICE, InputError, ReadingWarning
 from .preprocessing import Patch, Preprocessing
 from .properties import UNITS, case_properties
+from .roi import Roi
 from .study import EarlyPhase, Study, choose_early_phase, phase_warnings, pre_phase_index
 from .volume import Volume, bounding_box
 
@@ -128,7 +129,7 @@ class Reader:
     def read(
         self,
         study: Study,
-        roi: np.ndarray,
+        roi: Roi,
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
@@ -142,25 +143,25 @@ class Reader:
     def prepare(
         self,
         study: Study,
-        roi: np.ndarray,
+        roi: Roi,
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
         roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> PreparedCase:
-        """All of a reading that needs no model. `roi` is boolean (K, J, I) on the study's geometry.
+        """All of a reading that needs no model. `roi` is the outline on the study's geometry.
 
         `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in the reading.
         Raises `InputError` for an empty outline or one of another shape, and for overrides that do not fit the study.
         """
-        if roi.shape != study.geometry.shape:
-            raise InputError(f"the outline has shape {roi.shape}, the image {study.geometry.shape}; put it on the image's geometry")
-        roi = roi.astype(bool, copy=False)
-        if not roi.any():
+        mask = roi.mask.astype(bool, copy=False)
+        if mask.shape != study.geometry.shape:
+            raise InputError(f"the outline has shape {mask.shape}, the image {study.geometry.shape}; put it on the image's geometry")
+        if not mask.any():
             raise InputError("the outline is empty; draw it first")
         pre_index = pre_phase_index(study, overrides.pre_phase)
-        chosen = choose_early_phase(study, roi, pre_index, overrides.early_phase)
+        chosen = choose_early_phase(study, mask, pre_index, overrides.early_phase)
         early = study.phases[chosen.index].volume
         pre = study.phases[pre_index].volume if pre_index is not None and pre_index != chosen.index else None
         made: dict[Preprocessing, Patch] = {}
@@ -168,12 +169,12 @@ class Reader:
         for key, bundle in self.bundles.items():
             preprocessing = bundle.settings.preprocessing
             if preprocessing not in made:
-                made[preprocessing] = preprocessing.apply(early, roi, overrides.slice_index)
+                made[preprocessing] = preprocessing.apply(early, mask, overrides.slice_index)
             patches[key] = made[preprocessing]
-        warnings = [*study.warnings, *phase_warnings(study, roi, pre_index, chosen.index)]
-        warnings += slice_warnings(roi, list(made.values()))
-        warnings += self._unlike_training(early, pre, roi, patches)
-        hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(roi)).hexdigest()))
+        warnings = [*study.warnings, *roi.warnings, *phase_warnings(study, mask, pre_index, chosen.index)]
+        warnings += slice_warnings(mask, list(made.values()))
+        warnings += self._unlike_training(early, pre, mask, patches)
+        hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
         inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
         return PreparedCase(case_id or default_case_id(study), study.slice_axis, chosen, patches, inputs, tuple(dict.fromkeys(warnings)))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
 
-from .messages import InputError
+from .messages import InputError, ReadingWarning
 from .volume import (
     Geometry,
     Volume,
@@ -21,10 +21,31 @@ from .volume import (
     require_finite,
     resample_mask,
     volume_of,
+    with_slice_axis,
     write_volume,
 )
 
 _LISTED = 12
+_UNPLACED = {
+    "spacing": [(1, 1, 1)],
+    "origin": [(0, 0, 0)],
+    "direction": [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)],
+}
+"""What programs write into a header where they know nothing; the second direction is a NIfTI file's unit matrix in LPS."""
+_LEAST_INSIDE = 0.5
+"""Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a lesion at the edge."""
+
+
+@dataclass(frozen=True)
+class Roi:
+    """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about bringing it there."""
+
+    mask: np.ndarray
+    warnings: tuple[ReadingWarning, ...] = ()
+
+    def with_slice_axis(self, axis: str) -> Roi:
+        """The outline cut across array axis `axis` ("i", "j" or "k"), as `Study.with_slice_axis`."""
+        return replace(self, mask=with_slice_axis(self.mask, axis))
 
 
 @dataclass(frozen=True)
@@ -40,13 +61,13 @@ class _Segment:
         return f'"{self.name}" (id {self.id}, label {self.label})' if self.id else str(self.label)
 
 
-def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> np.ndarray:
-    """The voxels of one segment, boolean (K, J, I) on the geometry `reference`; resampled (nearest neighbour) where it lies on another.
+def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> Roi:
+    """One segment as the outline on the geometry `reference`; resampled (nearest neighbour) where it lies on another.
 
     The file is a label map or a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers). `segment` is a name, an id or a label
     value; it may be left out when the file holds only one segment.
-    Raises `InputError` for a missing or unknown segment (listing those there are), an empty one, one outside the image, colour images,
-    4D series, NaN, fractional labels.
+    Raises `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
+    fractional labels, and as `roi_on`.
     """
     image = read_sitk(path)
     _require_no_dicom_object(image, str(path))
@@ -62,18 +83,71 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     return roi_on(layer.with_array(layer.array == found.label), reference, f"{path}: segment {found}" if found.id else str(path))
 
 
-def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> np.ndarray:
-    """Where the mask is above zero, boolean (K, J, I) on the geometry `reference`; `name` is what faults call it.
+def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
+    """The outline where the mask is above zero, on the geometry `reference`; `name` is what faults call it.
 
-    Raises `InputError` when the mask is empty, not finite or lies outside the image.
+    On another grid it is resampled (nearest neighbour), with the warning `outline_resampled`; a part of the reference's own grid, as
+    Slicer saves it, is only put in its place. Raises `InputError` when the mask is empty, not finite, lies for the most part outside
+    the image, is too small for its voxels, or has lost its place: a header that knows nothing, or a grid of the image's size beside it.
     """
     require_finite(mask.array, name)
-    if not (mask.array > 0).any():
+    outlined = mask.array > 0
+    if not outlined.any():
         raise InputError(f"{name}: is empty; outline the lesion first")
+    if mask.geometry.matches(reference):
+        return Roi(outlined)
+    inside = float(reference.holds(mask.geometry.to_lps(np.argwhere(outlined)[:, ::-1])).mean())
+    differences = _differences(mask.geometry, reference)
+    fault = _fault_of_place(mask.geometry, reference, inside)
+    if fault:
+        what, cure = fault
+        raise InputError(f"{name}: {what} ({differences}); {cure}")
     on_reference = resample_mask(mask, reference)
     if not on_reference.any():
-        raise InputError(f"{name}: lies outside the image; give the outline that belongs to this study")
-    return on_reference
+        raise InputError(f"{name}: is too small for the image's voxels, nothing is left of it ({differences}); outline the lesion on the image")
+    if mask.geometry.shape != reference.shape and mask.geometry.is_part_of(reference):
+        return Roi(on_reference)
+    lost = f"; {1 - inside:.0%} of it lies outside the image" if inside < 1 else ""
+    text = f"the outline was resampled onto the image (nearest neighbour), its grid is another: {differences}{lost}; check that it lies on the lesion"
+    return Roi(on_reference, (ReadingWarning("outline_resampled", text),))
+
+
+def _fault_of_place(geometry: Geometry, reference: Geometry, inside: float) -> tuple[str, str] | None:
+    """What is wrong with the place of an outline whose `geometry` does not match `reference`, and the cure; None = its place is plausible.
+
+    `inside` is the share of the outline's voxels that lie in the image. The place is lost when all that differs from the image is what a
+    program writes where it knows nothing. A grid of the image's size beside the image is its own with an axis flipped or a sign lost.
+    """
+    differing = geometry.differences(reference).keys() - {"size"}
+    same_size = geometry.shape == reference.shape
+    copy = "copy the image's spacing, direction and origin into its header"
+    wholly = differing >= {"spacing", "origin"}
+    if (same_size or wholly) and _is_unplaced(geometry, differing) and not geometry.fills(reference):
+        cure = copy if same_size else "save it with the geometry of the image that it was drawn on"
+        return "its header has lost its place", f"{cure}, or export it again from the program it was drawn in"
+    if wholly and _is_unplaced(reference, differing):
+        return "cannot be placed on the image, whose header has lost its place", "give the image as it was exported, with its geometry"
+    cure = "give the outline that belongs to this study" + (f", or {copy} if it was drawn on this image" if same_size else "")
+    if inside < _LEAST_INSIDE:
+        return (f"{1 - inside:.0%} of it lies outside the image" if inside else "lies outside the image"), cure
+    if same_size and not geometry.holds(reference.middle) and not reference.holds(geometry.middle):
+        return "has the image's size but lies beside it", cure
+    return None
+
+
+def _is_unplaced(geometry: Geometry, parts: Iterable[str]) -> bool:
+    """Whether these parts of a geometry are what a program writes where it knows nothing."""
+
+    def knows_nothing_of(part: str) -> bool:
+        return any(np.allclose(getattr(geometry, part), unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part])
+
+    return all(map(knows_nothing_of, parts))
+
+
+def _differences(geometry: Geometry, reference: Geometry) -> str:
+    """What differs from the image's geometry, in one line."""
+    found = geometry.differences(reference).items()
+    return ", ".join(f"{part} {values}" for part, values in found) or "shifted by more than a thousandth of a voxel"
 
 
 def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.PathLike, name: str = "Lesion") -> None:

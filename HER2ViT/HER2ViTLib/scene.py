@@ -20,7 +20,7 @@ import numpy as np
 from .her2 import TASKS
 from .messages import InputError
 from .output import TEMPORARY_PREFIX
-from .roi import roi_on
+from .roi import Roi, roi_on
 from .series import times_in_seconds
 from .study import Study, study_from_volumes
 from .volume import Geometry, Volume, ras_to_lps
@@ -110,10 +110,10 @@ def _sequence_times(sequence: slicer.vtkMRMLSequenceNode) -> list[float] | None:
     return times_in_seconds(" ".join(values), sequence.GetIndexUnit() or "", len(values))
 
 
-def segment_mask(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, geometry: Geometry) -> np.ndarray:
-    """One segment as a boolean array (K, J, I) on `geometry` (nearest neighbour); parent transforms are applied.
+def segment_roi(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, geometry: Geometry) -> Roi:
+    """One segment as the outline on `geometry`, resampled there as `roi_on` does; parent transforms are applied.
 
-    Raises `InputError` when the segment is not there, is empty or has no voxel on the geometry.
+    Raises `InputError` when the segment is not there, and as `roi_on`.
     """
     segment = segmentation.GetSegmentation().GetSegment(segment_id) if segment_id else None
     if segment is None:

@@ -79,11 +79,48 @@ class Geometry:
 
     def matches(self, other: Geometry) -> bool:
         """Whether every voxel of both lies at the same place, within a thousandth of a voxel."""
-        if self.shape != other.shape:
-            return False
+        return self.shape == other.shape and bool(np.abs(self._corners_on(other) - self._corners).max() <= GEOMETRY_TOLERANCE_VOXELS)
+
+    def is_part_of(self, other: Geometry) -> bool:
+        """Whether every voxel is one of `other`'s grid, thought to go on beyond its edges: the same axes, shifted by whole voxels."""
+        shifts = self._corners_on(other) - self._corners
+        return bool(np.abs(shifts - np.rint(shifts[0])).max() <= GEOMETRY_TOLERANCE_VOXELS)
+
+    def fills(self, other: Geometry) -> bool:
+        """Whether both cover the same part of the patient, within half a voxel, whichever way their axes run."""
+        ours, theirs = (np.sort(corners, axis=0) for corners in (self._corners_on(other), other._corners))
+        return bool(np.abs(ours - theirs).max() <= 0.5)
+
+    def holds(self, lps: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Whether points in LPS (..., 3), mm, lie in a voxel, boolean (...)."""
+        nearest = np.rint(self.to_index(lps))
+        return ((nearest >= 0) & (nearest < self.shape[::-1])).all(axis=-1)
+
+    @property
+    def middle(self) -> np.ndarray:
+        """The middle of what the voxels cover, a point (x, y, z) in LPS, mm."""
+        return self.to_lps((np.array(self.shape[::-1]) - 1) / 2)
+
+    @property
+    def _corners(self) -> np.ndarray:
+        """The indices (8, 3) of the voxels at the corners."""
         k, j, i = (n - 1 for n in self.shape)
-        corners = np.array([[x, y, z] for x in (0, i) for y in (0, j) for z in (0, k)], float)
-        return bool(np.abs(self.to_index(other.to_lps(corners)) - corners).max() <= GEOMETRY_TOLERANCE_VOXELS)
+        return np.array([[x, y, z] for x in (0, i) for y in (0, j) for z in (0, k)], float)
+
+    def _corners_on(self, other: Geometry) -> np.ndarray:
+        """The corners as continuous indices (8, 3) of `other`."""
+        return other.to_index(self.to_lps(self._corners))
+
+    def differences(self, other: Geometry) -> dict[str, str]:
+        """What differs, in words, of size, spacing, direction and origin, written to the fourth decimal: {part: "ours against theirs"}."""
+        parts = {
+            "size": (self.shape[::-1], other.shape[::-1], ""),
+            "spacing": (self.spacing, other.spacing, " mm"),
+            "direction": (self.direction, other.direction, ""),
+            "origin": (self.origin, other.origin, " mm"),
+        }
+        written = {part: (_listed(ours), _listed(theirs), unit) for part, (ours, theirs, unit) in parts.items()}
+        return {part: f"({ours}) against ({theirs}){unit}" for part, (ours, theirs, unit) in written.items() if ours != theirs}
 
     def with_slice_axis(self, axis: str) -> Geometry:
         """The same voxels with array axis `axis` ("i", "j" or "k") moved to the front: see `Volume.with_slice_axis`."""
@@ -133,6 +170,10 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
         touched = np.flatnonzero(mask[box].any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         box += (slice(int(touched[0]), int(touched[-1]) + 1),)
     return box
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{round(value, 4) + 0.0:.10g}" for value in values)  # + 0.0: no minus before a zero
 
 
 def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:

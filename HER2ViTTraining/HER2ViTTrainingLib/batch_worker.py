@@ -106,7 +106,7 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
         case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id, roi_sha256=digest)
     except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on
         return Failure(stage, _reason(error, settings))
-    return _Prepared(case, study, roi) if settings.figures else _Prepared(case, None, None)
+    return _Prepared(case, study, roi.mask) if settings.figures else _Prepared(case, None, None)
 
 
 def _reason(error: Exception, settings: Settings) -> str:

@@ -281,12 +281,11 @@ def _one_reading(options: argparse.Namespace) -> tuple:
     from HER2ViTLib.roi import read_roi
     from HER2ViTLib.series import image_sha256
     from HER2ViTLib.study import load_study
-    from HER2ViTLib.volume import with_slice_axis
 
     study = load_study(options.image)
     roi = read_roi(options.roi, study.geometry, options.segment)
     reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
-    study, roi = study.with_slice_axis(options.slice_axis), with_slice_axis(roi, options.slice_axis)
+    study, roi = study.with_slice_axis(options.slice_axis), roi.with_slice_axis(options.slice_axis)
     names = _input_names(options.image, options.roi) if options.keep_names else {}
     reading = reader.read(
         study,
@@ -296,7 +295,7 @@ def _one_reading(options: argparse.Namespace) -> tuple:
         roi_sha256=image_sha256(options.roi),
         input_names=names,
     )
-    return reading, study, roi
+    return reading, study, roi.mask
 
 
 def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:

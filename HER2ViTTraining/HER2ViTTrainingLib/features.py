@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,7 +177,7 @@ class _Measured:
     """What one process brings back of one outline; `patches` (H, W) float32 are the models' inputs by task key."""
 
     row: dict[str, Any]
-    inputs: list[dict[str, str]]
+    about: dict[str, Any]
     patches: Mapping[str, np.ndarray]
 
 
@@ -186,12 +186,15 @@ def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
     with faults_of(f"case {outline.case_id}, rater {outline.rater}"):
         study = outline.study()
         roi = read_roi(outline.roi, study.geometry, outline.segment or None)
+        mask = roi.mask
         pre = pre_phase_index(study)
-        chosen = choose_early_phase(study, roi, pre, outline.early_phase).index
-        patches = {key: preprocessing.apply(study.phases[chosen].volume, roi).image for key, preprocessing in preprocessings.items()}
-    row = {"case_id": outline.case_id, "rater": outline.rater, **_voxel_features(study, roi, pre, chosen)}
+        chosen = choose_early_phase(study, mask, pre, outline.early_phase).index
+        patches = {key: preprocessing.apply(study.phases[chosen].volume, mask).image for key, preprocessing in preprocessings.items()}
+    keys = {"case_id": outline.case_id, "rater": outline.rater}
     hashes = [*study.image_sha256, ("roi", image_sha256(outline.roi))]
-    return _Measured(row, [{"role": role, "sha256": digest} for role, digest in hashes], patches)
+    inputs = [{"role": role, "sha256": digest} for role, digest in hashes]
+    about = {**keys, "inputs": inputs, "warnings": [asdict(warning) for warning in (*study.warnings, *roi.warnings)]}
+    return _Measured({**keys, **_voxel_features(study, mask, pre, chosen)}, about, patches)
 
 
 def _voxel_features(study: Study, roi: np.ndarray, pre: int | None, early: int) -> dict[str, float]:
@@ -213,11 +216,12 @@ def _voxel_features(study: Study, roi: np.ndarray, pre: int | None, early: int) 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """The features of outlines: `rows` with case_id, rater and the features by name, in the order of `columns`; and what they come from."""
+    """The features of outlines: `rows` with case_id, rater and the features by name, in the order of `columns`; and, in `cases`, what each
+    comes from and what was doubtful about it."""
 
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
-    inputs: tuple[Mapping[str, Any], ...]
+    cases: tuple[Mapping[str, Any], ...]
     bundles: tuple[Bundle, ...]
 
 
@@ -241,9 +245,9 @@ def feature_table(
         model_rows = models.features([one.patches for one in measured])
         columns += model_rows[0]
         rows = [{**row, **more} for row, more in zip(rows, model_rows)]
-    inputs = [{"case_id": one.row["case_id"], "rater": one.row["rater"], "inputs": one.inputs} for one in measured]
+    cases = [one.about for one in measured]
     rows = [{name: _rounded(value) for name, value in row.items()} for row in rows]
-    return FeatureTable(("case_id", "rater", *columns), tuple(rows), tuple(inputs), models.bundles if models else ())
+    return FeatureTable(("case_id", "rater", *columns), tuple(rows), tuple(cases), models.bundles if models else ())
 
 
 def feature_rows(outlines: Sequence[Outline], bundles: Sequence[str | os.PathLike] = (), device: str = "auto") -> list[Mapping[str, Any]]:
@@ -316,7 +320,7 @@ def _about(table: FeatureTable) -> dict[str, Any]:
         meanings[f"score_{key}"] = {"unit": "1", "meaning": f"{bundle.task.name}: calibrated probability of {bundle.task.positive_label}"}
     return {
         "features": meanings,
-        "cases": table.inputs,
+        "cases": table.cases,
         "bundles": [{"task": bundle.task.name, "sha256": bundle.sha256, "notice": bundle.notice} for bundle in table.bundles],
         "versions": {"her2vit": __version__, "numpy": np.__version__, "SimpleITK": sitk.Version.VersionString()},
         "notice": RESEARCH_NOTICE,

@@ -65,7 +65,7 @@ def model_inputs(cases: Sequence[Case], preprocessing: Preprocessing, cache: str
 def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     """One case's input, from its files. Raises `InputError`."""
     study = load_study(case.images)
-    roi = read_roi(case.roi, study.geometry, case.segment or None)
+    roi = read_roi(case.roi, study.geometry, case.segment or None).mask
     pre = pre_phase_index(study)
     chosen = choose_early_phase(study, roi, pre, case.early_phase).index
     early = study.phases[chosen].volume

@@ -13,6 +13,7 @@ from measure import Claim, over_empty_python_claim, python, ratio_claim
 
 from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.reader import Reader
+from HER2ViTLib.roi import Roi
 from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
 from HER2ViTLib.study import study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume
@@ -43,7 +44,7 @@ def warm_reading() -> Claim:
             for bundle in bundles:
                 bundle.model(images)
 
-    return ratio_claim("warm reading against two bare forwards", 1.3, lambda: reader.read(study, roi), bare, runs=30)
+    return ratio_claim("warm reading against two bare forwards", 1.3, lambda: reader.read(study, Roi(roi)), bare, runs=30)
 
 
 def whole_process() -> Claim:
