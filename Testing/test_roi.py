@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from dicom_writer import write_slice
+from dicom_writer import a_header, write_slice
+from dicom_writer import save as save_dicom
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.roi import read_roi, roi_on, write_segmentation
 from HER2ViTLib.volume import Geometry, Volume, write_volume
@@ -113,6 +114,85 @@ def test_another_geometry_is_resampled(tmp_path):
     np.testing.assert_array_equal(roi_on(flipped, GEOMETRY).mask, a_mask(LESION) > 0)
 
 
+def spatial(image):
+    """The SimpleITK image on the place of `GEOMETRY`, whatever its further axes."""
+    more = image.GetDimension() - 3
+    direction = np.eye(3 + more)
+    direction[:3, :3] = np.reshape(TILTED, (3, 3))
+    image.SetDirection(direction.ravel())
+    image.SetSpacing((*GEOMETRY.spacing, *[1] * more))
+    image.SetOrigin((*GEOMETRY.origin, *[0] * more))
+    return image
+
+
+def test_one_volume_of_four_axes_is_a_label_map(tmp_path):
+    image = spatial(sitk.GetImageFromArray(a_mask(LESION)[None], isVector=False))
+    for suffix in ("nrrd", "nii.gz", "mha"):
+        sitk.WriteImage(image, str(tmp_path / f"roi.{suffix}"))
+        roi = read_roi(tmp_path / f"roi.{suffix}", GEOMETRY)
+        assert roi.warnings == ()
+        np.testing.assert_array_equal(roi.mask, a_mask(LESION) > 0)
+
+
+def a_layered(path, layers, kind, more=""):
+    """A NRRD file of label maps on one more axis, its first, as programs other than Slicer write them."""
+    header = a_segmentation(path).read_bytes().split(b"Segment0_ID")[0].decode() + more
+    header = header.replace("sizes: 2 11 8 5", f"sizes: {len(layers)} 11 8 5").replace("kinds: list domain domain domain\n", kind)
+    path.write_bytes(header.encode() + b"\n" + np.stack(layers, -1).tobytes())
+    return path
+
+
+def test_a_list_of_one_label_map_is_that_label_map(tmp_path):
+    for kind in ("list", "vector"):
+        roi = read_roi(a_layered(tmp_path / "a.nrrd", [a_mask(LESION)[CROP]], f"kinds: {kind} domain domain domain\n"), GEOMETRY)
+        np.testing.assert_array_equal(roi.mask, a_mask(LESION) > 0)
+
+
+def test_layers_of_other_programs_are_told_what_to_export(tmp_path):
+    layers = [a_mask(LESION)[CROP], 2 * a_mask(OTHER)[CROP]]
+    groups = "multilabel.segmentation.labelgroups:=[{}]\n"
+    of_groups = the_fault(a_layered(tmp_path / "a.nrrd", layers, "kinds: vector domain domain domain\n", groups), GEOMETRY)
+    assert "has 2 values a voxel: label groups or layers of another program" in of_groups
+    listed = the_fault(a_layered(tmp_path / "a.nrrd", layers, "kinds: list domain domain domain\n"), GEOMETRY)
+    assert "has a layer for each label (2 volumes)" in listed
+    assert "export the lesion alone as one 3D label map" in of_groups
+    assert "export the lesion alone as one 3D label map" in listed
+    of_no_kind = the_fault(a_layered(tmp_path / "a.nrrd", layers, ""), GEOMETRY)
+    assert "axis 0 of 4 has no direction in space, and its kind is not given; export one 3D volume" in of_no_kind
+
+
+@pytest.mark.parametrize("label", [np.float32(0.9999999), 1.0000001, 254.9995, np.uint8(255)])
+def test_labels_a_rounding_away_from_a_whole_number(tmp_path, label):
+    lesion = a_mask(LESION)
+    array = lesion * label
+    array[3, 4, 5] = np.rint(label)  # one voxel is whole: still one label
+    np.testing.assert_array_equal(read_roi(save(tmp_path / "roi.nii", array), GEOMETRY).mask, lesion > 0)
+
+
+def test_a_scaled_label_map(tmp_path):
+    path = save(tmp_path / "roi.nii", a_mask(LESION).astype(np.int16) * 255)
+    content = bytearray(path.read_bytes())
+    content[112:116] = np.float32(1 / 255).tobytes()  # scl_slope
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_roi(path, GEOMETRY, "1").mask, a_mask(LESION) > 0)
+
+
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+
+
+@pytest.mark.parametrize(("storage", "words"), [("481.3", "(RTSTRUCT: contours)"), ("66.4", "DICOM segmentation (SEG)"), ("4", "DICOM object")])
+@pytest.mark.parametrize("has_preamble", [True, False])
+def test_dicom_outlines_are_named_with_what_to_do(tmp_path, storage, words, has_preamble):
+    path = tmp_path / "outline.dcm"
+    save_dicom(a_header(a_mask()[0], STORAGE + storage), path)
+    if not has_preamble:
+        path.write_bytes(path.read_bytes()[132:])
+    fault = the_fault(path, GEOMETRY)
+    assert words in fault
+    assert "load it in 3D Slicer" in fault
+    assert "save the segmentation as .seg.nrrd" in fault
+
+
 UNIT, UNIT_NIFTI = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
 LOST = {
     "a unit matrix": ("nii.gz", dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT_NIFTI), "its header has lost its place (spacing"),
@@ -187,7 +267,7 @@ def test_faults(tmp_path):
     lesion = a_mask(LESION)
     assert "no such file" in the_fault(tmp_path / "nowhere.nii", GEOMETRY)
     assert "is empty" in the_fault(save(tmp_path / "empty.nrrd", a_mask()), GEOMETRY)
-    assert "is empty" in the_fault(save(tmp_path / "negative.nrrd", -lesion.astype(np.int16)), GEOMETRY)
+    assert "is empty above 0, its label is -1;" in the_fault(save(tmp_path / "negative.nrrd", -lesion.astype(np.int16)), GEOMETRY)
     elsewhere = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (500.0, 0.0, 0.0), TILTED)
     assert "outside the image" in the_fault(save(tmp_path / "elsewhere.nrrd", lesion, elsewhere), GEOMETRY)
     assert "fractional values such as 0.25" in the_fault(save(tmp_path / "fraction.nrrd", lesion * np.float32(0.25)), GEOMETRY)

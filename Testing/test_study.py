@@ -345,6 +345,33 @@ def test_4d_file_of_one_volume_is_one_phase(tmp_path):
     assert choose_early_phase(study, None, None).rule == "given"
 
 
+@pytest.mark.parametrize("suffix", ["nrrd", "nii.gz", "mha"])
+@pytest.mark.parametrize("order", [(1, 2, 3, 0), (1, 2, 0, 3)], ids=["time first", "time second"])
+def test_4d_images_whose_axes_are_in_another_order_are_refused(tmp_path, suffix, order):
+    """Nothing in these files says which axis is time: read as they are they would be slices 4 pixels wide."""
+    phases = np.zeros((4, 10, 64, 80), np.uint16)
+    write_sitk(tmp_path / f"right.{suffix}", phases)
+    assert len(load_study(tmp_path / f"right.{suffix}").phases) == 4
+    fault = the_fault(write_sitk(tmp_path / f"odd.{suffix}", phases.transpose(order)))
+    assert re.search(r"its axes are (4 x 80|80 x 4) x 64 x 10, 10 phases of .* pixels; save it as columns, rows, slices, phases", fault)
+
+
+def test_more_phases_than_pixels_across_are_refused_few_pixels_are_not(tmp_path):
+    assert "120 phases of 40 x 60" in the_fault(write_sitk(tmp_path / "odd.nii", np.zeros((120, 2, 60, 40), np.uint8)))
+    for name, shape in (("a cropped lesion", (25, 6, 22, 20)), ("one slice", (60, 1, 128, 96)), ("two phases", (2, 3, 10, 8))):
+        assert len(load_study(write_sitk(tmp_path / f"{name}.nii", np.zeros(shape, np.uint8))).phases) == shape[0]
+
+
+@pytest.mark.parametrize(("kinds", "axis"), [("", 0), ("kinds: time domain domain domain\n", 0), ("kinds: domain domain domain ???\n", 3)])
+def test_an_axis_without_a_kind_is_told_in_words(tmp_path, kinds, axis):
+    header = re.sub("kinds:.*\n", kinds, SEQUENCE.partition("labels:")[0] + SEQUENCE[SEQUENCE.index("endian") : SEQUENCE.index("axis 3")])
+    if axis == 0:
+        header = header.replace("6 8 5 3", "3 6 8 5").replace("(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)")
+    fault = the_fault(write_nrrd(tmp_path / "a.nrrd", some_phases(3), header))
+    assert f"axis {axis} of 4 has no direction in space, and its kind is" in fault
+    assert "write `list` for that axis" in fault
+
+
 # The choice of phases
 
 

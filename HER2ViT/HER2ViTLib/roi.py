@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from .inputs import require_file
 from .messages import InputError, ReadingWarning
 from .volume import (
     Geometry,
@@ -32,6 +34,15 @@ _UNPLACED = {
     "direction": [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)],
 }
 """What programs write into a header where they know nothing; the second direction is a NIfTI file's unit matrix in LPS."""
+_ROUNDING = 1e-3
+"""How far a label may lie from a whole number."""
+_DICOM_OUTLINES = {
+    "481.3": ("DICOM RT structure set (RTSTRUCT: contours)", "SlicerRT"),
+    "66.4": ("DICOM segmentation (SEG)", "QuantitativeReporting"),
+    "66.5": ("DICOM surface segmentation", "QuantitativeReporting"),
+    "66.7": ("DICOM label map segmentation (SEG)", "QuantitativeReporting"),
+}
+"""What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer that opens them."""
 _LEAST_INSIDE = 0.5
 """Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a lesion at the edge."""
 
@@ -69,13 +80,13 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     Raises `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
     fractional labels, and as `roi_on`.
     """
+    _require_no_dicom(require_file(path, "the outline's file"))
     image = read_sitk(path)
-    _require_no_dicom_object(image, str(path))
     header = nrrd_header(path)
     named = _header_segments(header, str(path))
-    if image.GetDimension() == 4 or (nrrd_list_axis(header) is not None and not named):
-        raise InputError(f"{path}: is a 4D series; a ROI is one 3D label map")
-    layers = _layers(image, str(path)) if named else [volume_of(image, str(path))]
+    if not named:
+        _require_one_label_map(image, header, str(path))
+    layers = [_label_map(layer, str(path)) for layer in _layers(image, str(path))]
     found = _choose(named or _labels(layers[0].array, str(path)), segment, str(path))
     if found.layer >= len(layers):
         raise InputError(f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the segmentation again")
@@ -172,10 +183,31 @@ def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.Path
     write_volume(Volume(np.asarray(mask, bool), geometry), path, metadata)
 
 
-def _require_no_dicom_object(image: sitk.Image, name: str) -> None:
-    """Raises `InputError` for DICOM: a SEG object's frames are not the slices of one label map."""
-    if image.HasMetaDataKey("0008|0016"):
-        raise InputError(f"{name}: is a DICOM object; load it in Slicer and save the segmentation as .seg.nrrd")
+def _require_no_dicom(path: Path) -> None:
+    """Raises `InputError` for DICOM, with what it is: contours are no label map, nor are a segmentation's frames the slices of one."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    storage = re.search(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.([0-9]+(?:\.[0-9]+)*)", start)
+    # Older systems write no preamble: the file then begins with an element of group 2 or 8.
+    if start[128:132] != b"DICM" and not (storage and start[:2] in (b"\x02\x00", b"\x08\x00")):
+        return
+    what, extension = _DICOM_OUTLINES.get(storage[1].decode() if storage else "", ("DICOM object, an image perhaps", ""))
+    load = f"load it in 3D Slicer (extension {extension})" if extension else "load it in 3D Slicer"
+    raise InputError(f"{path}: is a {what}, which is not read as an outline; {load} and save the segmentation as .seg.nrrd")
+
+
+def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str) -> None:
+    """Raises `InputError`, with what it is, for an image that is not one 3D label map."""
+    values, size = image.GetNumberOfComponentsPerPixel(), image.GetSize()
+    export = "export the lesion alone as one 3D label map, or its segmentation from 3D Slicer (.seg.nrrd)"
+    if len(size) == 4 or (values > 1 and nrrd_list_axis(header) is not None):
+        count = size[3] if len(size) == 4 else values
+        raise InputError(f"{name}: is a 4D series, or has a layer for each label ({count} volumes); a ROI is one 3D label map: {export}")
+    if values > 1:
+        raise InputError(f"{name}: has {values} values a voxel: label groups or layers of another program, or a colour or vector image; {export}")
 
 
 def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
@@ -210,13 +242,25 @@ def _layers(image: sitk.Image, name: str) -> list[Volume]:
     return [Volume(layer.copy(), geometry) for layer in layers]
 
 
+def _label_map(layer: Volume, name: str) -> Volume:
+    """The layer with whole numbers: what resampling has left at 0.9999999 is a 1. Raises `InputError` for values that are fractional."""
+    if layer.array.dtype.kind != "f":
+        return layer
+    whole = np.rint(layer.array)
+    fractional = ~(np.abs(layer.array - whole) <= _ROUNDING)  # NaN too
+    if fractional.any():
+        raise InputError(f"{name}: holds fractional values such as {layer.array[fractional][0]:g}; threshold it and give a label map")
+    return layer.with_array(whole)
+
+
 def _labels(array: np.ndarray, name: str) -> list[_Segment]:
-    """The labels of a plain label map: its values above zero. Raises `InputError` when there is none, or for fractional values."""
+    """The labels of a plain label map: its values above zero. Raises `InputError` when there is none."""
     values = np.unique(array[array > 0])
     if not len(values):
+        lowest = array.min()
+        if lowest < 0:
+            raise InputError(f"{name}: is empty above 0, its label is {lowest:g}; save the lesion with a label above 0")
         raise InputError(f"{name}: is empty (no label above 0); outline the lesion first")
-    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise InputError(f"{name}: holds fractional values such as {values[values != np.rint(values)][0]:g}; threshold it and give a label map")
     return [_Segment(int(value)) for value in values]
 
 

@@ -21,6 +21,8 @@ DAY_S = 86400.0
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
 _NIFTI_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
 """NIFTI_UNITS_SEC, MSEC, USEC."""
+_NARROW = 32
+"""Pixels across below which a slice may be an axis of time or of slices taken for columns or rows; whole images have far more."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
     if dimension == 3 and components > 1 and nrrd_list_axis(header) is not None:
         array = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0).copy()
     elif dimension == 4 and components == 1:
+        _require_order_of_axes(image.GetSize(), name)
         array = sitk.GetArrayFromImage(image)
     else:
         return [volume_of(image, name)]
@@ -104,6 +107,18 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
     require_finite(array, name)
     geometry = geometry_of(image, name)
     return [Volume(phase, geometry) for phase in array]
+
+
+def _require_order_of_axes(size: Sequence[int], name: str) -> None:
+    """Raises `InputError` for a 4D image of volumes that no scanner makes: its axes are not columns, rows, slices, phases.
+
+    Nothing in a file says which axis is time. Slices a few pixels wide, and many more phases than pixels across, tell that it is not the last.
+    """
+    columns, rows, _slices, phases = size
+    narrow, wide = sorted((columns, rows))
+    if phases >= 2 * narrow or (narrow < _NARROW and wide >= 4 * narrow):
+        axes = " x ".join(map(str, size))
+        raise InputError(f"{name}: its axes are {axes}, {phases} phases of {columns} x {rows} pixels; save it as columns, rows, slices, phases")
 
 
 def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:

@@ -183,10 +183,11 @@ def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
 
 
 def read_sitk(path: str | os.PathLike) -> sitk.Image:
-    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it.
+    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it; one volume of more axes than three is three-dimensional.
 
     Other formats that SimpleITK knows are left out: several of them open further files as they please. Raises `InputError` for a missing
-    file, one that holds no image, a header that names a voxel file outside its folder, or more voxels than the file can hold.
+    file, one that holds no image, a header that names a voxel file outside its folder or does not say what its axes are, or more voxels
+    than the file can hold.
     """
     path = require_file(path, "the image file itself")
     _require_utf8_name(path)
@@ -200,12 +201,14 @@ def read_sitk(path: str | os.PathLike) -> sitk.Image:
         _require_plausible_size(path, reader, sum(file.stat().st_size for file in files if file.is_file()))
         image = reader.Execute()
         _require_whole_nifti(path, image)
+        image = _three_dimensional(image)
     except InputError:
         raise
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into the memory; use a machine with more, or crop the image") from error
     except (RuntimeError, OSError, EOFError, ValueError, OverflowError, struct.error, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})") from error
+        unknown = f"cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
+        raise InputError(f"{path}: {_axis_of_no_kind(path) or unknown}") from error
     return image
 
 
@@ -340,10 +343,34 @@ def _inflated(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if is_gzip else path.open("rb")
 
 
+def _axis_of_no_kind(path: Path) -> str:
+    """What is wrong with a NRRD header, and the cure, where an axis has no direction in space nor a kind that says what it is; else empty."""
+    try:
+        header = nrrd_header(path)
+    except OSError:
+        return ""
+    directions = re.findall(r"none|\(.*?\)", header.get("space directions", ""))
+    kinds = header.get("kinds", "").split()
+    for axis, direction in enumerate(directions):
+        kind = kinds[axis] if axis < len(kinds) else "not given"
+        if direction == "none" and kind in ("not given", "???", "none", "domain", "space", "time"):
+            what = f"axis {axis} of {len(directions)} has no direction in space, and its kind is {kind}"
+            return f"{what}; export one 3D volume, or write `list` for that axis into the header's `kinds` if it lists volumes"
+    return ""
+
+
+def _three_dimensional(image: sitk.Image) -> sitk.Image:
+    """The image without its further axes where they hold one volume: scripts leave it as x, y, z, 1."""
+    size = image.GetSize()
+    if len(size) < 4 or max(size[3:]) > 1:
+        return image
+    return sitk.Extract(image, [*size[:3], *(0 for _ in size[3:])], [0] * len(size), sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX)
+
+
 def _itk_reason(error: Exception) -> str:
-    """The last telling line of an ITK exception: what follows it may be the rows of a matrix."""
+    """The last telling line of an ITK exception, without its objects' addresses: what follows it may be the rows of a matrix."""
     lines = [line.strip() for line in str(error).splitlines() if re.search("[A-Za-z]{3}", line)]
-    return lines[-1][:160] if lines else "unknown reason"
+    return re.sub(r"\(0x[0-9a-fA-F]+\)", "", lines[-1])[:160] if lines else "unknown reason"
 
 
 def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
