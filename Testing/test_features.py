@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import stats
 
 from csv_files import rows_of
@@ -21,6 +22,7 @@ from HER2ViTTrainingLib.features import (
     feature_rows,
     feature_table,
     firstorder_features,
+    largest_diameter,
     shape_features,
 )
 from HER2ViTTrainingLib.outlines import manifest_outlines
@@ -79,6 +81,54 @@ def test_a_flat_outline_has_no_thickness_to_speak_of():
     found = shape_features(mask, ANISOTROPIC)
     assert found["shape3d_volume"] == pytest.approx(found["shape2d_area"])
     assert np.isnan(found["shape3d_flatness"])
+
+
+def feret_diameter(mask, spacing):
+    """ITK's, which compares all pairs of voxels on the surface."""
+    image = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.uint8))
+    image.SetSpacing(spacing)
+    measure = sitk.LabelShapeStatisticsImageFilter()
+    measure.ComputeFeretDiameterOn()
+    measure.Execute(image)
+    return measure.GetFeretDiameter(1)
+
+
+def a_mask(shape, *voxels):
+    mask = np.zeros(shape, bool)
+    for voxel in voxels:
+        mask[voxel] = True
+    return mask
+
+
+DEGENERATE = {
+    "one voxel": a_mask((1, 1, 1), (0, 0, 0)),
+    "two voxels": a_mask((4, 5, 6), (0, 4, 1), (3, 0, 5)),
+    "a row": a_mask((3, 4, 9), np.s_[1, 2, 1:8]),
+    "a column of slices": a_mask((9, 4, 3), np.s_[2:8, 3, 0]),
+    "a diagonal": a_mask((7, 7, 7), (range(7), range(7), range(7))),
+    "one slice": a_mask((3, 9, 9), np.s_[1, 2:7, 1:9]),
+    "a slanting plane": np.indices((8, 9, 10)).sum(axis=0) == 9,
+    "a flat image": a_mask((6, 8), np.s_[2:5, 1:7]),
+    "a row of a flat image": a_mask((6, 8), np.s_[2, 1:7]),
+    "two parts": a_mask((9, 20, 20), np.s_[1:3, 2:5, 2:6], np.s_[6:8, 15:19, 14:17]),
+}
+
+
+@pytest.mark.parametrize("shape", DEGENERATE)
+def test_largest_diameter_of_few_voxels_is_that_of_all_pairs(shape):
+    mask, spacing = DEGENERATE[shape], (0.6, 0.7, 3.0)[: DEGENERATE[shape].ndim]
+    assert largest_diameter(mask, spacing) == pytest.approx(feret_diameter(mask, spacing), abs=1e-9)
+
+
+def test_largest_diameter_of_any_shape_is_that_of_all_pairs():
+    random = np.random.default_rng(0)
+    for density in np.tile([0.03, 0.3, 0.9], 60):
+        mask = random.random(random.integers(1, 12, random.choice([2, 3]))) < density
+        spacing = random.uniform(0.3, 4, mask.ndim).tolist()
+        if mask.any():
+            assert largest_diameter(mask, spacing) == pytest.approx(feret_diameter(mask, spacing), abs=1e-9)
+    lesion = an_ellipsoid(ANISOTROPIC, (9, 6, 8)) & (random.random(ANISOTROPIC.shape) < 0.7)
+    assert largest_diameter(lesion, ANISOTROPIC.spacing) == pytest.approx(feret_diameter(lesion, ANISOTROPIC.spacing), abs=1e-9)
 
 
 def test_first_order_statistics_against_scipy():

@@ -18,6 +18,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from dicom_writer import a_header, save, write_slice
+from HER2ViTLib import volume as volumes
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
 from HER2ViTLib.volume import PLAUSIBLE_SPACING_MM
@@ -371,6 +372,18 @@ def test_damage_inside_a_compressed_nifti_file_is_seen(tmp_path):
         (tmp_path / "a.nii.gz").write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         study, faults = taken_or_refused(tmp_path / "a.nii.gz")
         assert faults is not None or np.array_equal(study.phases[0].volume.array, ARRAY)
+
+
+def test_a_compressed_nifti_file_is_inflated_once_where_its_check_sum_tells_enough(tmp_path, monkeypatch):
+    """What the check sum of the file cannot vouch for (scaled voxels, bytes behind them) is looked at byte by byte."""
+    looked_at = []
+    stored = volumes._stored
+    monkeypatch.setattr(volumes, "_stored", lambda path, *where: looked_at.append(path.name) or stored(path, *where))
+    for name, header, more in (("plain", {}, b""), ("scaled", dict(scl_slope=0.5), b""), ("longer", {}, b"more")):
+        path = tmp_path / f"{name}.nii.gz"
+        path.write_bytes(gzip.compress(nifti_header(**header) + VOXELS + more))
+        np.testing.assert_array_equal(load_study(path).phases[0].volume.array, ARRAY * header.get("scl_slope", 1))
+    assert looked_at == ["scaled.nii.gz", "longer.nii.gz"]
 
 
 @quick(150)
