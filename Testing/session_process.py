@@ -10,6 +10,7 @@ import numpy as np
 
 from HER2ViTLib.volume import read_volume
 from HER2ViTTrainingLib.session import Session
+from patience import HANG_S
 
 WATCHED = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 
@@ -43,4 +44,4 @@ def hold(folder, opened, finish):
     """Opens a session, says so and waits."""
     with Session(folder):
         opened.set()
-        finish.wait(60)
+        finish.wait(HANG_S)

@@ -30,6 +30,7 @@ from HER2ViTTrainingLib.cli import main
 from HER2ViTTrainingLib.cohort import read_cases
 from HER2ViTTrainingLib.slices import FileHashes
 from models import a_bundle_folder
+from patience import HANG_S, wait_until
 
 GEOMETRY = Geometry((6, 40, 44), (1.2, 1.2, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 CASES = 24
@@ -204,7 +205,6 @@ def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
     assert not set(before) & set(known_as())
 
 
-@pytest.mark.timeout(60)
 def test_what_is_no_file_keeps_no_batch_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.nrrd")
     (tmp_path / "circle.nrrd").symlink_to("circle.nrrd")
@@ -364,14 +364,6 @@ def start(archive, out, manifest):
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
 
 
-def wait_for(done, process=None):
-    for _ in range(6000):
-        if done() or (process is not None and process.poll() is not None):
-            return
-        time.sleep(0.01)
-    raise AssertionError("took too long")
-
-
 def finished(out):
     return len(list(out.glob("cases/*/record.json")))
 
@@ -387,13 +379,13 @@ def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path):
     ends = [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL]
     for number, end in enumerate(ends, start=1):
         with start(archive, out, "many.csv") as process:
-            wait_for(lambda: finished(out) >= len(names) * number // 8, process)  # noqa: B023
+            wait_until(lambda: finished(out) >= len(names) * number // 8 or process.poll() is not None)  # noqa: B023
             time.sleep(chance.uniform(0, 0.05))
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(end)
             said = process.stderr.read() if end == signal.SIGINT else ""
             status = process.wait()
-        assert psutil.wait_procs(children, timeout=30)[1] == []
+        assert psutil.wait_procs(children, timeout=HANG_S)[1] == []
         assert status == (130 if end == signal.SIGINT else -end)
         assert "Traceback" not in said
         for record in out.glob("cases/c*/record.json"):

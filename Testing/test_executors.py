@@ -15,6 +15,7 @@ import pytest
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib import executors
 from HER2ViTTrainingLib.executors import executor
+from patience import wait_until
 
 
 def square(n):
@@ -65,30 +66,23 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
         closed.bind(("127.0.0.1", 0))
         addresses = [f"tcp://127.0.0.1:{one.getsockname()[1]}" for one in (closed, silent)]
         for wrong in (*addresses, "nonsense", "magic://x", "tls://127.0.0.1:9"):
-            started = time.monotonic()
             with pytest.raises(InputError, match="cannot be reached") as raised, executor(scheduler=wrong):
                 pass
             assert len(raised.value.faults) == 1
             assert "\n" not in raised.value.faults[0]
-            assert time.monotonic() - started < 15
 
 
-def gone(pid):
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
+def is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
 def started_worker(marker):
-    for _ in range(400):
-        if marker.exists() and marker.read_text():
-            return int(marker.read_text())
-        time.sleep(0.05)
-    raise AssertionError("no worker started")
+    wait_until(lambda: marker.exists() and marker.read_text())
+    return int(marker.read_text())
 
 
 def test_workers_without_the_library_are_one_line():
@@ -108,7 +102,7 @@ def test_workers_end_at_once_with_an_error(tmp_path):
 
     with pytest.raises(KeyError) as raised:
         run()
-    assert gone(raised.value.args[0])
+    wait_until(lambda: is_gone(raised.value.args[0]))
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows")
@@ -125,7 +119,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "marker")], env=environment) as parent:
         worker = started_worker(tmp_path / "marker")
         parent.kill()
-    assert gone(worker)
+    wait_until(lambda: is_gone(worker))
 
 
 def test_a_worker_that_dies_breaks_the_pool():

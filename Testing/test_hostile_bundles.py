@@ -22,7 +22,7 @@ from HER2ViTTrainingLib.experiment import Network, build_network
 from hostile import VALUES, damaged, faults_of, outcome, places, quick, replaced, written
 from models import TINY, a_bundle_folder, a_model
 
-pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.fixture(scope="module")

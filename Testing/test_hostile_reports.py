@@ -19,7 +19,7 @@ from hostile import SCRIPT
 from models import a_bundle_folder
 from test_hostile_images import REFUSED_NRRD, nrrd
 
-pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.usefixtures("no_network")
 
 MARKUP = '"><img src=x onerror=alert(1)>'
 FORMULA = '=HYPERLINK("http://127.0.0.1/?"&A1)'

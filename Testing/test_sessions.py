@@ -29,6 +29,7 @@ from HER2ViTTrainingLib.session_files import load_read, session_study
 from HER2ViTTrainingLib.session_log import read_log
 from HER2ViTTrainingLib.session_plan import Plan, draw_cases, write_plan
 from HER2ViTTrainingLib.session_reads import case_reads, outlines
+from patience import HANG_S
 from session_process import go_through_and_die, hold
 
 GEOMETRY = Geometry((6, 16, 18), (0.8, 0.8, 2.0), (-12.5, 33.0, 7.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -348,7 +349,7 @@ def processes():
 def run(processes, folder, kill_at, told):
     process = processes.Process(target=go_through_and_die, args=(str(folder), kill_at, str(told)))
     process.start()
-    process.join(120)
+    process.join(HANG_S)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode
 
@@ -402,12 +403,12 @@ def test_two_processes_exclude_each_other_and_a_killed_one_leaves_no_lock(plan, 
     opened, finish = processes.Event(), processes.Event()
     other = processes.Process(target=hold, args=(str(folder), opened, finish))
     other.start()
-    assert opened.wait(60)
+    assert opened.wait(HANG_S)
     ours = Session(folder)
     with pytest.raises(InputError, match="open in another window"):
         ours.open()
     os.kill(other.pid, signal.SIGKILL)
-    other.join(60)
+    other.join(HANG_S)
     ours.open()
     with pytest.raises(InputError, match="open in another window"):
         Session(folder).open()
