@@ -633,13 +633,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def outlineFromSeed(self, parameters):
         """Outlines the lesion around the seed into our own segmentation and chooses it. Raises InputError."""
         from HER2ViTLib import lesion, scene
-        from HER2ViTLib.study import choose_early_phase, pre_phase_index
+        from HER2ViTLib.phases import choose_phases
 
         study = self.study(parameters)
-        pre = pre_phase_index(study)
-        early = choose_early_phase(study, None, pre, self.choices(parameters).early_phase_override).index
-        before = study.phases[pre].volume if pre is not None and pre != early else None
-        mask = lesion.outline(study.phases[early].volume, before, scene.seed_lps(parameters.seed))
+        chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
+        early = chosen.early.index
+        mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), scene.seed_lps(parameters.seed))
         # Only an outline that this module made is filled again; a segmentation of the user's own stays as it is.
         own = parameters.segmentation if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline") else None
         self._chooseOutline(parameters, mask, study, early, own)

@@ -1,6 +1,7 @@
 """Small DICOM files for the tests: classic MR slices and enhanced MR, as scanners write them."""
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -31,14 +32,17 @@ def save(header, path, transfer_syntax=ExplicitVRLittleEndian):
 
 
 def write_slice(path, array, position, orientation=(1, 0, 0, 0, 1, 0), spacing=(0.7, 0.9), transfer_syntax=ExplicitVRLittleEndian, **tags):
-    """One classic slice; `spacing` is DICOM's (between rows, between columns)."""
+    """One classic slice; `spacing` is DICOM's (between rows, between columns); `edit` changes the header last."""
     header = a_header(array)
     header.ImagePositionPatient = [f"{value:.9g}" for value in position]
     header.ImageOrientationPatient = [f"{value:.9f}" for value in orientation]
     header.PixelSpacing, header.SliceThickness = list(spacing), 2.0
     header.RepetitionTime, header.EchoTime, header.FlipAngle = 4.5, 1.7, 10
+    edit = tags.pop("edit", None)
     for name, value in tags.items():
         setattr(header, name, value)
+    if edit:
+        edit(header)
     save(header, path, transfer_syntax)
 
 
@@ -57,7 +61,9 @@ def a_group(**tags):
 
 
 def write_enhanced(path, frames, orientation, spacing=(0.7, 0.9)):
-    """An enhanced file. `frames`: dicts of array, position, phase (from 1), acquired (date-time), duration_ms, slope, intercept."""
+    """An enhanced file. `frames`: dicts of array, position, phase (from 1), acquired (date-time), duration_ms, slope, intercept; and, if
+    need be, component (complex image component) and scale_slope (place of Philips' private block, value).
+    """
     header = a_header(np.stack([frame["array"] for frame in frames]), EnhancedMRImageStorage, NumberOfFrames=len(frames))
     shared = Dataset()
     shared.PlaneOrientationSequence = a_group(ImageOrientationPatient=[f"{value:.9f}" for value in orientation])
@@ -72,5 +78,30 @@ def write_enhanced(path, frames, orientation, spacing=(0.7, 0.9)):
             TemporalPositionIndex=frame["phase"], FrameAcquisitionDateTime=frame["acquired"], FrameAcquisitionDuration=frame["duration_ms"]
         )
         group.PixelValueTransformationSequence = a_group(RescaleSlope=frame["slope"], RescaleIntercept=frame["intercept"])
+        if "component" in frame:
+            group.MRImageFrameTypeSequence = a_group(FrameType=["ORIGINAL", "PRIMARY", "T1"], ComplexImageComponent=frame["component"])
+        if "scale_slope" in frame:
+            inner = Dataset()
+            private(*frame["scale_slope"])(inner)
+            group.add_new(0x20050014, "LO", "Philips MR Imaging DD 005")
+            group.add_new(0x2005140F, "SQ", Sequence([inner]))
         header.PerFrameFunctionalGroupsSequence.append(group)
     save(header, path)
+
+
+def private(place, scale_slope):
+    """Gives a header Philips' scale slope, in the private block at `place`."""
+
+    def edit(header):
+        header.add_new(0x20050000 + place, "LO", "Philips MR Imaging DD 001")
+        header.add_new(0x20050000 + (place << 8) + 0x0E, "FL", scale_slope)
+
+    return edit
+
+
+def save_bare(source, path, is_implicit):
+    """The file without preamble and meta information, as older systems wrote it."""
+    header = dcmread(source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bare = Dataset({element.tag: element for element in header})
+    bare.save_as(path, implicit_vr=is_implicit, little_endian=True, enforce_file_format=False)

@@ -17,9 +17,10 @@ slicer = pytest.importorskip("slicer", reason='slicer-core is not installed: pip
 from HER2ViTLib import scene as mrml  # noqa: E402  (needs slicer)
 from HER2ViTLib.attention import AttentionStatistics  # noqa: E402
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError  # noqa: E402
+from HER2ViTLib.phases import EarlyPhase  # noqa: E402
 from HER2ViTLib.preprocessing import SquarePreprocessing, StudyPreprocessing  # noqa: E402
 from HER2ViTLib.reader import InputFile, Reading, TaskReading  # noqa: E402
-from HER2ViTLib.study import EarlyPhase, study_from_volumes  # noqa: E402
+from HER2ViTLib.study import study_from_volumes  # noqa: E402
 from HER2ViTLib.volume import Geometry, Volume  # noqa: E402
 
 SHAPE = (8, 90, 80)

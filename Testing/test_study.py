@@ -11,17 +11,9 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
 from dicom_writer import a_header, save, write_enhanced, write_phase, write_slice
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.phases import choose_phases, phase_warnings, pre_phase_index, subtraction
 from HER2ViTLib.series import file_sha256
-from HER2ViTLib.study import (
-    Phase,
-    Study,
-    choose_early_phase,
-    load_study,
-    phase_warnings,
-    pre_phase_index,
-    study_from_volumes,
-    subtraction,
-)
+from HER2ViTLib.study import Phase, Study, load_study, study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume, read_volume
 
 SHAPE = (5, 8, 6)
@@ -110,7 +102,12 @@ def test_series_a_phase_told_apart_by_acquisition_time_among_other_things(tmp_pa
     study = load_study(tmp_path)
     assert_phases(study, arrays)
     assert starts(study) == [0, 120, 210, 300]
-    assert [warning.code for warning in study.warnings] == ["series_left_out"]
+    assert study.warnings == ()
+    assert [note.split(" not used: ")[1] for note in study.notes] == [
+        *["derived images"] * 3,
+        "repetition time 4000 against 4.5, echo time 90 against 1.7",
+        "another matrix (4 x 4 against 6 x 8)",
+    ]
     # copies of the same images change nothing
     copy = tmp_path / "copy" / "again"
     copy.parent.mkdir()
@@ -137,7 +134,7 @@ def test_enhanced_file_with_interleaved_phases(tmp_path):
     study = load_study(tmp_path / "enhanced.dcm")
     assert_phases(study, [arrays[n] * np.float32(n + 1) - n for n in range(3)])
     assert starts(study) == [0, 60, 120]
-    assert [phase.time_s for phase in study.phases] == [25, 85, 145]
+    assert [phase.duration_s for phase in study.phases] == [50, 50, 50]
     np.testing.assert_allclose(study.geometry.index_to_lps[:3, 2], 3 * normal, atol=1e-6)
     np.testing.assert_allclose(study.geometry.origin, ORIGIN)
     assert_phases(load_study(tmp_path), [phase.volume.array for phase in study.phases])
@@ -216,13 +213,9 @@ def test_faults_of_dicom_folders(tmp_path):
     for echo_time in (1.7, 90):
         write("two", EchoTime=echo_time, SeriesInstanceUID=f"1.{echo_time}", SeriesNumber=int(echo_time))
     assert re.search(r'series 1 "dyn" \(1 x 5 slices\); series 90 "dyn"', the_fault(tmp_path / "two"))
-    for study, n in itertools.product("12", range(2)):
-        write("twice", n, StudyInstanceUID=f"1.{study}", SeriesInstanceUID=f"1.{study}.5", TemporalPositionIdentifier=n)
-    assert "several series have phases" in the_fault(tmp_path / "twice")
-    for kind, n in itertools.product(("WATER", "FAT"), range(2)):  # same times, written one after the other
-        tags = dict(ImageType=["ORIGINAL", "PRIMARY", kind], SeriesInstanceUID=f"1.{len(kind)}", AcquisitionTime="100000")
-        write("dixon", n, TemporalPositionIdentifier=n, ContentTime=f"10{n}{len(kind)}00", **tags)
-    assert "several series have phases" in the_fault(tmp_path / "dixon")
+    for study, n in itertools.product((0, 1), range(2)):
+        write("twice", n + study, StudyInstanceUID=f"1.{study}", SeriesInstanceUID=f"1.{study}.5", TemporalPositionIdentifier=n)
+    assert re.search("several series have phases: .*choose with --series NUMBER", the_fault(tmp_path / "twice"))
     write("slice", slices=[0])
     assert "one slice" in the_fault(tmp_path / "slice")
     write("moved", AcquisitionTime="100000")
@@ -341,8 +334,8 @@ def test_faults_of_files(tmp_path):
 def test_4d_file_of_one_volume_is_one_phase(tmp_path):
     study = load_study(write_sitk(tmp_path / "one.nii.gz", some_phases(1), (*GEOMETRY.spacing, 60.0)))
     assert len(study.phases) == 1
-    assert pre_phase_index(study) is None
-    assert choose_early_phase(study, None, None).rule == "given"
+    assert choose_phases(study).pre is None
+    assert choose_phases(study).early.rule == "given"
 
 
 @pytest.mark.parametrize("suffix", ["nrrd", "nii.gz", "mha"])
@@ -392,29 +385,30 @@ def a_roi():
 @pytest.mark.parametrize(
     ("times", "durations", "contrast_start", "index", "seconds", "said"),
     [
-        ([0, 60, 120, 180], None, None, 2, 60, "estimated end of phase 0 to the start"),  # 60 and 120 s are as near: earlier
-        ([0, 60, 120, 180], [50] * 4, None, 2, 95, "end of phase 0 to the middle"),
-        ([0, 200, 260, 320], None, 150, 2, 110, "contrast start of the header to the start"),
-        ([0, 60, 120, 180], None, 9999, 2, 60, "estimated end of phase 0"),  # contrast after the last phase: not plausible
-        ([0, 60, 120, 180], None, -5000, 2, 60, "estimated end of phase 0"),
-        ([0, 60, 400, 500], None, 70, 2, 330, "contrast start"),  # never a phase before contrast
+        # without durations a phase lasts as long as the regular step: middles 45 and 135 s after contrast are as near, the earlier wins
+        ([0, 90, 180, 270], None, None, 1, 45, "estimated end of phase 0 to the middle"),
+        ([0, 120, 210, 300], None, None, 1, 75, "estimated end of phase 0 to the middle"),  # idle seconds before the injection
+        ([0, 60, 120, 180], [50] * 4, None, 2, 95, "the end of phase 0 to the middle"),
+        ([0, 200, 260, 320], None, 150, 1, 80, "contrast start of the header to the middle"),
+        ([0, 60, 120, 180], None, 9999, 2, 90, "estimated end of phase 0"),  # contrast after the last phase: not plausible
+        ([0, 60, 120, 180], None, -5000, 2, 90, "estimated end of phase 0"),
     ],
 )
 def test_early_phase_by_time(times, durations, contrast_start, index, seconds, said):
-    study = a_study([100, 200, 200, 200], times, durations, contrast_start)
-    early = choose_early_phase(study, None, pre_phase_index(study))
+    early = choose_phases(a_study([100, 200, 200, 200], times, durations, contrast_start), a_roi()).early
     assert (early.index, early.rule, early.time_s) == (index, "time", seconds)
     assert said in early.detail
 
 
 def test_contrast_start_before_phases_all_after_contrast():
-    early = choose_early_phase(a_study([200] * 3, [0, 60, 120], None, -30), None, pre=None)
-    assert (early.index, early.time_s) == (1, 90)
+    early = choose_phases(a_study([200] * 3, [0, 60, 120], None, -30), a_roi(), pre="none").early
+    assert (early.index, early.time_s, early.baseline) == (0, 60, ())
 
 
 def test_pre_phase_is_the_last_one_before_contrast():
     assert pre_phase_index(a_study([100] * 4)) == 0
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 61)) == 1
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 91)) == 1
+    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 70)) == 0  # the middle of phase 1 comes later
     assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], [50] * 4, 70)) == 0
     assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, -30)) == 0
     assert pre_phase_index(a_study([100] * 4), "none") is None
@@ -425,37 +419,113 @@ def test_pre_phase_is_the_last_one_before_contrast():
 
 
 @pytest.mark.parametrize("roi", [a_roi(), None])
+@pytest.mark.parametrize(
+    ("levels", "baseline"),
+    [
+        ([100, 240, 290, 300], [0]),
+        ([100, 101, 99, 290, 300], [0, 1, 2]),
+        ([100] * 9 + [100 + 20 * n for n in range(3, 12)], list(range(9))),  # many baselines, as ultrafast series have
+        ([100, 101, 99, 102], [0]),  # nothing rises: nothing is known
+        ([300, 100, 310], [0]),  # another order of phases is warned of, not guessed
+    ],
+)
+def test_baseline_is_all_before_the_signal_rises(roi, levels, baseline):
+    chosen = choose_phases(a_study(levels), roi)
+    assert (chosen.pre, list(chosen.early.baseline)) == (baseline[-1], baseline)
+    assert chosen.early.index not in baseline
+
+
+def test_baseline_in_time_where_phases_do_not_come_in_time_order():
+    chosen = choose_phases(a_study([200, 100, 100, 210], [200, 0, 100, 300]), a_roi())
+    assert (chosen.pre, chosen.early.index, chosen.early.baseline) == (2, 0, (1, 2))
+
+
+@pytest.mark.parametrize("roi", [a_roi(), None])
 @pytest.mark.parametrize(("levels", "index"), [([100, 240, 290, 300], 2), ([100, 295, 300, 290], 1), ([100, 110, 150, 300], 3)])
 def test_early_phase_by_enhancement(roi, levels, index):
-    early = choose_early_phase(a_study(levels), roi, 0)
+    early = choose_phases(a_study(levels), roi).early
     assert (early.index, early.rule, early.time_s) == (index, "enhancement", None)
+
+
+def test_a_phase_that_hardly_enhances_is_not_the_early_one_while_another_is_there():
+    times = [0, 60, 120, 180]
+    early = choose_phases(a_study([100, 105, 200, 300], times), a_roi(), pre=0).early
+    assert (early.index, early.time_s) == (2, 90)
+    early = choose_phases(a_study([100, 180, 120, 300], times), a_roi(), pre=0).early
+    assert (early.index, early.rule, early.time_s) == (1, "time", 30)
+    assert "phase 2 is nearer, but enhances by less than 20%" in early.detail
+
+
+def codes(chosen):
+    return [warning.code for warning in chosen.warnings]
+
+
+@pytest.mark.parametrize(
+    ("times", "levels", "index"),
+    [
+        ([0, 1371, 1493, 1615], [100, 300, 290, 280], 1),  # as in the public Duke study
+        ([0, 1371, 1493, 1615], [100, 200, 310, 300], 2),
+        ([0, 1371, 1433, 1493, 1555, 1617, 1900], [100, 200, 210, 220, 250, 400, 500], 2),  # more than 180 s later is never the early one
+        ([0, 60, 1431, 1493, 1555], [100, 101, 300, 290, 280], 2),  # two baselines
+    ],
+)
+def test_after_a_pause_the_time_after_contrast_is_unknown(times, levels, index):
+    chosen = choose_phases(a_study(levels, times), a_roi())
+    assert (chosen.early.index, chosen.early.rule, chosen.early.time_s) == (index, "enhancement", None)
+    assert codes(chosen) == ["pause_before_series"]
+
+
+def test_what_is_no_pause():
+    for times in ([0, 120, 180, 240], [0, 90, 180, 1000], [0, 250, 380, 510]):  # idle seconds; a late phase; not twice the step
+        assert codes(choose_phases(a_study([100, 300, 290, 280], times), a_roi())) == []
+    said_when = choose_phases(a_study([100, 300, 290, 280], [0, 1371, 1493, 1615], None, 1360), a_roi())
+    assert (said_when.early.rule, codes(said_when)) == ("time", [])
+
+
+@pytest.mark.parametrize(
+    ("times", "is_believed"),
+    [
+        (np.arange(6) * 5.2, False),  # a repetition time taken for a step
+        (np.arange(4) * 10, False),
+        (np.arange(12) * 4, True),  # ultrafast: 48 s in all
+        (np.arange(8) * 5, False),  # 40 s in all
+        (np.arange(4) * 700, False),  # the first phase after contrast would come 350 s after it
+        (np.arange(4) * 500, True),
+    ],
+)
+def test_clocks_that_cannot_be_are_not_believed(times, is_believed):
+    levels = [100, 240, 290, 300, *[295] * 8][: len(times)]
+    chosen = choose_phases(a_study(levels, list(times)), a_roi())
+    assert codes(chosen) == ([] if is_believed else ["times_not_believed"])
+    assert chosen.early.rule == ("time" if is_believed else "enhancement")
+    assert is_believed or (chosen.early.time_s is None and chosen.early.index == 2)
 
 
 def test_early_phase_without_pre_phase_or_enhancement_and_by_the_user():
     study = a_study([240, 280, 300])
-    assert choose_early_phase(study, a_roi(), None).index == 1
-    assert choose_early_phase(a_study([300, 200, 250]), a_roi(), 0).index == 2
-    assert choose_early_phase(study, a_roi(), 0, 2).rule == "user"
-    assert choose_early_phase(a_study([100, 200], [0, 100]), a_roi(), 0, 1).time_s == 0
+    assert choose_phases(study, a_roi(), pre="none").early.index == 1
+    assert choose_phases(a_study([300, 200, 250]), a_roi()).early.index == 2
+    assert choose_phases(study, a_roi(), 2).early.rule == "user"
+    assert choose_phases(a_study([100, 200], [0, 100]), a_roi(), 1).early.time_s == 50
     with pytest.raises(InputError, match="early phase 3: not there; give 0-2"):
-        choose_early_phase(study, a_roi(), 0, 3)
+        choose_phases(study, a_roi(), 3)
     with pytest.raises(InputError, match="only one image is given"):
         pre_phase_index(a_study([100]), 0)
     with pytest.raises(InputError, match="is the pre-contrast phase"):
-        choose_early_phase(study, a_roi(), 0, 0)
+        choose_phases(study, a_roi(), 0)
 
 
 @pytest.mark.parametrize("roi", [a_roi(), None])
 def test_warnings_about_phases(roi):
-    def codes(levels, pre=0, early=1):
+    def found(levels, pre=0, early=1):
         return [warning.code for warning in phase_warnings(a_study(levels), roi, pre, early)]
 
-    assert codes([100, 200, 220]) == []
-    assert codes([100, 99, 220], early=2) == []  # a second baseline
-    assert codes([200, 220, 100])[0] == "phase_order"
-    assert codes([100, 200], pre=None) == ["no_pre_contrast"]
+    assert found([100, 200, 220]) == []
+    assert found([100, 99, 220], early=2) == []  # a second baseline
+    assert found([200, 220, 100])[0] == "phase_order"
+    assert found([100, 200], pre=None) == ["no_pre_contrast"]
     if roi is not None:
-        assert codes([100, 104]) == ["no_enhancement"]
+        assert found([100, 104]) == ["no_enhancement"]
 
 
 def test_reformatted_volumes_are_named():
@@ -476,11 +546,10 @@ def test_real_case(shared_data):
     files = [shared_data / "breast_dce" / f"{name}.nii.gz" for name in ("pre", "post1", "post2", "post3", "post4", "post5")]
     roi = read_volume(shared_data / "breast_dce" / "tumor_pseudo_mask.nii.gz").array > 0
     study = load_study(files)
-    pre = pre_phase_index(study)
     for where in (roi, None):
-        early = choose_early_phase(study, where, pre)
-        assert (early.index, early.rule) == (1, "enhancement")
-        assert phase_warnings(study, where, pre, early.index) == []
+        chosen = choose_phases(study, where)
+        assert (chosen.pre, chosen.early.index, chosen.early.rule) == (0, 1, "enhancement")
+        assert chosen.warnings == ()
     alphabetical = load_study(sorted(files))
     for where in (roi, None):
-        assert "phase_order" in [warning.code for warning in phase_warnings(alphabetical, where, 0, 1)]
+        assert "phase_order" in codes(choose_phases(alphabetical, where))

@@ -1,117 +1,134 @@
-"""The phases of a DCE-MRI in DICOM files: classic MR (a file a slice) and enhanced MR (many slices a file).
+"""The phases of a DCE-MRI among the series of an examination in DICOM files.
 
-Files are sorted by what their headers say, never by name. Only geometry, pixels and relative times leave this room; dates are not read.
+Files are sorted by what their headers say, never by name. Only geometry, pixels and relative times leave this room. What is not used
+is compared with what is: a series that may be a phase is never dropped without a word.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
+import contextlib
 import math
 import operator
-import struct
-import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
-import SimpleITK as sitk
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, RLELossless, generate_uid
 
-from .inputs import read_file
-from .messages import InputError
-from .series import DAY_S, PLAUSIBLE_STEP_S, Series, is_dicom_file, unwrap_midnight
-from .volume import MOST_VALUES, Geometry, Volume, require_finite, require_real_geometry
+from .dicom_headers import MAGNITUDE, NEVER_READ, WATER, Frame, read_frames
+from .dicom_pixels import has_own_scales, pixel_hash, read_pixels, scaling_warnings
+from .dicom_stacks import SAME_PLACE_MM, Stack, clock_times, geometries_of, series_label, stack_of
+from .messages import InputError, ReadingWarning
+from .selection import EVERYTHING, Selection
+from .series import Series, is_dicom_file
+from .volume import MOST_VALUES, Volume
 
-_SAME_POSITION_MM = 0.01
-_UNEVEN = 0.01
-"""Deviation of a slice from its place in the stack, as a share of the slice spacing, from which on the stack is refused."""
-_STEP_S = (1.0, 3600.0)
-"""Steps between phases that a clock of the header must keep to: others are counters, or gated heart beats."""
-_HEADER = [
-    *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType"),
-    *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("RepetitionTime", "EchoTime", "FlipAngle", "RescaleSlope", "RescaleIntercept"),
-    *("TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
-    *("ContrastBolusStartTime", "ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-]
-
-_BROKEN = (
-    *(BytesLengthException, InvalidDicomError, AttributeError, ArithmeticError, EOFError, LookupError, MemoryError, NotImplementedError),
-    *(OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error),
-)
-"""What pydicom and GDCM raise for files that are damaged, or made to do harm."""
-
-_PIXEL_MODULE = [
-    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
-]
+_NORMALISED = "NORM"
+_FILTERS = {
+    # Image Type (0008,0008), value 4 and further, as the Siemens MR DICOM conformance statements list them
+    "ND",  # no distortion correction
+    "DIS2D",  # distortion corrected within the slice
+    "DIS3D",  # distortion corrected within the volume
+    _NORMALISED,  # prescan normalise: divided by the sensitivity of the coil
+}
+"""Words of an image type that phases of one run may differ in."""
+_ALIKE = (1e-3, 1e-3, 0.02, 0.02, 0.02)
+"""How far the protocol of one run differs in its last digits, relatively: pixel spacing (2), repetition and echo time, flip angle."""
+_SAME_RUN = (1e-3, 1e-3, 0.10, 0.02, 0.05)
+"""How far the protocol of a series may differ to be taken in as a phase of the run."""
+_SAME_WEIGHTING = 2.0
+"""A series whose repetition or echo time is so many times another is no phase of it, but another sequence."""
+_LONGEST_BREAK_S = 3600.0
+"""A series that begins so much earlier or later does not belong to the run."""
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """One slice at one time: where it is stored, where it lies, when it was taken (s; None = not said)."""
+class PhaseTimes:
+    """Order (indices), starts and durations (s; None = unknown) of phases, in time order; the contrast start is on the same clock.
 
-    path: Path
-    number: int
-    series: str
-    series_label: str
-    rows: int
-    columns: int
-    image_type: tuple[str, ...]
-    study: str
-    protocol: tuple[float, ...]
-    """What must be alike: pixel spacing (mm), repetition and echo time (ms), flip angle (degrees); 0 = not said."""
-    position: np.ndarray
-    orientation: np.ndarray
-    slope: float
-    intercept: float
-    temporal_position: int | None
-    offset_s: float | None
-    acquisition_s: float | None
-    content_s: float | None
-    duration_s: float | None
+    `scales`: what Philips' rescaled values of each phase must be divided by to be comparable, 1 elsewhere.
+    """
+
+    order: tuple[int, ...]
+    starts_s: tuple[float | None, ...]
+    durations_s: tuple[float | None, ...]
     contrast_start_s: float | None
+    scales: tuple[float, ...]
+    warnings: tuple[ReadingWarning, ...]
 
 
-def read_dicom(path: Path) -> Series:
+def read_dicom(path: Path, selection: Selection = EVERYTHING) -> Series:
     """The phases of the one DCE-MRI in a folder (subfolders included) or in an enhanced file.
 
-    Scouts, other sequences and derived series beside it are left out. Raises `InputError` where it is not clear which series is meant
-    (listing them), where slices are missing or uneven, where nothing in the header separates the phases.
+    Scouts, other sequences and derived series beside it are left out, and noted; one that may be a phase is warned of
+    (`phase_left_out`). Phase images, real and imaginary parts and maps are never read; of Dixon images the water is.
+    Raises `InputError` where it is not clear which series is meant (listing them), where slices are missing or uneven, where nothing in
+    the header brings the phases into order.
     """
     files = _dicom_files(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: no DICOM file in this folder; give a DICOM folder, or the image files themselves in time order")
+    with _quiet():
+        return _read_files(files, str(path), selection)
+
+
+def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
+    """When phases were taken whose files are known, a list for each; None where the headers do not bring them into order.
+
+    Raises `InputError` for a header that is broken.
+    """
+    with _quiet():
+        owner: dict[tuple[Path, int], int] = {}
+        frames: list[Frame] = []
+        for n, paths in enumerate(files):
+            found = read_frames(paths)
+            owner.update({(frame.path, frame.number): n for frame in found})
+            frames += found
+    try:
+        stack = stack_of(frames, "the phases") if frames else Stack([])
+    except InputError:
+        return None
+    owners = [{owner[frame.path, frame.number] for frame in phase} for phase in stack.phases]
+    if len(owners) != len(files) or any(len(found) != 1 for found in owners):
+        return None
+    own_scales = has_own_scales(frames)
+    scales = [phase[0].slope * phase[0].scale_slope if own_scales else 1.0 for phase in stack.phases]
+    order = [found.pop() for found in owners]
+    starts, durations, contrast = clock_times(stack.phases)
+    told = (*stack.warnings, *scaling_warnings(frames), *_normalisation_warnings(frames))
+    return PhaseTimes(tuple(order), tuple(starts), tuple(durations), contrast, tuple(scales), told)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name."""
     with warnings.catch_warnings():
-        # pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name
         warnings.filterwarnings("ignore", module="pydicom")
-        return _read_files(files, str(path))
+        yield
 
 
-def _read_files(files: Sequence[Path], name: str) -> Series:
+def _read_files(files: Sequence[Path], name: str, selection: Selection) -> Series:
     """The phases of the one DCE-MRI in DICOM files; `name` is what faults call them."""
-    frames = _frames(files)
+    frames = read_frames(files)
     if not frames:
         raise InputError(f"{name}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
-    phases = _choose_phases(frames, name)
-    used = [frame for phase in phases for frame in phase]
-    geometries = [_geometry(phase) for phase in phases]
-    for geometry in geometries:
-        require_real_geometry(geometry, name)
+    readable = _without_copies(_readable(_selected(frames, selection, name), selection, name))
+    groups = _run(readable) if selection.series else _alike(readable)
+    stack, others = _choose(_joined(groups, name), name)
+    used = stack.frames
+    geometries = geometries_of(stack.phases, name)
     if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
         raise InputError(f"{name}: declares {len(used)} slices of {used[0].columns} x {used[0].rows} pixels, more than any examination has")
-    pixels, sha256 = _read_pixels(used)
-    volumes = [Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), place) for phase, place in zip(phases, geometries)]
-    left_out = len({frame.series for frame in frames} - {frame.series for frame in used})
-    return Series(volumes, *_times(phases), sha256, left_out)
+    pixels, sha256 = read_pixels(used)
+    volumes = [
+        Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), place)
+        for phase, place in zip(stack.phases, geometries)
+    ]
+    told = [*stack.warnings, *scaling_warnings(used), *_normalisation_warnings(used)]
+    told += [warning for group in others for warning in _left_out(group, stack)]
+    return Series(volumes, *clock_times(stack.phases), sha256, tuple(told), _notes(frames, used))
 
 
 def _dicom_files(folder: Path) -> list[Path]:
@@ -123,168 +140,96 @@ def _dicom_files(folder: Path) -> list[Path]:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from error
 
 
-# Headers
+# What is asked for, and what can be read
 
 
-def _frames(files: Sequence[Path]) -> list[_Frame]:
-    """Every slice in the files that has a place in space, scouts left out; copies of one and the same image are taken once."""
-    frames: dict[tuple[str, int], _Frame] = {}
-    for path in files:
-        try:
-            if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                raise ValueError("deflated files are not read, since they may inflate without end")
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER)
-            # several frames without functional groups are a film or a rendering: they have no place each
-            is_film = int(header.get("NumberOfFrames") or 1) > 1 and "PerFrameFunctionalGroupsSequence" not in header
-            if "Rows" not in header or header.get("SamplesPerPixel", 1) != 1 or is_film:
-                continue
-            for number in range(int(header.get("NumberOfFrames") or 1)):
-                frame = _frame(header, path, number)
-                if frame:
-                    frames.setdefault((header.get("SOPInstanceUID", str(path)), number), frame)
-        except _BROKEN as error:
-            raise InputError(f"{path}: its DICOM header is broken ({_reason(error)}); export it again or take it out of the folder") from error
-    return list(frames.values())
+def _selected(frames: Sequence[Frame], selection: Selection, name: str) -> list[Frame]:
+    """The frames of the series and of the image type that the user chose. Raises `InputError`, listing what there is."""
+    chosen = list(frames)
+    for wanted in selection.series:
+        if not any(wanted in (frame.series_number, frame.series) for frame in frames):
+            there = "; ".join(dict.fromkeys(series_label([frame]) for frame in frames))
+            raise InputError(f"{name}: --series {wanted}: not there; there are {there}")
+    if selection.series:
+        chosen = [frame for frame in chosen if {frame.series_number, frame.series} & set(selection.series)]
+    word = selection.image_type.upper()
+    if word:
+        chosen = [frame for frame in chosen if word in frame.image_type or word == frame.kind.upper()]
+        if not chosen:
+            raise InputError(f"{name}: --image-type {selection.image_type}: no image has it; there are {_words_text(frames)}")
+    return chosen
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+def _readable(frames: Sequence[Frame], selection: Selection, name: str) -> list[Frame]:
+    """The frames that are signal: magnitude and water, or what else the user chose. Raises `InputError` when there are none."""
+    signal = [frame for frame in frames if frame.kind not in NEVER_READ]
+    if not signal:
+        kinds = ", ".join(sorted({frame.kind for frame in frames}))
+        raise InputError(f"{name}: holds {kinds} images only, no magnitude, and is not read; give the magnitude images")
+    if selection.image_type:
+        return signal
+    usual = [frame for frame in signal if frame.kind in (MAGNITUDE, WATER)]
+    if not usual:
+        kinds = ", ".join(sorted({frame.kind for frame in signal}))
+        raise InputError(
+            f"{name}: holds {kinds} images of Dixon's method and no water; give the water images, or choose with --image-type WORD: "
+            f"{_words_text(signal)}"
+        )
+    return usual
 
 
-def _frame(header: Dataset, path: Path, number: int) -> _Frame | None:
-    """One slice of a file, None when the header does not say where it lies. Enhanced headers keep these things in functional groups."""
-    enhanced = "PerFrameFunctionalGroupsSequence" in header
-    group = _functional_groups(header, number) if enhanced else lambda _: header
-    position = group("PlanePositionSequence").get("ImagePositionPatient")
-    orientation = group("PlaneOrientationSequence").get("ImageOrientationPatient")
-    spacing = group("PixelMeasuresSequence").get("PixelSpacing")
-    if not (position and orientation and spacing):
-        return None
-    content, timing = group("FrameContentSequence"), group("MRTimingAndRelatedParametersSequence")
-    rescale = group("PixelValueTransformationSequence")
-    image_type = (group("MRImageFrameTypeSequence").get("FrameType") if enhanced else None) or header.get("ImageType") or ()
-    if "LOCALIZER" in image_type:
-        return None
-    _require_finite_place(spacing, position, orientation)
-    echo_time = group("MREchoSequence").get("EffectiveEchoTime") if enhanced else header.get("EchoTime")
-    offset = _number(group("TemporalPositionSequence").get("TemporalPositionTimeOffset")) if enhanced else _number(header.get("TriggerTime"), 1e-3)
-    acquired = content.get("FrameAcquisitionDateTime") if enhanced else header.get("AcquisitionTime")
-    duration = _number(content.get("FrameAcquisitionDuration"), 1e-3) if enhanced else _number(header.get("AcquisitionDuration"))
-    temporal = content.get("TemporalPositionIndex") if enhanced else header.get("TemporalPositionIdentifier")
-    return _Frame(
-        path=path,
-        number=number,
-        series=str(header.get("SeriesInstanceUID", "")),
-        series_label=f'{header.get("SeriesNumber", "?")} "{header.get("SeriesDescription", "")}"',
-        rows=int(header.Rows),
-        columns=int(header.Columns),
-        image_type=(image_type,) if isinstance(image_type, str) else tuple(image_type),
-        study=str(header.get("StudyInstanceUID", "")),
-        protocol=tuple(_number(value) or 0.0 for value in (*spacing, timing.get("RepetitionTime"), echo_time, timing.get("FlipAngle"))),
-        position=np.array(position, float),
-        orientation=np.array(orientation, float),
-        slope=_number(rescale.get("RescaleSlope")) or 1.0,
-        intercept=_number(rescale.get("RescaleIntercept")) or 0.0,
-        temporal_position=None if temporal is None else int(temporal),
-        offset_s=offset,
-        acquisition_s=_time_of_day(acquired or header.get("AcquisitionDateTime")),
-        content_s=_time_of_day(header.get("ContentTime")),
-        duration_s=duration,
-        contrast_start_s=_contrast_start(header),
-    )
+def _words_text(frames: Iterable[Frame]) -> str:
+    """The words of the frames' image types that tell them apart."""
+    types = [set(words) for words in dict.fromkeys(frame.image_type for frame in frames)]
+    words = set.union(*types) - (set.intersection(*types) if len(types) > 1 else set())
+    return ", ".join(sorted(word for word in words if word)) or "no words"
 
 
-def _require_finite_place(spacing: Sequence[float], position: Sequence[float], orientation: Sequence[float]) -> None:
-    """Raises `ValueError` for a slice whose header puts it nowhere."""
-    for name, values, count in (("PixelSpacing", spacing, 2), ("ImagePositionPatient", position, 3), ("ImageOrientationPatient", orientation, 6)):
-        numbers = [float(value) for value in values]
-        if len(numbers) != count or not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{name} {numbers[:6]}")
+def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames without those that were sent again under another UID: same place, same moment, same pixels.
 
-
-def _functional_groups(header: Dataset, number: int) -> Callable[[str], Dataset]:
-    """A look-up of the functional groups of an enhanced file: those of the frame before those that all frames share."""
-    places = [header.PerFrameFunctionalGroupsSequence[number], *header.get("SharedFunctionalGroupsSequence", [])]
-
-    def group(name: str) -> Dataset:
-        return next((place[name][0] for place in places if place.get(name)), Dataset())
-
-    return group
-
-
-def _contrast_start(header: Dataset) -> float | None:
-    """Time of day (s) at which the contrast agent was given."""
-    items = [header]
-    for agent in header.get("ContrastBolusAgentSequence", []):
-        items += agent.get("ContrastAdministrationProfileSequence", [])
-    return next((_time_of_day(item.ContrastBolusStartTime) for item in items if item.get("ContrastBolusStartTime")), None)
-
-
-def _number(value: object, factor: float = 1.0) -> float | None:
-    """A header's number times a factor, None for an empty value. Raises `ValueError` for NaN and infinity."""
-    if value is None or value == "":
-        return None
-    if not math.isfinite(float(value)):
-        raise ValueError(f"the number {value} in it")
-    return float(value) * factor
-
-
-def _time_of_day(value: object) -> float | None:
-    """Seconds since midnight of a DICOM time (HHMMSS.FFFFFF) or date-time (YYYYMMDDHHMMSS.FFFFFF&ZZXX), None when it is neither."""
-    digits, _, fraction = str(value or "").split("+")[0].split("-")[0].replace(":", "").strip().partition(".")
-    if len(digits) >= 12:
-        digits = digits[8:]
-    if not (digits.isdigit() and len(digits) in (4, 6)):
-        return None
-    hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:6] or 0)
-    return hours * 3600 + minutes * 60 + seconds + float(f"0.{fraction or 0}")
-
-
-# Phases
-
-
-def _choose_phases(frames: Sequence[_Frame], name: str) -> list[list[_Frame]]:
-    """The phases, slices in stack order, of the one group of alike frames that is a DCE-MRI; else of the only volume there is.
-
-    Original images go before derived ones: subtractions have the geometry of what they were made of.
+    Slices of one value all over (beside the patient) are like any other such slice: they count as copies where the header says that they
+    are of the same moment.
     """
-    groups, faults = [], []
-    for group in _alike(frames):
-        try:
-            groups.append(_split(_unwrapped(group), name))
-        except InputError as fault:
-            faults.append((len(group), fault))
-    largest = max((len(phases) * len(phases[0]) for phases in groups), default=0)
-    for is_derived in (False, True):
-        several = [phases for phases in groups if len(phases) > 1 and ("DERIVED" in phases[0][0].image_type) == is_derived]
-        if len(several) == 1:
-            return several[0]
-        if several:
-            raise InputError(f"{name}: several series have phases: {_listing(several)}; give the folder of one of them")
-        if faults and max(size for size, _ in faults) >= largest:  # the DCE-MRI itself is at fault, not a scout beside it
-            raise max(faults, key=operator.itemgetter(0))[1]
-    volumes = [phases for phases in groups if "DERIVED" not in phases[0][0].image_type] or groups
-    if len(volumes) > 1:
-        raise InputError(f"{name}: several series, none with more than one phase: {_listing(volumes)}; give the folder of the DCE series alone")
-    return volumes[0]
+    alike: dict[tuple, list[Frame]] = defaultdict(list)
+    # of two series one is kept whole, the same one whatever the files are called
+    for frame in sorted(frames, key=lambda frame: (int(frame.series_number or 0), frame.study, frame.series)):
+        place = tuple(np.round([*frame.position, *frame.orientation], 1))
+        moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.acquisition_number)
+        alike[(place, moment, frame.rows, frame.columns, frame.image_type, frame.protocol)].append(frame)
+    copies = set()
+    for (_, moment, *_), members in alike.items():
+        if len(members) == 1:
+            continue
+        seen = set()
+        for frame in members:
+            digest = pixel_hash(frame)
+            if digest in seen and (digest is not None or any(value is not None for value in moment)):
+                copies.add((frame.path, frame.number))
+            seen.add(digest)
+    return [frame for frame in frames if (frame.path, frame.number) not in copies]
 
 
-def _listing(groups: Sequence[list[list[_Frame]]]) -> str:
-    """The groups of series in words."""
-    labels = ["series " + " + ".join(dict.fromkeys(frame.series_label for phase in group for frame in phase)) for group in groups]
-    return "; ".join(f"{label} ({len(group)} x {len(group[0])} slices)" for label, group in zip(labels, groups))
+# Which series belong together
 
 
-def _alike(frames: Sequence[_Frame]) -> list[list[_Frame]]:
-    """The frames by what does not change from phase to phase: study, matrix, image type (water or fat, magnitude or phase) and protocol."""
-    exact: dict[tuple, list[_Frame]] = defaultdict(list)
+def _run(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """The frames of series that the user chose by name, all of one matrix and kind together, whatever else differs."""
+    groups: dict[tuple, list[Frame]] = defaultdict(list)
     for frame in frames:
-        exact[(frame.study, frame.rows, frame.columns, frame.image_type), frame.protocol].append(frame)
-    groups: list[tuple[tuple, tuple[float, ...], list[_Frame]]] = []
+        groups[frame.rows, frame.columns, frame.kind].append(frame)
+    return list(groups.values())
+
+
+def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """The frames by what does not change from phase to phase: study, matrix, kind and type of image, coil, and protocol."""
+    exact: dict[tuple, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        exact[(frame.study, frame.image_type, _recipe(frame)), frame.protocol].append(frame)
+    groups: list[tuple[tuple, tuple[float, ...], list[Frame]]] = []
     for (kind, protocol), members in exact.items():
         for other_kind, other_protocol, group in groups:
-            # scanners let the repetition time of one protocol differ in the last digits
-            if kind == other_kind and all(math.isclose(a, b, rel_tol=0.02) for a, b in zip(protocol, other_protocol)):
+            if kind == other_kind and _is_close(protocol, other_protocol, _ALIKE):
                 group.extend(members)
                 break
         else:
@@ -292,200 +237,210 @@ def _alike(frames: Sequence[_Frame]) -> list[list[_Frame]]:
     return [group for _, _, group in groups]
 
 
-def _unwrapped(frames: Sequence[_Frame]) -> list[_Frame]:
-    """The frames with their times of day running on over midnight."""
-    acquired = unwrap_midnight([frame.acquisition_s for frame in frames])
-    written = unwrap_midnight([frame.content_s for frame in frames])
-    return [replace(frame, acquisition_s=a, content_s=c) for frame, a, c in zip(frames, acquired, written)]
+def _recipe(frame: Frame) -> tuple:
+    """What phases of one run have in common to the letter: matrix, kind, fat saturation, contrast and coil."""
+    return (frame.rows, frame.columns, frame.kind, frame.scan_options, frame.contrast, frame.receive_coil)
 
 
-def _split(frames: Sequence[_Frame], name: str) -> list[list[_Frame]]:
-    """Frames of one protocol as phases in time order, the slices of each in stack order (rising along the normal).
-
-    Raises `InputError` when they do not make up complete phases.
-    """
-    label = f"{name}: series " + " + ".join(dict.fromkeys(frame.series_label for frame in frames))
-    if any(np.abs(frame.orientation - frames[0].orientation).max() > 1e-3 for frame in frames):
-        raise InputError(f"{label}: slices of several orientations; give the folder of one series")
-    by_position = _by_position(frames)
-    count = len(by_position[0])
-    if any(len(place) != count for place in by_position):
-        counts = sorted({len(place) for place in by_position})
-        raise InputError(
-            f"{label}: {counts[0]} to {counts[-1]} images at a slice position: slices are missing, or the phases lie at different places; "
-            "export the series again or give the folder of one"
-        )
-    if count > 1:
-        by_position = _in_time_order(by_position, label)
-    phases = [[place[n] for place in by_position] for n in range(count)]
-    for phase in phases:
-        _require_even(phase, label)
-    return phases
+def _is_close(protocol: Sequence[float], other: Sequence[float], tolerances: Sequence[float]) -> bool:
+    return all(math.isclose(a, b, rel_tol=tolerance) for a, b, tolerance in zip(protocol, other, tolerances))
 
 
-def _normal(frame: _Frame) -> np.ndarray:
-    return np.cross(frame.orientation[:3], frame.orientation[3:])
+def _joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
+    """The groups, those put together that are phases of one run although their headers differ a little; the largest first."""
+    waiting = sorted(groups, key=len, reverse=True)
+    joined: list[list[Frame]] = []
+    while waiting:
+        run = waiting.pop(0)
+        for group in list(waiting):
+            if _is_same_run(group, run) and _fits(group, run) is not False:
+                with contextlib.suppress(InputError):
+                    stack_of([*run, *group], name)
+                    run = [*run, *group]
+                    waiting.remove(group)
+        joined.append(run)
+    return joined
 
 
-def _by_position(frames: Sequence[_Frame]) -> list[list[_Frame]]:
-    """The frames by slice position, rising along the normal."""
-    along = np.array([frame.position for frame in frames]) @ _normal(frames[0])
-    order = np.argsort(along, kind="stable")
-    next_place = np.flatnonzero(np.diff(along[order]) > _SAME_POSITION_MM) + 1
-    return [[frames[n] for n in place] for place in np.split(order, next_place)]
+def _is_same_run(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
+    """Whether a group is of the run's recipe but for filters and corrections, and lies where it lies."""
+    first, other = group[0], run[0]
+    is_alike = _recipe(first) == _recipe(other) and _is_close(first.protocol, other.protocol, _SAME_RUN)
+    filtered = [[word for word in frame.image_type if word not in _FILTERS] for frame in (first, other)]
+    return is_alike and filtered[0] == filtered[1] and _is_same_place(group, run)
 
 
-def _in_time_order(by_position: Sequence[Sequence[_Frame]], label: str) -> list[list[_Frame]]:
-    """The frames at each position in time order, by the first thing in the header that tells all of them apart.
-
-    Each series counts its own temporal positions and trigger times; across series the time of day goes first, and where a series holds
-    several phases, its time together with the count within it.
-    """
-    frames = [frame for place in by_position for frame in place]
-    if len({frame.series for frame in frames}) == 1:
-        keys = [("temporal_position",), ("offset_s",), ("acquisition_s",), ("content_s",)]
-    else:
-        keys = [("acquisition_s",), ("temporal_position",), ("acquisition_s", "temporal_position"), ("acquisition_s", "offset_s"), ("content_s",)]
-    for names in keys:
-        key = operator.attrgetter(*names)
-        is_known = all(getattr(frame, name) is not None for frame in frames for name in names)
-        if is_known and all(len(set(map(key, place))) == len(place) for place in by_position):
-            return [sorted(place, key=key) for place in by_position]
-    raise InputError(
-        f"{label}: {len(by_position[0])} images at each position, but no temporal position, trigger, acquisition or content time "
-        "tells them apart; give one file per phase"
-    )
-
-
-def _require_even(slices: Sequence[_Frame], label: str) -> None:
-    """Raises `InputError` unless the slices lie one above the other, at equal distances."""
-    if len(slices) == 1:
-        raise InputError(f"{label}: is one slice; give the folder of the whole series")
-    positions = np.array([frame.position for frame in slices])
-    along = positions @ _normal(slices[0])
-    step = (along[-1] - along[0]) / (len(slices) - 1)
-    gaps = np.diff(along)
-    if np.abs(gaps - step).max() > _UNEVEN * step:
-        raise InputError(f"{label}: slices are missing or uneven ({gaps.min():.3g} to {gaps.max():.3g} mm apart); export the series again")
-    sideways = positions - positions[0] - np.outer(along - along[0], _normal(slices[0]))
-    if np.abs(sideways).max() > 0.1 * min(slices[0].protocol[:2]):
-        raise InputError(f"{label}: slices are shifted against each other by {np.abs(sideways).max():.3g} mm; give one stack")
-
-
-def _geometry(slices: Sequence[_Frame]) -> Geometry:
-    """Geometry of a stack of slices, as SimpleITK's series reader gives it."""
-    first, last = slices[0], slices[-1]
-    row, column, normal = first.orientation[:3], first.orientation[3:], _normal(first)
-    step = float((last.position - first.position) @ normal) / (len(slices) - 1)
-    return Geometry(
-        shape=(len(slices), first.rows, first.columns),
-        spacing=(first.protocol[1], first.protocol[0], step),
-        origin=tuple(first.position.tolist()),
-        direction=tuple(np.column_stack([row, column, normal]).ravel().tolist()),
-    )
-
-
-def _times(phases: Sequence[Sequence[_Frame]]) -> tuple[list[float | None], list[float | None], float | None]:
-    """Start and duration of the phases, and the contrast start, on the first clock of the header that runs with them; None = unknown."""
-    unknown: list[float | None] = [None] * len(phases)
-    attributes = [("acquisition_s",), ("acquisition_s", "offset_s"), ("offset_s",), ("content_s",)]
-    clocks = {names: _clock(phases, *names) for names in attributes}
-    # the content time is that of writing the image: reconstructions in a row look like very quick phases
-    names = next((names for names in attributes if _runs(clocks[names], PLAUSIBLE_STEP_S if "content_s" in names else _STEP_S)), None)
-    if names is None:
-        return unknown, unknown, None
-    clock = clocks[names]
-    starts = [min(times) for times in clock]
-    contrast = {frame.contrast_start_s for phase in phases for frame in phase} - {None}
-    if names == ("offset_s",) or len(contrast) != 1:  # another clock; or no time of injection but one that every series has of its own
-        return starts, _durations(phases, clock), None
-    day = DAY_S * round((starts[0] - min(contrast)) / DAY_S)
-    return starts, _durations(phases, clock), min(contrast) + day
-
-
-def _clock(phases: Sequence[Sequence[_Frame]], *names: str) -> list[list[float | None]]:
-    """The time of every slice, phase by phase: the sum of the named attributes; None where one is unknown."""
-
-    def time(frame: _Frame) -> float | None:
-        values = [getattr(frame, name) for name in names]
-        return None if None in values else sum(values)
-
-    return [[time(frame) for frame in phase] for phase in phases]
-
-
-def _runs(clock: Sequence[Sequence[float | None]], steps: tuple[float, float]) -> bool:
-    """Whether a clock is known everywhere and goes on from phase to phase, without overlap and by steps (s) in the given range."""
-    if any(time is None for times in clock for time in times):
+def _is_same_place(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
+    """Whether most slices of a group lie on slices of the run, on the same day and in the same frame of reference."""
+    first, other = group[0], run[0]
+    references = {first.frame_of_reference, other.frame_of_reference} - {""}
+    if (first.rows, first.columns) != (other.rows, other.columns) or len(references) > 1 or not _is_one_day(first, other):
         return False
-    found = np.diff([min(times) for times in clock])
-    return all(steps[0] <= step <= steps[1] for step in found) and all(max(a) < min(b) for a, b in zip(clock, clock[1:]))
+    if np.abs(first.orientation - other.orientation).max() > 1e-3 or not _is_close(first.protocol[:2], other.protocol[:2], _SAME_RUN):
+        return False
+    places = np.array([frame.position for frame in run])
+    on_one = [np.abs(places - frame.position).max(axis=1).min() <= SAME_PLACE_MM for frame in group]
+    return sum(on_one) > len(group) / 2
 
 
-def _durations(phases: Sequence[Sequence[_Frame]], clock: Sequence[Sequence[float]]) -> list[float | None]:
-    """Durations of the phases (s) where the header has them; None when one runs into the next phase: then it is that of the whole series."""
-    unknown: list[float | None] = [None] * len(phases)
-    if any(not frame.duration_s for phase in phases for frame in phase):
-        return unknown
-    starts = [min(times) for times in clock]
-    ends = [max(time + frame.duration_s for time, frame in zip(times, phase)) for times, phase in zip(clock, phases)]
-    if any(end > start + 1.0 for end, start in zip(ends, starts[1:])):
-        return unknown
-    return [end - start for start, end in zip(starts, ends)]
+def _is_one_day(frame: Frame, other: Frame) -> bool:
+    """Whether two frames are of one day, or of the hours around one midnight, as far as their headers tell."""
+    if frame.day is None or other.day is None or frame.day == other.day:
+        return True
+    times = (frame.acquisition_s, other.acquisition_s)
+    return abs(frame.day - other.day) == 1 and None not in times and abs(times[0] - times[1]) > 43200
 
 
-# Pixels
+def _fits(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
+    """Whether a group was acquired between, shortly before or shortly after the phases of the run; None where the headers do not tell."""
+    ours, theirs = _moments(group), _moments(run)
+    if None in ours or None in theirs:
+        return None
+    distances = [min((time - other) % 86400, (other - time) % 86400) for time in ours for other in theirs]
+    return not ours & theirs and min(distances) <= _LONGEST_BREAK_S
 
 
-def _read_pixels(frames: Sequence[_Frame]) -> tuple[dict[tuple[Path, int], np.ndarray], str]:
-    """The pixels of each frame, rescaled, and the SHA-256 over the sorted SHA-256s of the files."""
-    by_file: dict[Path, list[_Frame]] = defaultdict(list)
-    for frame in frames:
-        by_file[frame.path].append(frame)
-    is_plain = all(frame.slope == 1 and frame.intercept == 0 for frame in frames)
-    pixels, digests = {}, []
-    for path, members in by_file.items():
-        content = read_file(path, "the DICOM file")
-        digests.append(hashlib.sha256(content).hexdigest())
-        stored = _stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
-        for frame in members:
-            image = stored[frame.number]
-            if not is_plain:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    image = image.astype(np.float32) * np.float32(frame.slope) + np.float32(frame.intercept)
-            require_finite(image, str(path))
-            pixels[path, frame.number] = image
-    return pixels, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+def _moments(frames: Iterable[Frame]) -> set[float | None]:
+    """When the frames were acquired (s)."""
+    return {None if frame.acquisition_s is None else frame.acquisition_s + (frame.offset_s or 0.0) for frame in frames}
 
 
-def _stored_pixels(content: bytes, name: str, frames: int) -> np.ndarray:
-    """The stored values of a file's frames (frame, row, column), so many at least. Raises `InputError` when they cannot be decoded."""
-    try:
-        dataset = pydicom.dcmread(io.BytesIO(content))
-        syntax = dataset.file_meta.TransferSyntaxUID
-        array = _decoded_by_gdcm(dataset) if syntax.is_encapsulated and syntax != RLELossless else dataset.pixel_array
-        array = array.reshape(-1, dataset.Rows, dataset.Columns)
-        if len(array) < frames:
-            raise ValueError(f"{len(array)} frames where its header has {frames}")
-        return array
-    except _BROKEN as error:
-        raise InputError(f"{name}: its pixels cannot be decoded ({_reason(error)}); export it again, uncompressed") from error
+# Which of them is the DCE-MRI
 
 
-def _decoded_by_gdcm(dataset: FileDataset) -> np.ndarray:
-    """The stored values of compressed pixels, by the GDCM inside SimpleITK: pydicom alone cannot decode JPEG.
+def _choose(groups: Sequence[list[Frame]], name: str) -> tuple[Stack, list[list[Frame]]]:
+    """The one group that is a DCE-MRI, else the only volume there is, as a stack, and the other groups.
 
-    It is handed the bare pixels, since it would apply the first frame's rescaling to all.
+    Original images go before derived ones: subtractions have the geometry of what they were made of.
     """
-    bare = Dataset()
-    for keyword in _PIXEL_MODULE:
-        if keyword in dataset:
-            bare[keyword] = dataset[keyword]
-    bare.SOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
-    bare.SOPInstanceUID = generate_uid()
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = bare.SOPClassUID, bare.SOPInstanceUID
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, "pixels.dcm"))
-        FileDataset(path, bare, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=False, is_little_endian=True).save_as(path)
-        return sitk.GetArrayFromImage(sitk.ReadImage(path))
+    stacks: list[tuple[Stack, list[Frame]]] = []
+    faults: list[tuple[int, InputError]] = []
+    for group in groups:
+        try:
+            stacks.append((stack_of(group, name), group))
+        except InputError as fault:
+            faults.append((len(group), fault))
+    chosen = _only_dce([stack for stack, _ in stacks], faults, name)
+    return chosen, [group for group in groups if not any(stack is chosen and members is group for stack, members in stacks)]
+
+
+def _only_dce(stacks: Sequence[Stack], faults: Sequence[tuple[int, InputError]], name: str) -> Stack:
+    """The stack to read. Raises `InputError` where there are several, or where the largest group is none."""
+    largest = max((len(stack.frames) for stack in stacks), default=0)
+    for is_derived in (False, True):
+        several = [stack for stack in stacks if len(stack.phases) > 1 and stack.frames[0].is_derived == is_derived]
+        if len(several) == 1:
+            return several[0]
+        if several:
+            raise InputError(f"{name}: several series have phases: {_listing(several)}; {_cure(several)}")
+        if faults and max(size for size, _ in faults) >= largest:  # the DCE-MRI itself is at fault, not a scout beside it
+            raise max(faults, key=operator.itemgetter(0))[1]
+    volumes = [stack for stack in stacks if not stack.frames[0].is_derived] or stacks
+    if len(volumes) > 1:
+        raise InputError(f"{name}: several series, none with more than one phase: {_listing(volumes)}; {_cure(volumes)}")
+    return volumes[0]
+
+
+def _listing(stacks: Sequence[Stack]) -> str:
+    """The stacks in words."""
+    return "; ".join(f"{series_label(stack.frames)} ({len(stack.phases)} x {len(stack.phases[0])} slices)" for stack in stacks)
+
+
+def _cure(stacks: Sequence[Stack]) -> str:
+    """Which flag chooses among the stacks."""
+    frames = [frame for stack in stacks for frame in stack.frames]
+    by_series = "choose with --series NUMBER (or its UID), once for each series that is meant"
+    by_type = f"choose with --image-type WORD ({_words_text(frames)})"
+    types = {frame.image_type for frame in frames}
+    series = {frame.series for frame in frames}
+    return " or ".join([by_series] * (len(series) > 1) + [by_type] * (len(types) > 1)) or "give one folder per phase, in time order"
+
+
+# What is said of the rest
+
+
+def _normalisation_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
+    """`mixed_normalisation` where only some of the phases were normalised: their signals are not comparable."""
+    normalised = {_NORMALISED in frame.image_type for frame in frames}
+    if len(normalised) < 2:
+        return []
+    text = (
+        "some phases are normalised by the coil's sensitivity (NORM in their image type) and some are not: their signals, and the "
+        "enhancement between them, are not comparable"
+    )
+    return [ReadingWarning("mixed_normalisation", text)]
+
+
+def _left_out(group: Sequence[Frame], stack: Stack) -> list[ReadingWarning]:
+    """`phase_left_out` for a group that lies where the phases lie, at a time that fits, and is no other sequence."""
+    run = stack.frames
+    fits = _fits(group, run)
+    first, other = group[0], run[0]
+    if fits is None:  # without times, only what is made in the same way
+        fits = not first.is_derived and _is_close(first.protocol, other.protocol, _SAME_RUN)
+    is_sequence = any(max(a, b) > _SAME_WEIGHTING * min(a, b) for a, b in zip(first.protocol[2:4], other.protocol[2:4]) if a and b)
+    if not fits or is_sequence or not _is_same_place(group, run):
+        return []
+    numbers = sorted({frame.series_number for frame in group})
+    flags = " ".join(f"--series {number}" for number in dict.fromkeys([*sorted({frame.series_number for frame in run}), *numbers]))
+    text = (
+        f"series {' + '.join(numbers)} ({len(group)} slices{_when(group, run)}) lies where the phases lie and may be one of them, but is "
+        f"not used: {_differences(first, other)}; to use it give {flags}, or one folder per phase, in time order"
+    )
+    return [ReadingWarning("phase_left_out", text)]
+
+
+def _when(group: Sequence[Frame], run: Sequence[Frame]) -> str:
+    """When a group was acquired, counted from the first phase used."""
+    ours, theirs = _moments(group), _moments(run)
+    if None in ours or None in theirs:
+        return ""
+    apart = (min(ours) - min(theirs) + 43200) % 86400 - 43200
+    return f", {abs(apart):.0f} s {'before' if apart < 0 else 'after'} the first phase used"
+
+
+def _differences(frame: Frame, other: Frame) -> str:
+    """What differs between two series, in words."""
+    found = []
+    mine, others = set(frame.image_type), set(other.image_type)
+    if mine != others:
+        found.append(f"image type {' '.join(sorted(mine - others)) or 'without'} against {' '.join(sorted(others - mine)) or 'without'}")
+    names = ("pixel spacing", "pixel spacing", "repetition time", "echo time", "flip angle")
+    for name, ours, theirs, tolerance in zip(names, frame.protocol, other.protocol, _ALIKE):
+        if not math.isclose(ours, theirs, rel_tol=tolerance):
+            found.append(f"{name} {ours:g} against {theirs:g}")
+    for name in ("scan_options", "receive_coil", "contrast", "kind"):
+        ours, theirs = getattr(frame, name), getattr(other, name)
+        if ours != theirs:
+            found.append(f"{name.replace('_', ' ')} {ours or 'none'} against {theirs or 'none'}")
+    return ", ".join(found) or "its slices do not fit those of the phases"
+
+
+def _notes(frames: Sequence[Frame], used: Sequence[Frame]) -> tuple[str, ...]:
+    """What the reading says without alarm: the series not used, and how Philips' signals were made comparable."""
+    by_series: dict[str, list[Frame]] = defaultdict(list)
+    taken = {frame.series for frame in used}
+    for frame in frames:
+        if frame.series not in taken:
+            by_series[frame.series].append(frame)
+    # by number, whatever the files are called: the same examination gives the same reading
+    unused = sorted(by_series.values(), key=lambda members: (int(members[0].series_number or 0), members[0].series))
+    notes = [
+        f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {_why_not(members[0], used[0])}"
+        for members in unused
+    ]
+    if has_own_scales(used):
+        notes.append(
+            "Philips scaled the phases differently: signals are (stored x rescale slope + intercept) / (rescale slope x scale slope)"
+        )
+    return tuple(notes)
+
+
+def _why_not(frame: Frame, other: Frame) -> str:
+    if frame.kind not in (MAGNITUDE, WATER):
+        return f"{frame.kind} images"
+    if frame.is_derived:
+        return "derived images"
+    if (frame.rows, frame.columns) != (other.rows, other.columns):
+        return f"another matrix ({frame.columns} x {frame.rows} against {other.columns} x {other.rows})"
+    return _differences(frame, other)

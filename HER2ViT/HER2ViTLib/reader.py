@@ -19,10 +19,11 @@ from .attention import AttentionStatistics
 from .bundle import Bundle, model_input, sigmoid
 from .her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
 from .messages import RESEARCH_NOTICE, InputError, ReadingWarning
+from .phases import EarlyPhase, choose_phases
 from .preprocessing import Patch, Preprocessing
 from .properties import UNITS, case_properties
 from .roi import Roi
-from .study import EarlyPhase, Study, choose_early_phase, phase_warnings, pre_phase_index
+from .study import Study
 from .volume import Volume, bounding_box
 
 SMALL_LESION_MM2 = 10.0
@@ -76,7 +77,10 @@ class TaskReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of one case. `call` and `probabilities` are None unless both tasks were run."""
+    """What was read of one case. `call` and `probabilities` are None unless both tasks were run.
+
+    `notes` say without alarm what was done with the images: series of the examination that were not used.
+    """
 
     case_id: str
     slice_axis: str
@@ -89,6 +93,7 @@ class Reading:
     versions: Mapping[str, str]
     inputs: tuple[InputFile, ...]
     notices: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def leading_task(self) -> TaskReading:
@@ -106,6 +111,7 @@ class PreparedCase:
     patches: Mapping[str, Patch]
     inputs: tuple[InputFile, ...]
     warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
 
 
 class Reader:
@@ -160,10 +166,8 @@ class Reader:
             raise InputError(f"the outline has shape {mask.shape}, the image {study.geometry.shape}; put it on the image's geometry")
         if not mask.any():
             raise InputError("the outline is empty; draw it first")
-        pre_index = pre_phase_index(study, overrides.pre_phase)
-        chosen = choose_early_phase(study, mask, pre_index, overrides.early_phase)
-        early = study.phases[chosen.index].volume
-        pre = study.phases[pre_index].volume if pre_index is not None and pre_index != chosen.index else None
+        chosen = choose_phases(study, mask, overrides.early_phase, overrides.pre_phase)
+        early, pre = chosen.early_volume(study), chosen.pre_volume(study)
         made: dict[Preprocessing, Patch] = {}
         patches = {}
         for key, bundle in self.bundles.items():
@@ -171,12 +175,13 @@ class Reader:
             if preprocessing not in made:
                 made[preprocessing] = preprocessing.apply(early, mask, overrides.slice_index)
             patches[key] = made[preprocessing]
-        warnings = [*study.warnings, *roi.warnings, *phase_warnings(study, mask, pre_index, chosen.index)]
+        warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
         warnings += slice_warnings(mask, list(made.values()))
         warnings += self._unlike_training(early, pre, mask, patches)
         hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
         inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
-        return PreparedCase(case_id or default_case_id(study), study.slice_axis, chosen, patches, inputs, tuple(dict.fromkeys(warnings)))
+        told = tuple(dict.fromkeys(warnings))
+        return PreparedCase(case_id or default_case_id(study), study.slice_axis, chosen.early, patches, inputs, told, study.notes)
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
         """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no finite score."""
@@ -232,6 +237,7 @@ class Reader:
             device=str(self.device),
             versions=versions(),
             inputs=case.inputs,
+            notes=case.notes,
             notices=(RESEARCH_NOTICE, *dict.fromkeys(b.notice for b in self.bundles.values() if b.notice)),
         )
 

@@ -29,9 +29,10 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "probabilities": dict(reading.probabilities) if reading.probabilities is not None else None,
         "slice": reading.leading_task.slice,
         "slice_axis": reading.slice_axis,
-        "early_phase": {"index": early.index, "rule": early.rule, "time_s": early.time_s, "detail": early.detail},
+        "early_phase": {**asdict(early), "baseline": list(early.baseline)},
         "tasks": {key: _task_json(task) for key, task in reading.tasks.items()},
         "warnings": [{"code": warning.code, "text": warning.text} for warning in reading.warnings],
+        "notes": list(reading.notes),
         "device": reading.device,
         "versions": dict(reading.versions),
         "inputs": [{key: value for key, value in asdict(file).items() if value is not None} for file in reading.inputs],
@@ -66,6 +67,7 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
             rows += _task_rows(task.title, task.positive_label, reading.tasks[task.key])
     rows.append(("Device", reading.device))
     rows += [("Warning", f"{warning.code}: {warning.text}") for warning in reading.warnings]
+    rows += [("Note", note) for note in reading.notes]
     rows += [("Notice", notice) for notice in reading.notices]
     return rows
 

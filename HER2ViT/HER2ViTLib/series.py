@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .messages import InputError
+from .messages import InputError, ReadingWarning
 from .volume import Volume, companion_files, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
 
 PLAUSIBLE_STEP_S = (5.0, 600.0)
@@ -34,8 +34,9 @@ class Series:
     durations_s: Sequence[float | None]
     contrast_start_s: float | None
     sha256: str
-    left_out: int = 0
-    """Number of other series in the folder."""
+    warnings: tuple[ReadingWarning, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was done without being doubtful: which other series of the folder were not used, and why."""
 
 
 def read_image_file(path: Path) -> Series:
@@ -52,9 +53,14 @@ def read_image_file(path: Path) -> Series:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file starts as DICOM files do (as pydicom's `is_dicom`, whose import takes longer than reading a NIfTI study)."""
+    """Whether a file starts as DICOM files do (as pydicom's `is_dicom`, whose import takes longer than reading a NIfTI study).
+
+    Older systems write neither preamble nor meta information: such a file begins with an element of group 2 or 8, and soon names a
+    class of DICOM's (PS3.10 7.1; PS3.6 annex A).
+    """
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        start = file.read(1024)
+    return start[128:132] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start)
 
 
 def unwrap_midnight(times: Sequence[float | None]) -> list[float | None]:

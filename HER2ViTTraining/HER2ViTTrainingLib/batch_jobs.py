@@ -12,18 +12,19 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from HER2ViTLib import __version__
 from HER2ViTLib.inputs import parse_json
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import TEMPORARY_PREFIX, json_bytes
+from HER2ViTLib.selection import Selection
 from HER2ViTLib.volume import companion_files
 
 from .cohort import Case
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raised when a case's folder is written in another way, so that older ones are written again."""
 RECORD_FILE = "record.json"
 
@@ -66,6 +67,7 @@ class Job:
     roi: Path
     segment: str | None
     early_phase: int | None
+    selection: Selection
     folder: Path
     key: str
 
@@ -86,11 +88,11 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
     """
     made_from = [
         [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
-        [case.case_id, case.segment, case.early_phase, case.values["image"], case.values["roi"]],
+        [case.case_id, case.segment, case.early_phase, astuple(case.selection), case.values["image"], case.values["roi"]],
         [_signature(path) for path in (*case.images, case.roi)],
     ]
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
-    return Job(case.case_id, case.images, case.roi, case.segment or None, case.early_phase, folder, key)
+    return Job(case.case_id, case.images, case.roi, case.segment or None, case.early_phase, case.selection, folder, key)
 
 
 def _signature(path: Path) -> list:

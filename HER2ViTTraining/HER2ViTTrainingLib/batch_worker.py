@@ -98,7 +98,7 @@ def _ahead(
 def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failure:
     stage = "image"
     try:
-        study = load_study(job.images)
+        study = load_study(job.images, job.selection)
         stage = "outline"
         roi = read_roi(job.roi, study.geometry, job.segment)
         digest = image_sha256(job.roi)

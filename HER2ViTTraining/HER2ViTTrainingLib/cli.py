@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.selection import Selection
 
 DONE, INTERNAL_ERROR, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 LONGEST_LINE = 1000
@@ -239,6 +240,8 @@ def _demo(options: argparse.Namespace) -> None:
         pre_phase=None,
         slice=None,
         slice_axis="k",
+        series=[],
+        image_type="",
         case_id="sample",
         keep_names=False,
     )
@@ -252,6 +255,7 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several")
     command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    _add_selection(command)
     command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
     command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
     command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
@@ -282,7 +286,7 @@ def _one_reading(options: argparse.Namespace) -> tuple:
     from HER2ViTLib.series import image_sha256
     from HER2ViTLib.study import load_study
 
-    study = load_study(options.image)
+    study = load_study(options.image, _selection(options))
     roi = read_roi(options.roi, study.geometry, options.segment)
     reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
     study, roi = study.with_slice_axis(options.slice_axis), roi.with_slice_axis(options.slice_axis)
@@ -296,6 +300,18 @@ def _one_reading(options: argparse.Namespace) -> tuple:
         input_names=names,
     )
     return reading, study, roi.mask
+
+
+def _add_selection(command: argparse.ArgumentParser) -> None:
+    """Which images of a DICOM examination are meant."""
+    command.add_argument(
+        "--series", action="append", default=[], metavar="NUMBER|UID", help="read this DICOM series; once for each (default: the DCE-MRI)"
+    )
+    command.add_argument("--image-type", default="", metavar="WORD", help="read the images with this word in their DICOM image type")
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    return Selection(tuple(options.series), options.image_type)
 
 
 def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
@@ -312,6 +328,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
     command.add_argument("--seed-point", type=_numbers(3), required=True, metavar="R,A,S", help="a point in the lesion, mm, as 3D Slicer shows it")
     command.add_argument("--box", type=_numbers(6), metavar="R1,R2,A1,A2,S1,S2", help="a box around the lesion, mm; the outline stays inside")
+    _add_selection(command)
     command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
     command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write")
@@ -332,23 +349,24 @@ def _numbers(count: int) -> Callable[[str], tuple[float, ...]]:
 
 def _segment(options: argparse.Namespace) -> None:
     from HER2ViTLib.lesion import outline
+    from HER2ViTLib.phases import choose_phases
     from HER2ViTLib.roi import write_segmentation
-    from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
+    from HER2ViTLib.study import load_study
     from HER2ViTLib.volume import ras_to_lps
 
     if not options.out.name.endswith(".seg.nrrd"):
         raise InputError(f"{options.out}: must end in .seg.nrrd, so that 3D Slicer opens it as a segmentation")
-    study = load_study(options.image)
-    pre = pre_phase_index(study, options.pre_phase)
-    early = choose_early_phase(study, None, pre, options.early_phase)
+    study = load_study(options.image, _selection(options))
+    chosen = choose_phases(study, None, options.early_phase, options.pre_phase)
     seed = ras_to_lps(options.seed_point)
     box = None if options.box is None else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
-    before = None if pre is None or pre == early.index else study.phases[pre].volume
-    mask = outline(study.phases[early.index].volume, before, seed, box)
+    mask = outline(chosen.early_volume(study), chosen.pre_volume(study), seed, box)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(mask, study.geometry, options.out)
     millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
-    _say(f"early phase {early.index} ({early.rule}); outline {millilitres:.2f} ml on {slices} slices")
+    for told in (*study.warnings, *chosen.warnings):
+        _say(f"Warning  {told.code}: {told.text}")
+    _say(f"early phase {chosen.early.index} ({chosen.early.rule}); outline {millilitres:.2f} ml on {slices} slices")
     _say(f"wrote {options.out}")
 
 

@@ -24,6 +24,7 @@ from HER2ViTLib.her2 import TASKS, HER2Status, Task, discordance, her2_status, i
 from HER2ViTLib.inputs import parse_json, read_file
 from HER2ViTLib.messages import InputError, ReadingWarning
 from HER2ViTLib.output import csv_text, json_bytes
+from HER2ViTLib.selection import Selection
 
 REQUIRED_COLUMNS = ("case_id", "image", "roi")
 CLINICAL_COLUMNS = (
@@ -33,7 +34,8 @@ CLINICAL_COLUMNS = (
 RESULT_COLUMNS = ("her2_status", "included", "reason")
 KNOWN_COLUMNS = (
     *REQUIRED_COLUMNS,
-    *("ihc", "ish", *RESULT_COLUMNS, "cohort", "role", "patient_id", "laterality", "segment", "early_phase", "roi_a2", "roi_b", "exclude"),
+    *("ihc", "ish", *RESULT_COLUMNS, "cohort", "role", "patient_id", "laterality", "exclude"),
+    *("segment", "early_phase", "series", "image_type", "roi_a2", "roi_b"),
     *CLINICAL_COLUMNS,
 )
 STATUSES = (HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
@@ -76,6 +78,12 @@ class Case:
     reason: str
     row: int
     values: Mapping[str, str]
+
+    @property
+    def selection(self) -> Selection:
+        """Which images of a DICOM examination are meant: the columns `series` (several joined by `;`) and `image_type`."""
+        series = (name.strip() for name in self.values.get("series", "").split(";"))
+        return Selection(tuple(name for name in series if name), self.values.get("image_type", ""))
 
     @property
     def included(self) -> bool:
@@ -322,8 +330,8 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
 def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     """The cases of a manifest that are to be read by a model: those not excluded, in its order.
 
-    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase` and `exclude` count; HER2 status and clinical columns need not
-    be there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
+    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type` and `exclude` count; HER2 status and
+    clinical columns need not be there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
     """
     path = Path(path)
     faults = _Faults(path)

@@ -28,10 +28,11 @@ from HER2ViTLib import __version__
 from HER2ViTLib.lesion import areas_mm2
 from HER2ViTLib.messages import RESEARCH_NOTICE, faults_of
 from HER2ViTLib.output import csv_bytes, json_bytes, write_results
+from HER2ViTLib.phases import choose_phases
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import image_sha256
-from HER2ViTLib.study import Study, choose_early_phase, pre_phase_index
+from HER2ViTLib.study import Study
 from HER2ViTLib.volume import Geometry, bounding_box
 
 from .outlines import Outline
@@ -224,14 +225,14 @@ def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
         study = outline.study()
         roi = read_roi(outline.roi, study.geometry, outline.segment or None)
         mask = roi.mask
-        pre = pre_phase_index(study)
-        chosen = choose_early_phase(study, mask, pre, outline.early_phase).index
-        patches = {key: preprocessing.apply(study.phases[chosen].volume, mask).image for key, preprocessing in preprocessings.items()}
+        chosen = choose_phases(study, mask, outline.early_phase)
+        early = chosen.early_volume(study)
+        patches = {key: preprocessing.apply(early, mask).image for key, preprocessing in preprocessings.items()}
     keys = {"case_id": outline.case_id, "rater": outline.rater}
     hashes = [*study.image_sha256, ("roi", image_sha256(outline.roi))]
     inputs = [{"role": role, "sha256": digest} for role, digest in hashes]
-    about = {**keys, "inputs": inputs, "warnings": [asdict(warning) for warning in (*study.warnings, *roi.warnings)]}
-    return _Measured({**keys, **_voxel_features(study, mask, pre, chosen)}, about, patches)
+    about = {**keys, "inputs": inputs, "warnings": [asdict(warning) for warning in (*study.warnings, *roi.warnings, *chosen.warnings)]}
+    return _Measured({**keys, **_voxel_features(study, mask, chosen.pre, chosen.early.index)}, about, patches)
 
 
 def _voxel_features(study: Study, roi: np.ndarray, pre: int | None, early: int) -> dict[str, float]:

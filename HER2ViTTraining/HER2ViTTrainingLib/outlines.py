@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.selection import EVERYTHING, Selection
 from HER2ViTLib.study import Study, load_study
 
 from .cohort import Cohort, read_manifest
@@ -26,12 +27,13 @@ class Outline:
     roi: Path
     segment: str = ""
     early_phase: int | None = None
+    selection: Selection = EVERYTHING
     session_case: SessionCase | None = None
 
     def study(self) -> Study:
         """The images as a study. Raises `InputError` as `load_study`."""
         if self.session_case is None:
-            return load_study(self.images)
+            return load_study(self.images, self.selection)
         return session_study(self.session_case, self.images)
 
 
@@ -47,7 +49,15 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
     if not rater.strip():
         raise InputError("rater '': give the outlines' reader a label such as A1")
     found = [
-        Outline(case.case_id, rater.strip(), case.images, cohort.path.parent / case.values[roi_column], case.segment, case.early_phase)
+        Outline(
+            case.case_id,
+            rater.strip(),
+            case.images,
+            cohort.path.parent / case.values[roi_column],
+            case.segment,
+            case.early_phase,
+            case.selection,
+        )
         for case in cohort.cases
         if case.included and case.values.get(roi_column)
     ]

@@ -182,7 +182,7 @@ def _copy_cases(coded: Sequence[tuple[str, Case]], folder: Path, progress: Progr
 def _copy_case(job: tuple[str, Case, Path]) -> SessionCase:
     code, case, folder = job
     with faults_of(f"case {case.case_id}"):
-        study = load_study(case.images)
+        study = load_study(case.images, case.selection)
         if case.early_phase is not None and case.early_phase >= len(study.phases):
             raise InputError(f"early phase {case.early_phase}: the study has phases 0 to {len(study.phases) - 1}; correct the manifest")
     starts, durations = (tuple(getattr(phase, name) for phase in study.phases) for name in ("start_s", "duration_s"))

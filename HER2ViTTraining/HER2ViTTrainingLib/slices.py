@@ -13,7 +13,7 @@ import os
 import secrets
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,17 @@ from tqdm import tqdm
 
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import write_atomically
+from HER2ViTLib.phases import choose_phases
 from HER2ViTLib.preprocessing import Preprocessing
 from HER2ViTLib.properties import case_properties
 from HER2ViTLib.roi import read_roi
 from HER2ViTLib.series import file_sha256, image_sha256
-from HER2ViTLib.study import choose_early_phase, load_study, pre_phase_index
+from HER2ViTLib.study import load_study
 
 from .cohort import Case
 from .executors import available_cores, executor
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is used."""
 INDEX_FILE = "files.json"
 WRITER = secrets.token_hex(4)
@@ -64,19 +65,19 @@ def model_inputs(cases: Sequence[Case], preprocessing: Preprocessing, cache: str
 
 def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     """One case's input, from its files. Raises `InputError`."""
-    study = load_study(case.images)
+    study = load_study(case.images, case.selection)
     roi = read_roi(case.roi, study.geometry, case.segment or None).mask
-    pre = pre_phase_index(study)
-    chosen = choose_early_phase(study, roi, pre, case.early_phase).index
-    early = study.phases[chosen].volume
+    chosen = choose_phases(study, roi, case.early_phase)
+    early = chosen.early_volume(study)
     patch = preprocessing.apply(early, roi)
-    before = study.phases[pre].volume if pre not in (None, chosen) else None
-    return ModelInput(patch.image, patch.slice, patch.area_mm2, chosen, case_properties(early, before, roi, patch.slice))
+    properties = case_properties(early, chosen.pre_volume(study), roi, patch.slice)
+    return ModelInput(patch.image, patch.slice, patch.area_mm2, chosen.early.index, properties)
 
 
 def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> str:
     """Names a case's input by all that it depends on."""
-    made_from = [FORMAT, [hashes.of(path) for path in case.images], hashes.of(case.roi), case.segment, case.early_phase, preprocessing.to_json()]
+    images, chosen = [hashes.of(path) for path in case.images], [case.segment, case.early_phase, astuple(case.selection)]
+    made_from = [FORMAT, images, hashes.of(case.roi), *chosen, preprocessing.to_json()]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
