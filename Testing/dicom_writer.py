@@ -101,7 +101,6 @@ def private(place, scale_slope):
 
 def save_bare(source, path, is_implicit):
     """The file without preamble and meta information, as older systems wrote it."""
-    header = dcmread(source)
     path.parent.mkdir(parents=True, exist_ok=True)
-    bare = Dataset({element.tag: element for element in header})
+    bare = Dataset(dict(dcmread(source)))
     bare.save_as(path, implicit_vr=is_implicit, little_endian=True, enforce_file_format=False)

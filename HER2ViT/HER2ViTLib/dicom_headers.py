@@ -16,6 +16,8 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as SequenceOfItems
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .messages import InputError
@@ -236,7 +238,7 @@ def _private(dataset: Dataset, group: int, creator: str, element: int) -> object
         return None
     if isinstance(value, bytes):  # a private element whose representation got lost (implicit, UN)
         value = struct.unpack("<f", value)[0] if len(value) == 4 and element == _SCALE_SLOPE else None
-    return value[0] if isinstance(value, pydicom.multival.MultiValue) and len(value) else value
+    return value[0] if isinstance(value, (MultiValue, SequenceOfItems)) and len(value) else value
 
 
 def _scale_slope(header: Dataset, number: int, enhanced: bool) -> tuple[float | None, bool]:
