@@ -72,7 +72,7 @@ class HER2ViTParameterNode:
     """
     Everything the user chose and the nodes of the last reading; saved and reloaded with the scene.
 
-    phases - The DCE phases, in time order.
+    phases, phaseOrder - The DCE phases, in time order, and how they came into it.
     sequence - The phases as a sequence; used instead of `phases`.
     earlyPhase - Index of the phase that is read; -1 leaves it to the rule.
     seed - A point inside the lesion, to outline it from.
@@ -85,6 +85,7 @@ class HER2ViTParameterNode:
     """
 
     phases: list[vtkMRMLScalarVolumeNode]
+    phaseOrder: Annotated[str, Choice(["headers", "names", "user"])] = "user"
     sequence: vtkMRMLSequenceNode
     earlyPhase: Annotated[int, WithinRange(-1, 999)] = -1
     seed: vtkMRMLMarkupsFiducialNode
@@ -273,6 +274,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)):
             self.ui.phasesList.addItem(f"{index}: {node.GetName()}")
         self.ui.phasesList.currentRow = min(row, self.ui.phasesList.count - 1)
+        self.ui.phaseOrderLabel.text = self.logic.phaseOrderText(self._parameterNode)
         self._updatePhaseButtons()
 
     def _updatePhaseButtons(self, changed=None):
@@ -368,10 +370,14 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.loadSample(self._parameterNode)
 
     def onAddPhase(self, checked=False):
-        self._setPhases([*self.logic.phaseNodes(self._parameterNode), self.ui.phaseSelector.currentNode()])
+        self._addPhases([self.ui.phaseSelector.currentNode()])
 
     def onAddAllPhases(self, checked=False):
-        self._setPhases([*self.logic.phaseNodes(self._parameterNode), *self.logic.loadedVolumes(self._parameterNode)])
+        self._addPhases(self.logic.loadedVolumes(self._parameterNode))
+
+    def _addPhases(self, nodes):
+        with self._reporting(_("The phases could not be put in order.")):
+            self.logic.addPhases(self._parameterNode, nodes)
 
     def onRemovePhase(self, checked=False):
         row = self.ui.phasesList.currentRow
@@ -381,6 +387,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from HER2ViTLib import workflow
 
         row = self.ui.phasesList.currentRow
+        self._parameterNode.phaseOrder = workflow.BY_USER
         self._setPhases(workflow.moved_up(self.logic.phaseNodes(self._parameterNode), row))
         self.ui.phasesList.currentRow = max(row - 1, 0)
 
@@ -548,6 +555,33 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         return [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in results]
 
+    def addPhases(self, parameters, nodes):
+        """Puts volumes on the list of phases and the list in time order: by the DICOM headers, else by numbers in the names.
+
+        Raises InputError for a header that is broken.
+        """
+        from HER2ViTLib import scene, workflow
+
+        unique = list({node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values())
+        told = scene.header_times(unique, self._fileOfInstance())
+        found = workflow.phase_order([node.GetName() for node in unique], told.order if told else None)
+        with slicer.util.NodeModify(parameters):
+            parameters.phases = [unique[n] for n in found.order]
+            parameters.phaseOrder = found.rule
+
+    def phaseOrderText(self, parameters):
+        """How the phases came into their order, in words; empty without phases."""
+        from HER2ViTLib import workflow
+
+        return workflow.ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
+
+    def _fileOfInstance(self):
+        """The DICOM database's look-up of an image's file; a Slicer without DICOM support has none."""
+        from HER2ViTLib import scene
+
+        database = getattr(slicer, "dicomDatabase", None)
+        return database.fileForInstance if database and database.isOpen else scene.no_file
+
     def phaseCount(self, parameters):
         return parameters.sequence.GetNumberOfDataNodes() if parameters.sequence else len(self.phaseNodes(parameters))
 
@@ -583,11 +617,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def study(self, parameters):
         """The chosen phases as a study. Raises InputError, one line, when they are none."""
-        from HER2ViTLib import scene
+        from HER2ViTLib import scene, workflow
 
         if parameters.sequence:
             return scene.study_from_sequence(parameters.sequence)
-        return scene.study_from_nodes(self.phaseNodes(parameters))
+        warnings = workflow.order_warning(parameters.phaseOrder)
+        return scene.study_from_nodes(self.phaseNodes(parameters), self._fileOfInstance(), warnings)
 
     def paintingNode(self, parameters):
         """The volume to outline the lesion on; None when no phase is a volume in the scene."""
@@ -616,6 +651,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         segmentation.GetDisplayNode().SetVisibility2DFill(False)
         with slicer.util.NodeModify(parameters):
             parameters.phases = phases
+            parameters.phaseOrder = "user"
             parameters.sequence = None
             parameters.earlyPhase = -1
             parameters.segmentation = segmentation

@@ -25,12 +25,14 @@ READING_ORDER = (
     ("report",),
     ("reader",),
     ("bundle", "attention", "properties"),
-    ("preprocessing",),
+    ("preprocessing", "phases"),
     ("lesion", "study", "roi"),
     ("dicom",),
+    ("dicom_stacks", "dicom_pixels"),
+    ("dicom_headers",),
     ("series",),
     ("volume",),
-    ("her2", "inputs", "output"),
+    ("her2", "inputs", "output", "selection"),
     ("messages",),
 )
 

@@ -10,17 +10,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 
 slicer = pytest.importorskip("slicer", reason='slicer-core is not installed: pip install "her2vit[slicer]"')
 
+from dicom_writer import private, write_phase  # noqa: E402
 from HER2ViTLib import scene as mrml  # noqa: E402  (needs slicer)
+from HER2ViTLib import workflow  # noqa: E402
 from HER2ViTLib.attention import AttentionStatistics  # noqa: E402
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError  # noqa: E402
-from HER2ViTLib.phases import EarlyPhase  # noqa: E402
+from HER2ViTLib.phases import EarlyPhase, choose_phases  # noqa: E402
 from HER2ViTLib.preprocessing import SquarePreprocessing, StudyPreprocessing  # noqa: E402
 from HER2ViTLib.reader import InputFile, Reading, TaskReading  # noqa: E402
-from HER2ViTLib.study import study_from_volumes  # noqa: E402
+from HER2ViTLib.study import load_study, study_from_volumes  # noqa: E402
 from HER2ViTLib.volume import Geometry, Volume  # noqa: E402
 
 SHAPE = (8, 90, 80)
@@ -197,6 +200,53 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
     node.SetAndObserveTransformNodeID(bent.GetID())
     with pytest.raises(InputError, match=r"moved: is under a transform that is not linear \(bend\)"):
         mrml.study_from_nodes([node])
+
+
+def nodes_from_dicom(scene, folder, order=(2, 0, 3, 1), **tags):
+    """Four phases in DICOM files, as Slicer loads them: a volume node each, in any order, with the UIDs of its images."""
+    rng = np.random.default_rng(4)
+    lesion = np.zeros((5, 24, 20), bool)
+    lesion[1:4, 8:15, 6:12] = True
+    for n, (level, time) in enumerate(zip((0, 300, 420, 400), ("100000", "100200", "100330", "100500"))):
+        array = (rng.integers(100, 140, lesion.shape) + level * lesion).astype(np.uint16)
+        scaling = dict(RescaleSlope=str(n + 1.5), RescaleIntercept="-7", edit=private(0x10, 0.25 * (n + 1)), **tags) if tags else {}
+        write_phase(folder / str(n), array, map(str, range(5)), AcquisitionTime=time, SeriesInstanceUID=f"1.2.{n}", **scaling)
+    files: dict[str, str] = {}
+    nodes = []
+    for n in order:
+        [volume] = [phase.volume for phase in load_study(folder / str(n)).phases]  # Slicer applies the rescaling, and no scale slope
+        node = mrml.put_volume(scene, volume, f"5: dyn - acquisitionNumber {n}")
+        of_phase = {str(pydicom.dcmread(path).SOPInstanceUID): str(path) for path in sorted((folder / str(n)).iterdir())}
+        node.SetAttribute("DICOM.instanceUIDs", " ".join(of_phase))
+        files.update(of_phase)
+        nodes.append(node)
+    return nodes, lambda uid: files.get(uid, "")
+
+
+@pytest.mark.parametrize("tags", [{}, {"Manufacturer": "Philips"}], ids=["plain", "philips"])
+def test_volumes_from_dicom_are_read_as_the_command_reads_their_files(scene, tmp_path, tags):
+    nodes, file_of = nodes_from_dicom(scene, tmp_path, **tags)
+    told = mrml.header_times(nodes, file_of)
+    assert told.order == (1, 3, 0, 2)
+    study, expected = mrml.study_from_nodes([nodes[n] for n in told.order], file_of), load_study(tmp_path)
+    chosen = choose_phases(study)
+    assert chosen == choose_phases(expected)
+    assert (chosen.early.rule, chosen.early.time_s) == ("time", 75)
+    for phase, other in zip(study.phases, expected.phases):
+        np.testing.assert_allclose(phase.volume.array, other.volume.array, rtol=1e-6)
+        assert phase.volume.geometry.matches(other.volume.geometry)
+        assert phase.start_s == other.start_s
+
+
+def test_volumes_whose_files_are_not_known_have_no_times(scene, tmp_path):
+    nodes, file_of = nodes_from_dicom(scene, tmp_path)
+    assert mrml.header_times(nodes, mrml.no_file) is None
+    assert mrml.header_times(nodes[:1], file_of) is None
+    study = mrml.study_from_nodes(nodes, mrml.no_file, workflow.order_warning(workflow.BY_NAMES))
+    assert [phase.start_s for phase in study.phases] == [None] * 4
+    assert [warning.code for warning in study.warnings] == ["order_without_times"]
+    nodes[1].SetAttribute("DICOM.instanceUIDs", None)
+    assert mrml.header_times(nodes, file_of) is None
 
 
 def test_sequence_gives_phases_and_times(scene):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .her2 import TASKS
-from .messages import InputError
+from .messages import InputError, ReadingWarning
 from .output import TEMPORARY_PREFIX
 from .roi import Roi, roi_on
 from .series import times_in_seconds
@@ -35,7 +35,13 @@ except ModuleNotFoundError as error:
     raise InputError('scenes need slicer-core, which is not installed: pip install "her2vit[slicer]"') from error
 
 if TYPE_CHECKING:
+    from .dicom import PhaseTimes
     from .reader import Reading
+
+FileOfInstance = Callable[[str], str]
+"""The file of a DICOM image by its SOP instance UID, empty where it is not known (`fileForInstance` of Slicer's DICOM database)."""
+INSTANCE_UIDS = "DICOM.instanceUIDs"
+"""Where Slicer keeps, on a volume node, what it was loaded from."""
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 RIGHT_ANGLE_TOLERANCE = 1e-3
@@ -57,6 +63,11 @@ STANDARD_AXES = {
     1: ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
     2: ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
 }
+
+
+def no_file(instance_uid: str) -> str:
+    """A DICOM database that has no files."""
+    return ""
 
 
 # --- nodes to arrays ---------------------------------------------------------------------------------------------------------------
@@ -81,12 +92,40 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     return Volume(array, geometry_from_ras(_to_world(node) @ to_array(ijk_to_ras), shape, name))
 
 
-def study_from_nodes(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode]) -> Study:
-    """The study of one volume node per phase, in the order given; the phases' times are unknown.
+def study_from_nodes(
+    nodes: Sequence[slicer.vtkMRMLScalarVolumeNode],
+    file_of: FileOfInstance = no_file,
+    warnings: Sequence[ReadingWarning] = (),
+) -> Study:
+    """The study of one volume node per phase, in the order given.
 
-    Raises `InputError` as `volume_from_node` and `study_from_volumes` do.
+    Times, and Philips' scales, come from the headers of the files that the nodes were loaded from, where `file_of` finds them; else
+    the times are unknown. Raises `InputError` as `volume_from_node`, `study_from_volumes` and `phase_times` do.
     """
-    return study_from_volumes([volume_from_node(node) for node in nodes], names=[node.GetName() for node in nodes])
+    volumes, names = [volume_from_node(node) for node in nodes], [node.GetName() for node in nodes]
+    told = header_times(nodes, file_of)
+    if told is None:
+        return study_from_volumes(volumes, names=names, warnings=warnings)
+    places = np.argsort(told.order)  # where each node's times stand among those in time order
+    starts, durations, scales = ([values[n] for n in places] for values in (told.starts_s, told.durations_s, told.scales))
+    volumes = [volume if scale == 1 else volume.with_array(volume.array / scale) for volume, scale in zip(volumes, scales)]
+    return study_from_volumes(volumes, starts, durations, told.contrast_start_s, names, warnings=(*told.warnings, *warnings))
+
+
+def header_times(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], file_of: FileOfInstance) -> PhaseTimes | None:
+    """Order and times of volume nodes that were loaded from DICOM, a phase each, by the headers of their files.
+
+    None where a node does not say what it was loaded from, a file is not to be found, or the headers do not tell.
+    Raises `InputError` for a header that is broken.
+    """
+    if len(nodes) < 2:
+        return None
+    files = [[file_of(uid) for uid in (node.GetAttribute(INSTANCE_UIDS) or "").split()] for node in nodes]
+    if not all(paths and all(path and Path(path).is_file() for path in paths) for paths in files):
+        return None
+    from .dicom import phase_times  # pydicom takes its time to import
+
+    return phase_times([[Path(path) for path in paths] for paths in files])
 
 
 def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:

@@ -142,7 +142,8 @@ def study_from_volumes(
 ) -> Study:
     """A study from volumes in time order; times (s) where known, on one clock; `names` is what faults call the volumes.
 
-    Without `image_sha256` the voxels are hashed. Raises `InputError` for no volume, voxels that are not finite, different geometries.
+    Without `image_sha256` the voxels are hashed. `warnings` are what is already known to be doubtful about the volumes.
+    Raises `InputError` for no volume, voxels that are not finite, different geometries.
     """
     if not volumes:
         raise InputError("no image given; choose at least one DCE volume")
@@ -154,7 +155,7 @@ def study_from_volumes(
     durations_s = durations_s or [None] * len(volumes)
     phases = tuple(map(Phase, volumes, starts_s, durations_s))
     digests = tuple(image_sha256) or tuple(zip(image_roles(len(volumes)), (array_sha256(volume.array) for volume in volumes)))
-    return Study(phases, contrast_start_s, digests, tuple(warnings))
+    return _on_its_own_clock(Study(phases, contrast_start_s, digests, tuple(warnings)))
 
 
 def _require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:
