@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as SequenceOfItems
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .messages import InputError
@@ -39,11 +40,11 @@ _HEADER = [
     *("Manufacturer", "RescaleSlope", "RescaleIntercept", "TemporalPositionIdentifier", "TriggerTime"),
     *("AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
     *("ContrastBolusStartTime", "ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    # a private block may lie at any of 240 places, which its creator tells
-    *((0x2005 << 16) + n for n in range(0x10, 0x100)),
-    *((0x2005 << 16) + (n << 8) + _SCALE_SLOPE for n in range(0x10, 0x100)),
-    *((0x0043 << 16) + n for n in range(0x10, 0x100)),
-    *((0x0043 << 16) + (n << 8) + _GE_TYPE for n in range(0x10, 0x100)),
+    # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes longer than reading them
+    *(BaseTag((0x2005 << 16) + n) for n in range(0x10, 0x100)),
+    *(BaseTag((0x2005 << 16) + (n << 8) + _SCALE_SLOPE) for n in range(0x10, 0x100)),
+    *(BaseTag((0x0043 << 16) + n) for n in range(0x10, 0x100)),
+    *(BaseTag((0x0043 << 16) + (n << 8) + _GE_TYPE) for n in range(0x10, 0x100)),
 ]
 
 BROKEN = (

@@ -27,8 +27,8 @@ class Outline:
     roi: Path
     segment: str = ""
     early_phase: int | None = None
-    selection: Selection = EVERYTHING
     session_case: SessionCase | None = None
+    selection: Selection = EVERYTHING
 
     def study(self) -> Study:
         """The images as a study. Raises `InputError` as `load_study`."""
@@ -56,7 +56,7 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
             cohort.path.parent / case.values[roi_column],
             case.segment,
             case.early_phase,
-            case.selection,
+            selection=case.selection,
         )
         for case in cohort.cases
         if case.included and case.values.get(roi_column)
