@@ -910,8 +910,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        tests = (self.test_outline, self.test_reading, self.test_sequence, self.test_panel, self.test_saved_scene, self.test_session)
-        for test in tests:
+        tests = (self.test_outline, self.test_reading, self.test_sequence, self.test_dicom, self.test_panel, self.test_saved_scene)
+        for test in (*tests, self.test_session):
             self.setUp()
             try:
                 test()
@@ -1029,6 +1029,78 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self.assertEqual(parameters.image.GetName(), "Early phase")
             self._checkShown(logic, parameters)
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 4 + 1 + 2)
+
+    def test_dicom(self):
+        """Phases from the DICOM database, loaded in another order: in time order, with their times, as the command reads the files."""
+        if not hasattr(slicer, "dicomDatabase"):
+            raise unittest.SkipTest("this Slicer has no DICOM support")
+        from DICOMLib import DICOMUtils
+
+        from HER2ViTLib.phases import choose_phases
+        from HER2ViTLib.study import load_study
+
+        logic = HER2ViTLogic()
+        parameters = logic.getParameterNode()
+        with tempfile.TemporaryDirectory() as folder:
+            files = self._writeDicom(Path(folder, "study"))
+            with DICOMUtils.TemporaryDICOMDatabase(str(Path(folder, "database"))):
+                DICOMUtils.importDicom(str(Path(folder, "study")))
+                plugin = slicer.modules.dicomPlugins["DICOMScalarVolumePlugin"]()
+                loadables = [one for one in plugin.examineForImport([files]) if "acquisitionNumber" in one.name]
+                self.assertEqual(len(loadables), 4)
+                nodes = [plugin.load(loadables[n]) for n in (2, 0, 3, 1)]
+                logic.addPhases(parameters, nodes)
+                self.assertEqual(parameters.phaseOrder, "headers")
+                self.assertIn("DICOM", logic.phaseOrderText(parameters))
+                study, expected = logic.study(parameters), load_study(Path(folder, "study"))
+                self.assertEqual([phase.start_s for phase in study.phases], [0, 120, 210, 300])
+                self.assertEqual(choose_phases(study), choose_phases(expected))
+                for phase, other in zip(study.phases, expected.phases):
+                    self.assertTrue((phase.volume.array == other.volume.array).all())
+                    self.assertTrue(phase.volume.geometry.matches(other.volume.geometry))
+            # without the database the numbers in the names tell the order, and that it is a guess is said
+            logic.addPhases(parameters, nodes)
+            self.assertEqual(parameters.phaseOrder, "names")
+            self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["1", "2", "3", "4"])
+            self.assertIn("order_without_times", [warning.code for warning in logic.study(parameters).warnings])
+
+    def _writeDicom(self, folder):
+        """The sample as one DICOM series of four phases; the paths of its files."""
+        from pydicom.dataset import FileDataset, FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+        from HER2ViTLib.sample import sample_phases
+        from HER2ViTLib.volume import read_volume
+
+        folder.mkdir()
+        study, series, frame = (generate_uid() for _ in range(3))
+        paths = []
+        for n, (path, acquired) in enumerate(zip(sample_phases(), ("100000", "100200", "100330", "100500"))):
+            volume = read_volume(path)
+            geometry = volume.geometry
+            for k, pixels in enumerate(volume.array.clip(0).astype("<u2")):
+                meta = FileMetaDataset()
+                meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
+                meta.MediaStorageSOPInstanceUID = generate_uid()
+                paths.append(str(folder / f"{n}-{k:03d}.dcm"))
+                image = FileDataset(paths[-1], {}, file_meta=meta, preamble=bytes(128))
+                image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+                image.PatientName, image.PatientID, image.Modality = "Sample", "sample", "MR"
+                image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, series, frame
+                image.SeriesNumber, image.SeriesDescription, image.ImageType = 5, "dyn", ["ORIGINAL", "PRIMARY"]
+                image.AcquisitionNumber, image.InstanceNumber = n + 1, n * len(volume.array) + k + 1
+                image.AcquisitionTime = acquired
+                image.Rows, image.Columns = pixels.shape
+                image.PixelSpacing = [geometry.spacing[1], geometry.spacing[0]]
+                image.SliceThickness = geometry.spacing[2]
+                image.ImagePositionPatient = [f"{value:.9g}" for value in geometry.to_lps((0, 0, k))]
+                image.ImageOrientationPatient = [f"{geometry.direction[i]:.9g}" for i in (0, 3, 6, 1, 4, 7)]
+                image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+                image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
+                image.PixelData = pixels.tobytes()
+                image.is_little_endian, image.is_implicit_VR = True, False
+                image.save_as(paths[-1])
+        return paths
 
     def test_panel(self):
         """What a user does: load, choose, outline, read, look at the other task, change the opacity, jump back."""
