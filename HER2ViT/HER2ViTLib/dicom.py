@@ -22,7 +22,7 @@ from .dicom_pixels import has_own_scales, pixel_hash, read_pixels, scaling_warni
 from .dicom_stacks import SAME_PLACE_MM, Stack, clock_times, geometries_of, series_label, stack_of
 from .messages import InputError, ReadingWarning
 from .selection import EVERYTHING, Selection
-from .series import Series, is_dicom_file
+from .series import DAY_S, Series, is_dicom_file
 from .volume import MOST_VALUES, Volume
 
 _NORMALISED = "NORM"
@@ -278,7 +278,7 @@ def _is_same_place(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
         return False
     if np.abs(first.orientation - other.orientation).max() > 1e-3 or not _is_close(first.protocol[:2], other.protocol[:2], _SAME_RUN):
         return False
-    places = np.array([frame.position for frame in run])
+    places = np.unique(np.round([frame.position for frame in run], 2), axis=0)
     on_one = [np.abs(places - frame.position).max(axis=1).min() <= SAME_PLACE_MM for frame in group]
     return sum(on_one) > len(group) / 2
 
@@ -288,7 +288,7 @@ def _is_one_day(frame: Frame, other: Frame) -> bool:
     if frame.day is None or other.day is None or frame.day == other.day:
         return True
     times = (frame.acquisition_s, other.acquisition_s)
-    return abs(frame.day - other.day) == 1 and None not in times and abs(times[0] - times[1]) > 43200
+    return abs(frame.day - other.day) == 1 and None not in times and abs(times[0] - times[1]) > DAY_S / 2
 
 
 def _fits(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
@@ -296,8 +296,9 @@ def _fits(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
     ours, theirs = _moments(group), _moments(run)
     if None in ours or None in theirs:
         return None
-    distances = [min((time - other) % 86400, (other - time) % 86400) for time in ours for other in theirs]
-    return not ours & theirs and min(distances) <= _LONGEST_BREAK_S
+    # a run over midnight: whichever day brings them together
+    breaks = [max(min(ours) + day - max(theirs), min(theirs) - max(ours) - day) for day in (-DAY_S, 0.0, DAY_S)]
+    return not ours & theirs and min(breaks) <= _LONGEST_BREAK_S
 
 
 def _moments(frames: Iterable[Frame]) -> set[float | None]:
@@ -395,7 +396,7 @@ def _when(group: Sequence[Frame], run: Sequence[Frame]) -> str:
     ours, theirs = _moments(group), _moments(run)
     if None in ours or None in theirs:
         return ""
-    apart = (min(ours) - min(theirs) + 43200) % 86400 - 43200
+    apart = (min(ours) - min(theirs) + DAY_S / 2) % DAY_S - DAY_S / 2
     return f", {abs(apart):.0f} s {'before' if apart < 0 else 'after'} the first phase used"
 
 
