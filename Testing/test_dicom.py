@@ -205,6 +205,8 @@ def test_what_was_sent_again_counts_once(tmp_path):
     study = load_study(tmp_path)
     assert_phases(study, arrays)
     assert codes(study) == []
+    assert {note.partition(": ")[2] for note in study.notes} == {"copies of images that are used"}
+    assert len(study.notes) == 4
 
 
 def test_images_of_the_same_acquisition_are_no_phases(tmp_path):
@@ -217,7 +219,9 @@ def test_images_of_the_same_acquisition_are_no_phases(tmp_path):
     told = fault(tmp_path)
     assert "7 images at each position, some of them of the same acquisition time and yet different" in told
     assert "--series NUMBER" in told
-    assert_phases(load_study(tmp_path, Selection(("4", "5", "6", "7"))), arrays)
+    study = load_study(tmp_path, Selection(("4", "5", "6", "7")))
+    assert_phases(study, arrays)
+    assert study.notes == tuple(f"series {number} (4 slices) not used: not chosen" for number in (15, 16, 17))
 
 
 # Order without times

@@ -11,7 +11,7 @@ import math
 import operator
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +114,9 @@ def _read_files(files: Sequence[Path], name: str, selection: Selection) -> Serie
     frames = read_frames(files)
     if not frames:
         raise InputError(f"{name}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
-    readable = _without_copies(_readable(_selected(frames, selection, name), selection, name))
+    chosen = _selected(frames, selection, name)
+    signal = _readable(chosen, selection, name)
+    readable = _without_copies(signal)
     groups = _run(readable) if selection.series else _alike(readable)
     stack, others = _choose(_joined(groups, name), name)
     used = stack.frames
@@ -128,7 +130,11 @@ def _read_files(files: Sequence[Path], name: str, selection: Selection) -> Serie
     ]
     told = [*stack.warnings, *scaling_warnings(used), *_normalisation_warnings(used)]
     told += [warning for group in others for warning in _left_out(group, stack)]
-    return Series(volumes, *clock_times(stack.phases), sha256, tuple(told), _notes(frames, used))
+    reasons = {frame.series: "not chosen" for frame in frames}
+    reasons.update({frame.series: "" for frame in chosen})
+    reasons.update({frame.series: "copies of images that are used" for frame in signal})
+    reasons.update({frame.series: "" for frame in readable})
+    return Series(volumes, *clock_times(stack.phases), sha256, tuple(told), _notes(frames, used, reasons))
 
 
 def _dicom_files(folder: Path) -> list[Path]:
@@ -417,8 +423,11 @@ def _differences(frame: Frame, other: Frame) -> str:
     return ", ".join(found) or "its slices do not fit those of the phases"
 
 
-def _notes(frames: Sequence[Frame], used: Sequence[Frame]) -> tuple[str, ...]:
-    """What the reading says without alarm: the series not used, and how Philips' signals were made comparable."""
+def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """What the reading says without alarm: the series not used, and how Philips' signals were made comparable.
+
+    `reasons`: by series, why it was not looked at; empty for what was.
+    """
     by_series: dict[str, list[Frame]] = defaultdict(list)
     taken = {frame.series for frame in used}
     for frame in frames:
@@ -427,7 +436,7 @@ def _notes(frames: Sequence[Frame], used: Sequence[Frame]) -> tuple[str, ...]:
     # by number, whatever the files are called: the same examination gives the same reading
     unused = sorted(by_series.values(), key=lambda members: (int(members[0].series_number or 0), members[0].series))
     notes = [
-        f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {_why_not(members[0], used[0])}"
+        f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {reasons[members[0].series] or _why_not(members[0], used[0])}"
         for members in unused
     ]
     if has_own_scales(used):
