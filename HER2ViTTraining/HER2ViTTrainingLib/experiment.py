@@ -199,7 +199,7 @@ def run_repeated(
 ) -> list[str]:
     """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each, in a folder of its own.
 
-    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed1`, ...). With folds every development case has
+    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed5` for seed 5). With folds every development case has
     the score of the models that were not trained on it, set `out-of-fold`; they were stopped and calibrated on its fold. `scheduler` is
     the address of a Dask cluster to train on side by side; its workers must see the same files under the same names.
     Returns the files' names. Raises `InputError`.
@@ -212,14 +212,15 @@ def run_repeated(
         _started(experiment)
     # Before the trainings start, or each would make the same inputs.
     _data(experiment, cohort, next(iter(every_set.values())), cache)
-    names = [(seed, fold) for seed in range(1, seeds + 1) for fold in every_set]
+    every_seed = range(experiment.seed, experiment.seed + seeds)
+    names = [(seed, fold) for seed in every_seed for fold in every_set]
     folders = {(seed, fold): "-".join(filter(None, [f"seed{seed}" if seeds > 1 else "", fold])) for seed, fold in names}
     jobs = [
-        (replace(experiment, seed=experiment.seed + seed - 1), cohort, splits, every_set[fold], out.resolve() / folders[seed, fold], cache)
+        (replace(experiment, seed=seed), cohort, splits, every_set[fold], out.resolve() / folders[seed, fold], cache)
         for seed, fold in names
     ]
     _each(jobs, scheduler)
-    rows = {seed: [row for fold in every_set for row in _held_out(out / folders[seed, fold], folds)] for seed in range(1, seeds + 1)}
+    rows = {seed: [row for fold in every_set for row in _held_out(out / folders[seed, fold], folds)] for seed in every_seed}
     write_atomically(out / PREDICTIONS_FILE, csv_bytes(*_mean_over_seeds(rows)))
     return [PREDICTIONS_FILE, *folders.values()]
 
@@ -260,7 +261,8 @@ def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
 def _mean_over_seeds(rows: Mapping[int, Sequence[Mapping[str, str]]]) -> tuple[Sequence[str], list[dict[str, str]]]:
     """Columns and rows of the predictions of several seeds: the mean score, and each seed's own."""
     if len(rows) == 1:
-        return PREDICTION_COLUMNS, [dict(row) for row in rows[1]]
+        [only] = rows.values()
+        return PREDICTION_COLUMNS, [dict(row) for row in only]
     columns = (*(name for name in PREDICTION_COLUMNS if name != "score_raw"), *(f"score_seed{seed}" for seed in rows))
     merged = []
     for same_case in zip(*rows.values()):
