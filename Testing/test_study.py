@@ -11,7 +11,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
 from dicom_writer import a_header, save, write_enhanced, write_phase, write_slice
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.phases import choose_phases, phase_warnings, pre_phase_index, subtraction
+from HER2ViTLib.phases import choose_phases, subtraction
 from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import Phase, Study, load_study, study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume, read_volume
@@ -406,16 +406,19 @@ def test_contrast_start_before_phases_all_after_contrast():
 
 
 def test_pre_phase_is_the_last_one_before_contrast():
-    assert pre_phase_index(a_study([100] * 4)) == 0
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 91)) == 1
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, 70)) == 0  # the middle of phase 1 comes later
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], [50] * 4, 70)) == 0
-    assert pre_phase_index(a_study([100] * 4, [0, 60, 120, 180], None, -30)) == 0
-    assert pre_phase_index(a_study([100] * 4), "none") is None
-    assert pre_phase_index(a_study([100] * 4), 3) == 3
+    def pre(override=None, times=None, durations=None, contrast_start=None):
+        return choose_phases(a_study([100] * 4, times, durations, contrast_start), a_roi(), pre=override).pre
+
+    assert pre() == 0
+    assert pre(None, [0, 60, 120, 180], None, 91) == 1
+    assert pre(None, [0, 60, 120, 180], None, 70) == 0  # the middle of phase 1 comes later
+    assert pre(None, [0, 60, 120, 180], [50] * 4, 70) == 0
+    assert pre(None, [0, 60, 120, 180], None, -30) == 0
+    assert pre("none") is None
+    assert pre(3) == 3
     for wrong in (4, -1, "x"):
         with pytest.raises(InputError, match=r"pre-contrast phase .*give 0-3"):
-            pre_phase_index(a_study([100] * 4), wrong)
+            pre(wrong)
 
 
 @pytest.mark.parametrize("roi", [a_roi(), None])
@@ -510,7 +513,7 @@ def test_early_phase_without_pre_phase_or_enhancement_and_by_the_user():
     with pytest.raises(InputError, match="early phase 3: not there; give 0-2"):
         choose_phases(study, a_roi(), 3)
     with pytest.raises(InputError, match="only one image is given"):
-        pre_phase_index(a_study([100]), 0)
+        choose_phases(a_study([100]), a_roi(), pre=0)
     with pytest.raises(InputError, match="is the pre-contrast phase"):
         choose_phases(study, a_roi(), 0)
 
@@ -518,12 +521,12 @@ def test_early_phase_without_pre_phase_or_enhancement_and_by_the_user():
 @pytest.mark.parametrize("roi", [a_roi(), None])
 def test_warnings_about_phases(roi):
     def found(levels, pre=0, early=1):
-        return [warning.code for warning in phase_warnings(a_study(levels), roi, pre, early)]
+        return codes(choose_phases(a_study(levels), roi, early, pre))
 
     assert found([100, 200, 220]) == []
     assert found([100, 99, 220], early=2) == []  # a second baseline
     assert found([200, 220, 100])[0] == "phase_order"
-    assert found([100, 200], pre=None) == ["no_pre_contrast"]
+    assert found([100, 200], pre="none") == ["no_pre_contrast"]
     if roi is not None:
         assert found([100, 104]) == ["no_enhancement"]
 
@@ -531,8 +534,8 @@ def test_warnings_about_phases(roi):
 def test_reformatted_volumes_are_named():
     geometry = Geometry((6, 40, 40), (1.0, 2.0, 0.8), (0.0, 0, 0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
     study = Study((Phase(Volume(np.zeros(geometry.shape, np.int16), geometry)),))
-    assert [warning.code for warning in phase_warnings(study, None, None)] == ["maybe_reformatted", "no_pre_contrast"]
-    assert [warning.code for warning in phase_warnings(study.with_slice_axis("j"), None, None)] == ["no_pre_contrast"]
+    assert codes(choose_phases(study)) == ["maybe_reformatted", "no_pre_contrast"]
+    assert codes(choose_phases(study.with_slice_axis("j"))) == ["no_pre_contrast"]
 
 
 def test_subtraction_of_unsigned_integers_goes_below_zero():

@@ -70,22 +70,28 @@ def choose_phases(
     """The pre-contrast and the early phase of a study.
 
     `roi`: boolean (K, J, I) on the study's geometry; None = the top 1 % of change stands for the lesion. `early`, `pre`: the user's
-    indices (`pre` may be "none"). Else: the pre-contrast phase is the last one before contrast (`pre_phase_index`); the early phase the
+    indices (`pre` may be "none"). Else: the pre-contrast phase is the last one before contrast; the early phase the
     one nearest to 90 s after contrast, with at least 20 % of the maximal enhancement (tie: the earlier one); where times are missing,
     not believed or broken by a pause, the first with 90 % of the maximal enhancement.
     Raises `InputError` for an override out of range, and for one phase given as both.
     """
-    pre_index = pre_phase_index(study, pre, roi)
+    is_one = len(study.phases) == 1
+    means = _mean_signals(study, roi if roi is not None or is_one else _where_changing(study))
+    pre_index = _pre_phase_index(study, means, pre)
     timing = _timing(study, pre_index)
-    chosen = _early_phase(study, roi, pre_index, early, timing)
-    return PhaseChoice(chosen, pre_index, (*timing.warnings, *phase_warnings(study, roi, pre_index, chosen.index)))
+    of_lesion = means if roi is not None or is_one else _mean_signals(study, _where_enhancing(study, pre_index))
+    where = "the top 1 % of enhancement" if roi is None else "the ROI"
+    chosen = _early_phase(study, of_lesion, where, pre_index, early, timing)
+    doubts = _warnings(study, means, pre_index, None if roi is None else chosen.index)
+    return PhaseChoice(chosen, pre_index, (*timing.warnings, *doubts))
 
 
-def pre_phase_index(study: Study, override: int | str | None = None, roi: np.ndarray | None = None) -> int | None:
+def _pre_phase_index(study: Study, means: np.ndarray, override: int | str | None) -> int | None:
     """Index of the last pre-contrast phase, None when there is none.
 
-    `override`: an index, "none", or None for the rule: the last phase before the header's contrast start where that is plausible, else
-    the last one before the signal rises (`roi` as in `choose_phases`). Raises `InputError` for an index out of range.
+    `means`: the lesion's mean signal in each phase. `override`: an index, "none", or None for the rule: the last phase before the
+    header's contrast start where that is plausible, else the last one before the signal rises.
+    Raises `InputError` for an index out of range.
     """
     count = len(study.phases)
     if override is not None:
@@ -98,15 +104,15 @@ def pre_phase_index(study: Study, override: int | str | None = None, roi: np.nda
         return None
     contrast_start = _plausible_contrast_start(study, 0)
     if contrast_start is None:
-        return _last_before_the_rise(study, roi)
+        return _last_before_the_rise(study, means)
     middles = _middles(study)
     return max((n for n, middle in enumerate(middles) if middle < contrast_start), default=0, key=middles.__getitem__)
 
 
-def phase_warnings(study: Study, roi: np.ndarray | None, pre: int | None, early: int | None = None) -> list[ReadingWarning]:
+def _warnings(study: Study, means: np.ndarray, pre: int | None, early: int | None) -> list[ReadingWarning]:
     """What is doubtful about the phases: `phase_order`, `no_enhancement`, `no_pre_contrast`, `maybe_reformatted`.
 
-    `roi`: boolean (K, J, I) or None; `no_enhancement` needs it and `early`.
+    `means`: mean signal in each phase. `early`: None leaves `no_enhancement` out, which needs an outline.
     """
     warnings = []
     spacing = study.geometry.spacing
@@ -115,12 +121,11 @@ def phase_warnings(study: Study, roi: np.ndarray | None, pre: int | None, early:
         warnings.append(ReadingWarning("maybe_reformatted", text))
     if pre is None:
         return [*warnings, ReadingWarning("no_pre_contrast", "no pre-contrast phase: phase order and enhancement were not checked")]
-    means = _mean_signals(study, _where_changing(study) if roi is None else roi)
     # a second baseline may lie below the first by its noise, hence the margin
     if means[pre] - means.min() > 0.05 * (means.max() - means.min()):
         text = f"phase {pre}, taken as pre-contrast, is not the least enhanced (phase {int(means.argmin())} is): check the order of the phases"
         warnings.append(ReadingWarning("phase_order", text))
-    if roi is not None and early is not None and means[early] - means[pre] < NO_ENHANCEMENT * abs(means[pre]):
+    if early is not None and means[early] - means[pre] < NO_ENHANCEMENT * abs(means[pre]):
         text = f"the ROI enhances by less than {NO_ENHANCEMENT:.0%} from phase {pre} to phase {early}: check outline and phases"
         warnings.append(ReadingWarning("no_enhancement", text))
     return warnings
@@ -254,9 +259,8 @@ def _middles(study: Study) -> list[float]:
 # Enhancement
 
 
-def _last_before_the_rise(study: Study, roi: np.ndarray | None) -> int:
-    """Index of the last phase before the lesion's signal rises; the first one where it does not."""
-    means = _mean_signals(study, _where_changing(study) if roi is None else roi)
+def _last_before_the_rise(study: Study, means: np.ndarray) -> int:
+    """Index of the last phase before the lesion's mean signal rises; the first one where it does not."""
     order = _in_time(study)
     rise = means[order] - means[order[0]]
     if rise.max() < NO_ENHANCEMENT * abs(means[order[0]]):
@@ -272,9 +276,12 @@ def _in_time(study: Study) -> np.ndarray:
 
 
 def _early_phase(
-    study: Study, roi: np.ndarray | None, pre: int | None, override: int | None, timing: _Timing
+    study: Study, means: np.ndarray, where: str, pre: int | None, override: int | None, timing: _Timing
 ) -> EarlyPhase:
-    """The early phase. Raises `InputError` for an override out of range or equal to the pre-contrast phase."""
+    """The early phase; `means` are the mean signals of each phase over what `where` says in words.
+
+    Raises `InputError` for an override out of range or equal to the pre-contrast phase.
+    """
     count, times = len(study.phases), timing.times_s
     baseline = _baseline(study, pre)
     if override is not None:
@@ -286,7 +293,6 @@ def _early_phase(
         return EarlyPhase(index, "user", times[index] if times else None, "chosen by the user", baseline)
     if count == 1:
         return EarlyPhase(0, "given", None, "the only image given")
-    means = _mean_signals(study, _where_enhancing(study, pre) if roi is None else roi)
     enhancement = means - means[pre] if pre is not None else means
     candidates = [n for n in range(count) if n not in baseline] or [n for n in range(count) if n != pre]
     if timing.resumed_s is not None:
@@ -304,7 +310,6 @@ def _early_phase(
         return EarlyPhase(index, "time", times[index], detail, baseline)
     # a maximum below zero (nothing enhances) is met only by itself
     index = next(n for n in candidates if enhancement[n] >= min(EARLY_ENHANCEMENT * maximum, maximum))
-    where = "the top 1 % of enhancement" if roi is None else "the ROI"
     what = "signal (no pre-contrast phase)" if pre is None else "enhancement"
     detail = f"{timing.detail}: first phase with at least 90 % of the maximal mean {what} over {where}"
     return EarlyPhase(index, "enhancement", None, detail, baseline)
@@ -316,8 +321,13 @@ def _baseline(study: Study, pre: int | None) -> tuple[int, ...]:
     return () if pre is None else tuple(sorted(order[: order.index(pre) + 1]))
 
 
-def _mean_signals(study: Study, where: np.ndarray) -> np.ndarray:
-    """Mean signal of each phase over a boolean array (K, J, I) that holds a voxel at least; only its bounding box is touched."""
+def _mean_signals(study: Study, where: np.ndarray | None) -> np.ndarray:
+    """Mean signal of each phase over a boolean array (K, J, I) that holds a voxel at least; only its bounding box is touched.
+
+    None stands for a single phase that nothing is compared with.
+    """
+    if where is None:
+        return np.zeros(1)
     box = bounding_box(where)
     inside = where[box]
     return np.array([phase.volume.array[box][inside].mean(dtype=np.float64) for phase in study.phases])
