@@ -28,7 +28,7 @@ from .predictions import RowFaults, as_number, require_columns
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20
 ROUND_OFF = 10 * np.finfo(float).eps
-"""A standard error below this share of the mean is none: "data are essentially constant" (R's `t.test`)."""
+"""A standard error below this share of the mean is none: the data are "essentially constant" (R's `t.test`)."""
 
 _FEW_NUMBERS = 5
 _STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
@@ -93,7 +93,7 @@ def is_missing(text: str) -> bool:
 
 
 def is_constant(values: np.ndarray) -> bool:
-    """Whether numbers (n,) vary by round-off alone: their standard error is within `ROUND_OFF` of their mean."""
+    """Whether numbers (n,) vary by round-off alone: the standard error is within `ROUND_OFF` of the mean."""
     return bool(values.std() <= ROUND_OFF * math.sqrt(len(values)) * abs(values.mean()))
 
 
