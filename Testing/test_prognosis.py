@@ -406,7 +406,7 @@ FAULTS = {
     "negative time": (changed(months=lambda k, r: -3 if k == 4 else r["months"]), [], "row 6, column months, value '-3': is negative"),
     "missing time": (changed(months=lambda k, r: "" if k == 4 else r["months"]), [], "row 6, column months, value '': is missing where event is not"),
     "event of 2": (changed(event=lambda k, r: 2 if k == 4 else r["event"]), [], "row 6, column event, value '2': must be 1 (event) or 0"),
-    "event in words": (changed(event=lambda k, r: "dead" if k == 4 else r["event"]), [], "row 6, column event, value 'dead': is not a finite number"),
+    "event in words": (changed(event=lambda k, r: "dead" if k == 4 else r["event"]), [], "row 6, column event, value 'dead': must be 1 (event) or 0"),
     "no event": (changed(event=lambda k, r: 0), [], "no event among 60 cases"),
     "no follow-up": (changed(event=lambda k, r: "", months=lambda k, r: "NA"), [], "no case has follow-up"),
     "unknown column": (changed(), ["--group", "stage"], "column stage is missing"),
@@ -459,6 +459,22 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, capsys, 
     assert expected in said.err
     assert len(said.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        (("FALSE", "TRUE"), ["value 'FALSE': must be 1 (event) or 0 (censored); write TRUE as 1, FALSE as 0", "value 'TRUE': must be 1"]),
+        (("0:LIVING", "1:DECEASED"), ["value '0:LIVING': must be 1", "value '1:DECEASED': must be 1 (event) or 0 (censored); keep the digit"]),
+        ((1, 2), ["value '2': must be 1 (event) or 0 (censored); where 1 is censored and 2 an event, as in R, write 1 as 0, 2 as 1"]),
+    ],
+)
+def test_other_codes_of_events_are_told_what_is_wanted(tmp_path, capsys, codes, said):
+    status, printed = run(tmp_path, capsys, [{**row, "event": codes[row["event"]]} for row in some_cases()])
+    lines = printed.err.splitlines()
+    assert (status, len(lines)) == (2, len(said))
+    for line, text in zip(sorted(lines, key=lambda line: line.partition("value")[2]), said):
+        assert text in line
 
 
 def test_excluded_cases_are_left_out_and_counted(tmp_path, capsys):

@@ -23,7 +23,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import csv_text
 from HER2ViTLib.series import file_sha256
 
-from .cohort import read_table
+from .cohort import read_table, require_no_separator_line
 from .predictions import RowFaults, require_columns
 
 SMALLEST_GROUP = 2
@@ -95,11 +95,13 @@ def _text(path: Path, what: str) -> str:
     """The text of a file, compressed by gzip or not, whatever its name says."""
     data = read_file(path, what)
     try:
-        return (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        text = (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); check the file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no UTF-8 text at byte {error.start}; give {what}") from error
+    require_no_separator_line(text, path)
+    return text
 
 
 def _unzipped(data: bytes, path: Path) -> bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,15 +117,29 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
         for column, other in ((time, event), (event, time)):
             if is_missing(row[column]):
                 faults.note(row, column, f"is missing where {other} is not; fill it in, or empty both")
+    coding = _wanted_events(with_any.texts(event))
     checks = [
         faults.raise_any,
         lambda: with_any.numbers(time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""),
-        lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else "must be 1 (event) or 0 (censored)"),
+        lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else coding, coding),
     ]
     _, times, events = each(lambda check: check(), checks)
     if not events.any():
         raise InputError(f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to estimate")
     return FollowUp(with_any, tied_times(times), events == 1)
+
+
+def _wanted_events(texts: Sequence[str]) -> str:
+    """What events must be, and how to get there from the coding the texts have."""
+    found = {text.lower() for text in texts if text}
+    cure = ""
+    if found <= {"true", "false"}:
+        cure = "; write TRUE as 1, FALSE as 0"
+    elif found <= {"1", "2"}:
+        cure = "; where 1 is censored and 2 an event, as in R, write 1 as 0, 2 as 1"
+    elif all(re.match("[01]:", text) for text in found):
+        cure = "; keep the digit before the colon only"
+    return f"must be 1 (event) or 0 (censored){cure}"
 
 
 def tied_times(times: np.ndarray) -> np.ndarray:
