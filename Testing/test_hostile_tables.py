@@ -155,6 +155,16 @@ def test_encodings_and_files_of_another_kind(tmp_path, capsys, command):
         assert expected is None or status == expected, (kind, said)
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("session", "features")])
+@pytest.mark.parametrize("line", ["sep=,", "sep=;", '"sep=\t"', "SEP=,,,"])
+def test_a_spreadsheets_line_about_separators_is_no_header(tmp_path, capsys, command, line):
+    files, _ = COMMANDS[command]
+    name = next(iter(files))
+    status, said = run(tmp_path / "in", command, {**files, name: f"\ufeff{line}\r\n".encode() + files[name]}, capsys)
+    assert (status, len(said.splitlines())) == (2, 1), said
+    assert "is a spreadsheet's line about separators, no header; remove it, and separate columns with commas" in said
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.filterwarnings("ignore")
 def test_every_command_takes_any_damage_or_says_what_is_wrong(tmp_path, capsys, command):
@@ -430,6 +440,13 @@ def test_gzip_bombs_of_text_are_not_inflated(genes, monkeypatch):
     (folder / "bomb").write_bytes(gzip.compress(b"a\tb\n" * 10_000_000))
     for read in (read_counts, lambda path: read_gene_sets(path, counts), lambda path: read_interactions(path, counts)):
         assert "more than" in faults_of(read, folder / "bomb")
+
+
+def test_a_line_about_separators_is_no_header_of_counts_either(genes):
+    folder, counts = genes
+    (folder / "sep").write_bytes(b"sep=,\r\n" + as_csv(COUNTS))
+    for read in (read_counts, lambda path: read_gene_sets(path, counts), lambda path: read_interactions(path, counts)):
+        assert "row 1, value 'sep=,': is a spreadsheet's line about separators" in faults_of(read, folder / "sep")
 
 
 def test_gene_files_that_are_no_files(genes, tmp_path):

@@ -68,7 +68,8 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
     as their single ratings scatter it holds the truth in four of five studies only (simulated); the others are exact.
     Negative values stay negative. Empty (NaN) is what the ratings do not define: everything of a feature that is constant up to round-off
     or has fewer than two complete cases, and a value or limit whose formula has no positive denominator (far below zero, `psych` would give
-    numbers above 1 there). Perfect agreement is 1 with interval (1, 1), F infinite and p = 0.
+    numbers above 1 there). Perfect agreement is 1 with interval (1, 1), F infinite and p = 0. Where every rater gives every case the same
+    value, F and ICC(3,.) are 0/0 (empty), ICC(1,1) is -1/(k - 1), ICC(1,k) has no value and ICC(2,.) is 0.
     Raises `ValueError` for fewer than two raters.
     """
     k = ratings.shape[1]
@@ -81,8 +82,9 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
 
 
 def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
-    """The residuals come from each case's differences to its first rating, not from sums of squares: perfect agreement gives exactly zero,
-    and a large common offset costs no digits. The unit is the feature's range, which cancels in every result.
+    """Deviations come from differences to the first complete case and, within a case, to its first rating, not from sums of squares: where
+    cases or raters do not differ they are exactly zero, and a large common offset costs no digits. Deviations within the ratings' own
+    round-off are zero too: a ratio of two of them would be any number. The unit is the feature's range, which cancels in every result.
     """
     k = ratings.shape[1]
     complete = np.isfinite(ratings).all(axis=1)
@@ -90,21 +92,31 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
     n = complete.sum(axis=0)
     low, high = np.where(counted, ratings, np.inf).min(axis=(0, 1)), np.where(counted, ratings, -np.inf).max(axis=(0, 1))
     varies = (n > 1) & (high - low > _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)))
-    low, unit, cases = np.where(varies, low, 0), np.where(varies, high - low, np.nan), np.where(varies, n, np.nan)
-    values = np.where(counted, (ratings - low) / unit, 0)
-    case_means = values.mean(axis=1)
-    from_first = values - values[:, :1]
-    case_shifts = from_first.mean(axis=1)
-    rater_shifts = from_first.sum(axis=0) / cases
-    shift = rater_shifts.mean(axis=0)
-    residuals = np.where(counted, from_first - case_shifts[:, None] - rater_shifts + shift, 0)
-    deviations = np.where(complete, case_means - case_means.sum(axis=0) / cases, 0)
+    unit, cases = np.where(varies, high - low, np.nan), np.where(varies, n, np.nan)
+    round_off = _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)) / unit
+    first_case = np.take_along_axis(ratings, np.broadcast_to(complete.argmax(axis=0), (1, *ratings.shape[1:])), axis=0)
+    moves = np.where(counted, (ratings - first_case) / unit, 0)
+    case_moves = moves.mean(axis=1)
+    offsets = np.where(counted, (ratings - ratings[:, :1]) / unit, 0)
+    within = offsets - offsets.mean(axis=1, keepdims=True)
+    rater_shifts = within.sum(axis=0) / cases
+    # The residual of the moves: a rater's shift is no part of it.
+    apart = moves - moves[:, :1]
+    apart = apart - apart.mean(axis=1, keepdims=True)
+    residuals = np.where(counted, apart - apart.sum(axis=0) / cases, 0)
+    deviations = np.where(complete, case_moves - case_moves.sum(axis=0) / cases, 0)
+
+    def squares(values: np.ndarray) -> np.ndarray:
+        """Their sum per feature, 0 where none of them exceeds round-off."""
+        flat = values.reshape(-1, values.shape[-1])
+        return np.where(np.abs(flat).max(axis=0) <= round_off, 0.0, (flat**2).sum(axis=0))
+
     return _MeanSquares(
         n=n,
-        cases=k * (deviations**2).sum(axis=0) / (cases - 1),
-        within=((from_first - case_shifts[:, None]) ** 2).sum(axis=(0, 1)) / (cases * (k - 1)),
-        raters=cases * ((rater_shifts - shift) ** 2).sum(axis=0) / (k - 1),
-        residual=(residuals**2).sum(axis=(0, 1)) / ((cases - 1) * (k - 1)),
+        cases=k * squares(deviations) / (cases - 1),
+        within=squares(within) / (cases * (k - 1)),
+        raters=cases * squares(rater_shifts) / (k - 1),
+        residual=squares(residuals) / ((cases - 1) * (k - 1)),
     )
 
 
@@ -137,8 +149,8 @@ def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
     icc = (between - residual) / (between + (k - 1) * residual + k * (raters - residual) / n)
     a, b = k * icc * raters, (n * (1 + (k - 1) * icc) - k * icc) * residual
     df = (k - 1) * (n - 1) * (a + b) ** 2 / ((n - 1) * a**2 + b**2)
-    # No error at all, hence no weighing of its parts: any number of degrees of freedom gives the limits (1, 1).
-    return np.where((raters == 0) & (residual == 0), 1.0, df)
+    # No error to weigh, or no agreement: any number of degrees of freedom gives the same limits, (1, 1) or (0, 0).
+    return np.where((a == 0) & (b == 0), 1.0, df)
 
 
 # Bland-Altman

@@ -27,7 +27,11 @@ from .predictions import RowFaults, as_number, require_columns
 
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20
+ROUND_OFF = 10 * np.finfo(float).eps
+"""A standard error below this share of the mean is none: the data are "essentially constant" (R's `t.test`)."""
+
 _FEW_NUMBERS = 5
+_NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"
 _STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
 
 
@@ -56,8 +60,11 @@ class CaseTable:
         """The column's cells, empty where missing."""
         return ["" if is_missing(row[column]) else row[column] for row in self.rows]
 
-    def numbers(self, column: str, check: Callable[[float], str] = lambda value: "") -> np.ndarray:
-        """The column (n,) float, NaN where missing. `check` says what is wrong with a number, empty when nothing is.
+    def numbers(
+        self, column: str, check: Callable[[float], str] = lambda value: "", no_number: str = _NO_NUMBER
+    ) -> np.ndarray:
+        """The column (n,) float, NaN where missing. `check` says what is wrong with a number, empty when nothing is; `no_number` what is
+        wrong with any other text.
 
         Raises `InputError`, a line for each kind of fault, naming its rows.
         """
@@ -66,7 +73,7 @@ class CaseTable:
         values = [math.nan if is_missing(row[column]) else as_number(row[column]) for row in self.rows]
         for row, value in zip(self.rows, values):
             if not is_missing(row[column]):
-                wrong = check(value) if math.isfinite(value) else "is not a finite number with a decimal point; correct it, or write NA"
+                wrong = check(value) if math.isfinite(value) else no_number
                 if wrong:
                     faults.note(row, column, f"{wrong}{joined}")
         faults.raise_any()
@@ -87,6 +94,11 @@ class CaseTable:
 def is_missing(text: str) -> bool:
     """Whether a cell tells nothing."""
     return text.lower() in MISSING
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether numbers (n,) vary by round-off alone: the standard error is within `ROUND_OFF` of the mean."""
+    return bool(values.std() <= ROUND_OFF * math.sqrt(len(values)) * abs(values.mean()))
 
 
 def cases_text(count: int) -> str:

@@ -167,8 +167,8 @@ class _Faults:
 def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
     """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are skipped.
 
-    Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other separators, open quotes;
-    and, all in one list, for columns without a name or twice there and rows longer or shorter than the header.
+    Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other separators or a spreadsheet's line
+    about them, open quotes; and, all in one list, for columns without a name or twice there and rows longer or shorter than the header.
     """
     faults = _Faults(Path(path))
     columns, rows = _read_table(faults)
@@ -179,7 +179,9 @@ def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
 def _read_table(faults: _Faults) -> tuple[tuple[str, ...], list[Row]]:
     """Header and whole rows; what is wrong with the others goes to `faults`, so that the rest can be checked in the same run."""
     path = faults.path
-    records = _records(_text(path), path)
+    text = _text(path)
+    require_no_separator_line(text, path)
+    records = _records(text, path)
     if not records:
         raise InputError(f"{path}: is empty; give a CSV file with a header and one row a case")
     (_, header), *rows = records
@@ -211,6 +213,14 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}: line {line}, byte {data[error.start : error.start + 1]!r}: is not UTF-8; save it as CSV UTF-8") from error
+
+
+def require_no_separator_line(text: str, path: Path) -> None:
+    """Raises `InputError` for a first line `sep=;`, which spreadsheets write and hide: it would be taken for the header."""
+    line = re.match(r'"?sep=[^\w\r\n]*(?=[\r\n]|$)', text, re.IGNORECASE)
+    if line:
+        what = "is a spreadsheet's line about separators, no header"
+        raise InputError(f"{path}: row 1, value {line[0]!r}: {what}; remove it, and separate columns with commas")
 
 
 def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:

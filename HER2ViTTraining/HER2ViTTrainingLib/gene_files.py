@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import os
 import re
 import zlib
@@ -22,7 +23,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.output import csv_text
 from HER2ViTLib.series import file_sha256
 
-from .cohort import read_table
+from .cohort import read_table, require_no_separator_line
 from .predictions import RowFaults, require_columns
 
 SMALLEST_GROUP = 2
@@ -36,7 +37,13 @@ _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _SPREADSHEET_DATE = re.compile(
     rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*|({_MONTH})[a-z]*[-./ ]\d{{1,4}}|\d{{1,4}}[-./]\d{{1,2}}[-./]\d{{1,4}})([-./ ]\d{{2,4}})?", re.IGNORECASE
 )
-_KINDS = {"Ensembl identifiers": r"ENS[A-Z]*[GTP]\d{11}(\.\d+)?", "Entrez numbers": r"\d+"}
+_KINDS = {
+    "Ensembl identifiers": r"ENS[A-Z]*[GTP]\d{11}(\.\d+)?",
+    "STRING identifiers": r"\d+\.ENS[A-Z]*P\d+",
+    "Entrez numbers": r"\d+",
+}
+_LAYOUT_LINES, _LAYOUT_COLUMNS = 50_000, 16
+"""How much of an edge list is looked at to see where its genes are; BioGRID has them in the eighth and ninth column."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,13 @@ def _text(path: Path, what: str) -> str:
     """The text of a file, compressed by gzip or not, whatever its name says."""
     data = read_file(path, what)
     try:
-        return (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        text = (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); check the file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no UTF-8 text at byte {error.start}; give {what}") from error
+    require_no_separator_line(text, path)
+    return text
 
 
 def _unzipped(data: bytes, path: Path) -> bytes:
@@ -259,9 +268,12 @@ def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> 
 def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
     """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there twice is one set, as in clusterProfiler.
 
-    Raises `InputError` for a file that is none, and when none of its genes is counted (other identifiers).
+    Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the first where the description
+    belongs), and when none of its genes is counted (other identifiers).
     """
     path = Path(path)
+    counted = set(counts.genes)
+    described = lines = 0
     found: dict[str, set[str]] = {}
     for number, line in enumerate(_text(path, "gene sets in GMT format").splitlines(), start=1):
         if not line.strip():
@@ -269,11 +281,28 @@ def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
         term, *rest = line.split("\t")
         if len(rest) < 2 or not term.strip():
             raise InputError(f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description, genes with tabs between")
+        _require_single_genes(rest[1:], counted, f"{path}: line {number}")
+        lines, described = lines + 1, described + (rest[0].strip() not in counted)
         # Enrichr appends a weight to some genes: "GENE,1.0".
         found.setdefault(term.strip(), set()).update(gene.partition(",")[0].strip() for gene in rest[1:])
+    if described < lines / 2:
+        raise InputError(f"{path}: column 2 holds genes; GMT has a description there, which may be empty: put a tab after each term")
     sets = GeneSets(path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path))
     _require_known(sets.annotated, path, counts)
     return sets
+
+
+def _require_single_genes(cells: Sequence[str], counted: Collection[str], where: str) -> None:
+    """A weight behind a gene is fine; a list of genes in one cell is not."""
+    for cell in cells:
+        if cell.strip() not in counted:
+            _, *further = _listed(cell)
+            if not counted.isdisjoint(further):
+                raise InputError(f"{where}, value {cell[:60]!r}: several genes in one cell; GMT has a tab between two genes")
+
+
+def _listed(cell: str) -> list[str]:
+    return re.split(r"[\s,;|/]+", cell.strip())
 
 
 def _stem(path: Path) -> str:
@@ -284,16 +313,19 @@ def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
     """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or blanks between). Further columns, such as
     a score, are not used: every edge of the file counts. Direction, repetition and self-interaction are dropped.
 
-    Raises `InputError` for a file that is none, and when none of its genes is counted (other identifiers).
+    Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge table of Cytoscape), and when
+    none of its genes is counted (other identifiers).
     """
     path = Path(path)
     lines = [line for line in _text(path, "a list of interactions").splitlines() if line.strip()]
     separator = next((mark for mark in ("\t", ",") if lines and mark in lines[0]), None)
-    rows = [[cell.strip().strip('"') for cell in line.split(separator, 2)[:2]] for line in lines]
+    rows = [_cells(line, separator, 2) for line in lines]
     short = next((n for n, row in enumerate(rows, start=1) if len(row) < 2 or not all(row)), None)
     if short or len(rows) < 2:
         raise InputError(f"{path}: line {short or len(rows)}: holds no interaction; give a header, then two gene symbols a line, tabs between them")
-    if set(rows[0]) <= set(counts.genes):
+    sample = lines[:: max(1, len(lines) // _LAYOUT_LINES)]
+    _require_genes_first([_cells(line, separator, _LAYOUT_COLUMNS) for line in sample], path, counts)
+    if not set(counts.genes).isdisjoint(rows[0]):
         raise InputError(f"{path}: line 1, value {' '.join(rows[0])!r}: are genes, no header; put a header line before them")
     graph = nx.Graph()
     graph.add_edges_from((first, second) for first, second in rows[1:] if first != second)
@@ -301,8 +333,35 @@ def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
     return Interactions(path, graph, file_sha256(path))
 
 
+def _cells(line: str, separator: str | None, most: int) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.split(separator, most)[:most]]
+
+
+def _require_genes_first(rows: Sequence[Sequence[str]], path: Path, counts: Counts) -> None:
+    """Raises `InputError` where other columns than the first two hold two counted genes in more than twice as many rows, or one cell both."""
+    counted = set(counts.genes)
+    columns = range(max(map(len, rows)))
+    is_gene = [np.array([len(row) > n and row[n] in counted for row in rows]) for n in columns]
+    both = {(a, b): is_gene[a] & is_gene[b] for a, b in itertools.combinations(columns, 2)}
+    a, b = max(both, key=lambda pair: both[pair].sum())
+    cure = "give a header, then the two genes in columns 1 and 2"
+    if both[a, b].sum() > 2 * both[0, 1].sum():
+        row = rows[both[a, b].argmax()]
+        layout = f", a relation {row[1]!r} between them (SIF)" if (a, b) == (0, 2) else ""
+        genes = f"has its genes in columns {a + 1} and {b + 1} ({row[a]!r}, {row[b]!r}){layout}"
+        raise InputError(f"{path}: {genes}; {cure}")
+    edge = next((cell for cell in rows[-1] if re.fullmatch(r"\S+ \([^()]*\) \S+", cell)), None)
+    if edge and not both[0, 1].any():
+        raise InputError(f"{path}: has both genes in one cell, {edge!r} (Cytoscape's edge table); {cure}")
+
+
 def _require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
     if set(counts.genes).isdisjoint(genes):
+        spelt = {gene.upper(): gene for gene in counts.genes}
+        alike = next((gene for gene in sorted(genes) if gene.upper() in spelt), None)
+        if alike:
+            both = f"{alike!r} there, {spelt[alike.upper()]!r} in {counts.path}"
+            raise InputError(f"{path}: its genes differ from those counted in upper and lower case ({both}); spell them alike")
         kinds = f"{path} names {identifier_kind(genes)}, {counts.path} {identifier_kind(counts.genes)}"
         raise InputError(f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's identifiers first")
 

@@ -4,6 +4,7 @@
   own bands are on the log-log scale). Medians and their intervals are where curve and band reach one half, as `survfit` prints them: the
   middle of the step where they stay on it.
 - Log-rank tests over all groups and for every pair (pairs with Holm's correction beside), as R's `survdiff`.
+- Times that differ by round-off alone are ties, for curves, tests and models alike, as with R's `timefix`.
 - Cox models by lifelines with Efron's ties, as R's `coxph`: one for each variable, then one of several. Each takes the cases that are
   complete for it. Intervals and p values are Wald's. A categorical variable's reference is its first level in order (R's rule).
 - Proportional hazards: lifelines' `proportional_hazard_test` on Kaplan-Meier time (scaled Schoenfeld residuals, Grambsch & Therneau 1994);
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +25,12 @@ import lifelines
 import numpy as np
 import pandas as pd
 from lifelines.exceptions import ConvergenceError
-from lifelines.statistics import logrank_test, multivariate_logrank_test, proportional_hazard_test
+from lifelines.statistics import multivariate_logrank_test, proportional_hazard_test
 from scipy import stats
 
 from HER2ViTLib.messages import InputError, each
 
-from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_missing, levels_in_order
+from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_constant, is_missing, levels_in_order
 from .cohort import SET_NAMES
 from .evaluation import Estimate
 from .predictions import RowFaults
@@ -40,6 +42,9 @@ PREDICTED_GROUP, LOW_RISK, HIGH_RISK = "predicted group", "low risk", "high risk
 ALL_CASES = "all cases"
 EVENTS_PER_COEFFICIENT = 10
 _Z = float(stats.norm.ppf(0.975))
+_SAME_TIME = math.sqrt(np.finfo(float).eps)
+"""Tolerance of R's `timefix`, which is that of its `all.equal`."""
+
 _LARGEST_ERROR = 10.0
 """Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood has no maximum."""
 
@@ -92,7 +97,7 @@ def check_question(question: Question, cases: CaseTable) -> None:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """Cases with their times (n,) and events (n,) bool."""
+    """Cases with their times (n,), tied where they differ by round-off alone, and events (n,) bool."""
 
     cases: CaseTable
     times: np.ndarray
@@ -112,15 +117,41 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
         for column, other in ((time, event), (event, time)):
             if is_missing(row[column]):
                 faults.note(row, column, f"is missing where {other} is not; fill it in, or empty both")
+    coding = _wanted_events(with_any.texts(event))
     checks = [
         faults.raise_any,
         lambda: with_any.numbers(time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""),
-        lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else "must be 1 (event) or 0 (censored)"),
+        lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else coding, coding),
     ]
     _, times, events = each(lambda check: check(), checks)
     if not events.any():
         raise InputError(f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to estimate")
-    return FollowUp(with_any, times, events == 1)
+    return FollowUp(with_any, tied_times(times), events == 1)
+
+
+def _wanted_events(texts: Sequence[str]) -> str:
+    """What events must be, and how to get there from the coding the texts have."""
+    found = {text.lower() for text in texts if text}
+    cure = ""
+    if found <= {"true", "false"}:
+        cure = "; write TRUE as 1, FALSE as 0"
+    elif found <= {"1", "2"}:
+        cure = "; where 1 is censored and 2 an event, as in R, write 1 as 0, 2 as 1"
+    elif all(re.match("[01]:", text) for text in found):
+        cure = "; keep the digit before the colon only"
+    return f"must be 1 (event) or 0 (censored){cure}"
+
+
+def tied_times(times: np.ndarray) -> np.ndarray:
+    """Times (n,) >= 0 of which those that differ by round-off alone, absolute or against the mean, become the earliest of them.
+
+    As R's `aeqSurv`, which its `survfit`, `survdiff` and `coxph` call: what is 0.3 in one row and 0.1 + 0.2 in another is one time.
+    """
+    distinct = np.unique(times + 0.0)  # -0.0 is 0.0
+    gaps = np.diff(distinct)
+    apart = (gaps > _SAME_TIME) & (gaps / distinct.mean() > _SAME_TIME)
+    earliest = distinct[np.concatenate([[True], apart])]
+    return earliest[np.searchsorted(earliest, times, side="right") - 1]
 
 
 @dataclass(frozen=True)
@@ -249,7 +280,7 @@ def half_time(times: np.ndarray, values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class LogRank:
-    """A log-rank test of groups; NaN where there is nothing to compare."""
+    """A log-rank test of groups; NaN, with no degree of freedom, where there is nothing to compare."""
 
     groups: tuple[str, ...]
     statistic: float = math.nan
@@ -259,23 +290,44 @@ class LogRank:
 
 
 def log_rank(follow_up: FollowUp, grouping: Grouping) -> tuple[LogRank, list[LogRank]]:
-    """The test over all groups, and those of every pair."""
-    grouped = grouping.labels != ""
-    everyone = multivariate_logrank_test(follow_up.times[grouped], grouping.labels[grouped], follow_up.events[grouped])
-    overall = LogRank(grouping.levels, float(everyone.test_statistic), len(grouping.levels) - 1, float(everyone.p_value))
-    pairs = []
-    for a, b in itertools.combinations(grouping.levels, 2):
-        of_a, of_b = grouping.labels == a, grouping.labels == b
-        found = logrank_test(follow_up.times[of_a], follow_up.times[of_b], follow_up.events[of_a], follow_up.events[of_b])
-        pairs.append(LogRank((a, b), float(found.test_statistic), 1, float(found.p_value)))
+    """The test over all groups, and those of every pair, as R's `survdiff`.
+
+    A group that is censored before the first event is never at risk at one and does not count in the degrees of freedom. NaN: fewer than
+    two groups count, or everyone at risk has the event at once, so that nothing varies.
+    """
+    overall = _log_rank(follow_up, grouping, grouping.levels)
+    pairs = [_log_rank(follow_up, grouping, pair) for pair in itertools.combinations(grouping.levels, 2)]
     return overall, [replace(pair, p_holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]))]
 
 
+def _log_rank(follow_up: FollowUp, grouping: Grouping, levels: tuple[str, ...]) -> LogRank:
+    counted = groups_at_risk(follow_up, grouping, levels)
+    chosen = np.isin(grouping.labels, counted)
+    times, events, labels = follow_up.times[chosen], follow_up.events[chosen], grouping.labels[chosen]
+    if len(counted) < 2:
+        return LogRank(levels)
+    first = times[events].min()
+    at_first = events & (times == first)
+    if at_first[times >= first].all():
+        return LogRank(levels)
+    found = multivariate_logrank_test(times, labels, events)
+    return LogRank(levels, float(found.test_statistic), len(counted) - 1, float(found.p_value))
+
+
+def groups_at_risk(follow_up: FollowUp, grouping: Grouping, levels: Sequence[str]) -> list[str]:
+    """Those of the levels that have a case at risk when the first event among them happens."""
+    among = np.isin(grouping.labels, levels)
+    first = follow_up.times[among & follow_up.events].min(initial=math.inf)
+    return [level for level in levels if (follow_up.times[grouping.labels == level] >= first).any()]
+
+
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of p values (Scand J Stat 1979;6:65), as R's `p.adjust`."""
-    order = np.argsort(ps)
-    adjusted = np.empty(len(ps))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(ps) - np.arange(len(ps))) * np.asarray(ps, float)[order]))
+    """Holm's step-down adjustment of p values (Scand J Stat 1979;6:65), as R's `p.adjust`: NaN is no test and does not count."""
+    values = np.asarray(ps, float)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested])]
+    adjusted = np.full(len(values), math.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(order) - np.arange(len(order))) * values[order]))
     return adjusted.tolist()
 
 
@@ -334,7 +386,7 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     """The Cox model of the variables in the cases that are complete for them.
 
     Raises `InputError`, a line per fault: no complete case or event, a constant covariate, a level without events, collinear covariates,
-    an estimate that does not converge.
+    an estimate that does not converge, a hazard ratio per unit that no number can hold.
     """
     known = np.all([variable.known for variable in variables], axis=0)
     times, events = follow_up.times[known], follow_up.events[known]
@@ -343,13 +395,12 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     where = f"{path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
     _require_estimable(path, variables, known, events)
     _require_independent(where, [label for variable in variables for label in variable.labels], design)
-    # Standardised: columns of any scale converge alike, and lifelines knows them by number, never as a formula.
+    # Standardised, and so are Wald's tests: columns of any scale do alike, and lifelines knows them by number, never as a formula.
     spread = design.std(axis=0)
     names = [f"x{n}" for n in range(design.shape[1])]
     frame = pd.DataFrame((design - design.mean(axis=0)) / spread, columns=names).assign(time=times, event=events)
     cox = _fitted(frame, where)
-    coefficients = cox.params_[names].to_numpy() / spread
-    covariance = cox.variance_matrix_.loc[names, names].to_numpy() / np.outer(spread, spread)
+    coefficients, covariance = cox.params_[names].to_numpy(), cox.variance_matrix_.loc[names, names].to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proportional = np.atleast_1d(proportional_hazard_test(cox, frame, time_transform="km").p_value)
@@ -357,13 +408,34 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     for variable in variables:
         part = slice(start, start + len(variable.labels))
         start = part.stop
-        errors = np.sqrt(np.diag(covariance)[part])
+        errors = np.sqrt(np.diag(covariance))[part]
         wald = coefficients[part] @ np.linalg.solve(covariance[part, part], coefficients[part])
         variable_p[variable.name] = float(stats.chi2.sf(wald, len(variable.labels)))
-        for label, b, error, ph in zip(variable.labels, coefficients[part], errors, proportional[part]):
-            ratio = Estimate(math.exp(b), math.exp(b - _Z * error), math.exp(b + _Z * error))
+        for label, b, error, unit, ph in zip(variable.labels, coefficients[part], errors, spread[part], proportional[part]):
+            ratio = _ratio_per_unit(f"{path}: covariate {label}", b, error, unit)
             ratios.append(HazardRatio(label, model, ratio, float(2 * stats.norm.sf(abs(b) / error)), variable.reference, float(ph)))
-    return CoxModel(tuple(ratios), variable_p, len(times), int(events.sum()), float(cox.concordance_index_))
+    return CoxModel(tuple(ratios), variable_p, len(times), int(events.sum()), _concordance(cox))
+
+
+def _concordance(cox: lifelines.CoxPHFitter) -> float:
+    """Harrell's concordance in the cases the model was fitted to; NaN where all times are tied, so that no pair can be compared."""
+    try:
+        return float(cox.concordance_index_)
+    except ZeroDivisionError:
+        return math.nan
+
+
+def _ratio_per_unit(where: str, b: float, error: float, spread: float) -> Estimate:
+    """The hazard ratio per unit, of a coefficient per standard deviation with its standard error."""
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = Estimate(*np.exp(np.array([b, b - _Z * error, b + _Z * error]) / spread).tolist())
+    if ratio.low > 0 and ratio.high < math.inf:
+        return ratio
+    factor = 10.0 ** -math.floor(math.log10(spread))
+    raise InputError(
+        f"{where}: a unit is {1 / spread:.2g} standard deviations, so that no number can hold its hazard ratio per unit; "
+        f"rescale it: multiply the column by {factor:g}"
+    )
 
 
 def _fitted(frame: pd.DataFrame, where: str) -> lifelines.CoxPHFitter:
@@ -391,7 +463,7 @@ def _require_estimable(path: Path, variables: Sequence[Variable], known: np.ndar
     faults = []
     for variable in variables:
         where, columns = f"{path}: covariate {variable.name}", variable.columns[:, known]
-        if (columns == columns[:, :1]).all():
+        if all(map(is_constant, columns)):
             faults.append(f"{where}: the same value in all {complete}; leave it out")
         elif variable.reference:
             names = [variable.reference, *(label[len(variable.name) + 1 : -1] for label in variable.labels)]
@@ -453,6 +525,7 @@ def prognosis(cases: CaseTable, question: Question) -> Prognosis:
         members = [(level, grouping.labels == level) for level in grouping.levels]
         curves = [kaplan_meier(level, follow_up.times[chosen], follow_up.events[chosen]) for level, chosen in members]
         overall, pairs = log_rank(follow_up, grouping)
+        notes += _log_rank_notes(follow_up, grouping, overall)
     variables = [*_group_variable(grouping, curves, notes), *_covariates(follow_up, question)]
     univariable = each(lambda variable: fit_cox(follow_up, [variable], UNIVARIABLE), variables)
     entered = [
@@ -479,6 +552,16 @@ def _grouping(follow_up: FollowUp, question: Question) -> Grouping | None:
     if question.score:
         return group_by_score(follow_up, question.score, question.cutoff, question.high_risk)
     return group_by_column(follow_up, question.group) if question.group else None
+
+
+def _log_rank_notes(follow_up: FollowUp, grouping: Grouping, overall: LogRank) -> list[str]:
+    counted = groups_at_risk(follow_up, grouping, grouping.levels)
+    early = [level for level in grouping.levels if level not in counted]
+    notes = [f"{grouping.name}: not in the log-rank test, censored before the first event: {', '.join(early)}"] if early else []
+    if math.isnan(overall.p):
+        why = "every case at risk at the first event has it" if len(counted) > 1 else "a single group is at risk at an event"
+        notes.append(f"{grouping.name}: no log-rank test, {why}")
+    return notes
 
 
 def _group_variable(grouping: Grouping | None, curves: Sequence[Curve], notes: list[str]) -> list[Variable]:

@@ -64,7 +64,8 @@ def km_picture(found: Prognosis) -> bytes:
     axis.legend(loc="best", fontsize=8.5, frameon=False, title=plain(found.group_name) or None, title_fontsize=8.5, alignment="left")
     if len(curves) > 1:
         p = p_text(found.overall.p)
-        axis.set_title(f"log-rank p {p if p.startswith('<') else '= ' + p}", fontsize=10, loc="right")
+        title = f"log-rank p {p if p.startswith('<') else '= ' + p}" if p else "no log-rank test"
+        axis.set_title(title, fontsize=10, loc="right")
     _numbers_at_risk(figure, axis, curves, (left, width, (below - 0.58 + table + warned) / height, height))
     _warn(figure, found.warnings, 0.05 / height)
     return png(figure)

@@ -27,6 +27,8 @@ RESULT_FILES = ("logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html"
 KM_COLUMNS = ("group", "time", "at_risk", "events", "censored", "survival", "low", "high")
 COX_COLUMNS = ("variable", "model", "hr", "ci_low", "ci_high", "p", "n", "events", "reference", "ph_p", "concordance", "warning")
 
+_PLAIN_RATIOS = (1e-3, 1e5)
+
 METHODS = (
     "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
     "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside.",
@@ -73,7 +75,10 @@ def cox_rows(found: Prognosis) -> list[dict[str, Any]]:
 
 
 def ratio_text(ratio: Estimate) -> str:
-    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the same."""
+    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the same, powers of ten where
+    its upper end is very large or small (a covariate in units far from its spread)."""
+    if not _PLAIN_RATIOS[0] <= ratio.high < _PLAIN_RATIOS[1]:
+        return f"{ratio.value:.3g} ({ratio.low:.3g}, {ratio.high:.3g})"
     digits = next((n for n in (2, 3) if f"{ratio.low:.{n}f}" != f"{ratio.high:.{n}f}"), 4)
     return f"{ratio.value:.{digits}f} ({ratio.low:.{digits}f}, {ratio.high:.{digits}f})"
 
@@ -150,7 +155,8 @@ def prognosis_text(found: Prognosis) -> str:
     """Groups, log-rank test and Table 3 as plain text, with warnings, notes and the notice."""
     lines = [f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}" for row in group_rows(found)]
     if len(found.curves) > 1:
-        lines.append(f"log-rank: chi-squared {found.overall.statistic:.4f}, df {found.overall.df}, p {p_text(found.overall.p)}")
+        test = f"chi-squared {found.overall.statistic:.4f}, df {found.overall.df}, p {p_text(found.overall.p)}"
+        lines.append(f"log-rank: {'no test' if math.isnan(found.overall.p) else test}")
     rows = table3_rows(found)
     if rows:
         cells = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -159,12 +165,16 @@ def prognosis_text(found: Prognosis) -> str:
     return "\n".join([*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE])
 
 
+def _number_text(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
 def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
     """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG). All texts are escaped."""
     return html_page(
         "table3.html",
         pictures,
-        {"p": p_text, "median": median_text},
+        {"p": p_text, "median": median_text, "statistic": lambda value: _number_text(value, 4), "concordance": lambda value: _number_text(value, 3)},
         found=found,
         groups=group_rows(found),
         rows=table3_rows(found),

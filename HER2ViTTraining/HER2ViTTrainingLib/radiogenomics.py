@@ -291,9 +291,40 @@ def notes(analysis: Radiogenomics) -> list[str]:
     smallest = min(analysis.cases.values())
     if smallest < 3:
         lines.append(f"the smaller group has {smallest} cases: outliers cannot be told from signal")
+    for one in analysis.enrichments:
+        lines += [*_known_notes(one.sets.source, one.sets.annotated, analysis.counts), *_enrichment_notes(one)]
+    if analysis.interactions:
+        lines += _known_notes("interactions", analysis.interactions.graph, analysis.counts)
+    if found and not found.hubs:
+        lines.append(f"no hubs: {_why_no_hubs(analysis, found)}")
     if found and not found.complete:
         lines.append(f"hubs are bounded: the count ended after {found.cliques} maximal cliques; MCC values are lower bounds and ranks may change")
     return lines
+
+
+def _known_notes(name: str, genes: Collection[str], counts: Counts) -> list[str]:
+    known = len(set(counts.genes).intersection(genes))
+    return [f"{name}: only {known} of its {len(genes)} genes are in the counts"] if known < len(genes) / 2 else []
+
+
+def _enrichment_notes(one: Enrichment) -> list[str]:
+    least, most = SET_SIZES
+    if not one.universe:
+        return [f"{one.sets.source}: no set can be tested, none of its genes is tested for expression"]
+    if not one.drawn:
+        return [f"{one.sets.source}: no set can be tested, it annotates no differentially expressed gene"]
+    if not one.rows:
+        held = f"has {least} to {most} tested genes"
+        return [f"{one.sets.source}: no set can be tested, none with a differentially expressed gene {held}"]
+    return []
+
+
+def _why_no_hubs(analysis: Radiogenomics, found: Network) -> str:
+    if not len(analysis.degs):
+        return "no gene is differentially expressed"
+    if not len(found.graph):
+        return "no differentially expressed gene is in the interactions"
+    return f"none of the {len(found.graph)} differentially expressed genes in the interactions interacts with another (every MCC is 0)"
 
 
 def genes_json(analysis: Radiogenomics) -> dict[str, Any]:

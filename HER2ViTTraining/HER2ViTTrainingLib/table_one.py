@@ -4,6 +4,7 @@ Continuous variables: mean (SD), Student's t test, or ANOVA for three groups and
 are not normal: median (quartiles, R's type 7), Mann-Whitney or Kruskal-Wallis test. Categorical variables: n (%), Pearson's chi-squared
 test, or Fisher's exact test when an expected count is below 5. Tests equal R's `t.test`, `oneway.test`, `wilcox.test`, `kruskal.test`,
 `chisq.test` and `fisher.test` at their defaults (but `var.equal = TRUE` unless Welch is asked for). What is missing is counted, never tested.
+Values that vary by round-off alone are constant, by the rule of R's `t.test`, for every comparison of means.
 
 Standardised differences: Austin, Stat Med 2009;28:3083 (continuous), Yang & Dalton, SAS Global Forum 2012, paper 335 (categorical).
 """
@@ -16,7 +17,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,15 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, each
 from HER2ViTLib.output import csv_bytes, write_results
 
-from .case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
+from .case_table import (
+    MOST_LEVELS,
+    ROUND_OFF,
+    CaseTable,
+    cases_text,
+    is_constant,
+    is_missing,
+    levels_in_order,
+)
 from .pages import html_page
 from .predictions import p_text
 
@@ -74,27 +83,53 @@ class Comparison:
 
 
 def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
-    """Student's (or Welch's) t test of two samples, one-way ANOVA (or Welch's) of more; each sample (n,) float, n >= 2."""
+    """Student's (or Welch's) t test of two samples, one-way ANOVA (or Welch's) of more; each sample (n,) float, n >= 2.
+
+    NaN where nothing varies inside the samples but round-off, for Welch's ANOVA in one of them.
+    """
     name = ("Welch t" if welch else "Student t") if len(groups) == 2 else ("Welch ANOVA" if welch else "ANOVA")
-    variances = np.array([group.var(ddof=1) for group in groups])
-    if not variances.any() or (welch and len(groups) > 2 and not variances.all()):
+    of = _moments(groups)
+    pooled = (of.sizes - 1) @ of.variances / (of.sizes - 1).sum()
+    variances = of.variances if welch else np.full(len(groups), pooled)
+    if _lost_in_round_off(replace(of, variances=variances)) or (welch and len(groups) > 2 and not variances.all()):
         return Comparison(name)
     if len(groups) == 2:
-        found = stats.ttest_ind(*groups, equal_var=not welch)
+        first, second = zip(of.means, np.sqrt(of.variances), of.sizes)
+        found = stats.ttest_ind_from_stats(*first, *second, equal_var=not welch)
     elif welch:
-        return _welch_anova(groups, variances)
+        return _welch_anova(of)
     else:
         found = stats.f_oneway(*groups)
     return Comparison(name, float(found.statistic), float(found.pvalue))
 
 
-def _welch_anova(groups: Sequence[np.ndarray], variances: np.ndarray) -> Comparison:
+@dataclass(frozen=True)
+class _Moments:
+    """Sizes, means and sample variances of groups (k,); a variance that is round-off alone is 0."""
+
+    sizes: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+
+
+def _moments(groups: Sequence[np.ndarray]) -> _Moments:
+    variances = [0.0 if is_constant(group) else group.var(ddof=1) for group in groups]
+    sizes, means = np.array([len(group) for group in groups]), np.array([group.mean() for group in groups])
+    return _Moments(sizes, means, np.array(variances))
+
+
+def _lost_in_round_off(of: _Moments) -> bool:
+    """R's rule for two means (`t.test`: "data are essentially constant"), for any number of them."""
+    return bool(np.sqrt((of.variances / of.sizes).sum()) <= ROUND_OFF * np.abs(of.means).max())
+
+
+def _welch_anova(of: _Moments) -> Comparison:
     """Welch, Biometrika 1951;38:330."""
-    sizes, means, k = np.array([len(group) for group in groups]), np.array([group.mean() for group in groups]), len(groups)
-    weights = sizes / variances
+    k = len(of.sizes)
+    weights = of.sizes / of.variances
     share = weights / weights.sum()
-    lack = ((1 - share) ** 2 / (sizes - 1)).sum() / (k * k - 1)
-    f = (weights * (means - share @ means) ** 2).sum() / (k - 1) / (1 + 2 * (k - 2) * lack)
+    lack = ((1 - share) ** 2 / (of.sizes - 1)).sum() / (k * k - 1)
+    f = (weights * (of.means - share @ of.means) ** 2).sum() / (k - 1) / (1 + 2 * (k - 2) * lack)
     return Comparison("Welch ANOVA", float(f), float(stats.f.sf(f, k - 1, 1 / (3 * lack))))
 
 
@@ -232,26 +267,37 @@ def _divisions(total: int, most: Sequence[int]) -> np.ndarray:
 
 
 def continuous_difference(groups: Sequence[np.ndarray]) -> float:
-    """Absolute standardised difference of means (Austin 2009), averaged over all pairs of groups; NaN where nothing varies."""
+    """Absolute standardised difference of means (Austin 2009), averaged over all pairs of groups.
+
+    Two groups that do not vary but by round-off: 0 where they are the same, else NaN, for it has no bound.
+    """
 
     def of_pair(a: np.ndarray, b: np.ndarray) -> float:
-        spread = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-        return abs(a.mean() - b.mean()) / spread if spread else (0.0 if a.mean() == b.mean() else math.nan)
+        of = _moments([a, b])
+        difference = abs(of.means[0] - of.means[1])
+        if _lost_in_round_off(of):
+            return 0.0 if difference <= ROUND_OFF * np.abs(of.means).max() else math.nan
+        return difference / math.sqrt(of.variances.mean())
 
     return float(np.mean([of_pair(a, b) for a, b in itertools.combinations(groups, 2)]))
 
 
 def categorical_difference(counts: np.ndarray) -> float:
-    """Standardised difference of counts (levels, groups): Mahalanobis distance of the shares (Yang & Dalton 2012), averaged over all pairs."""
-    shares = (counts / counts.sum(axis=0))[1:]
+    """Standardised difference of counts (levels, groups), averaged over all pairs: Mahalanobis distance of the shares (Yang & Dalton 2012).
+
+    NaN where two groups have no level in common: it has no bound.
+    """
 
     def of_pair(a: np.ndarray, b: np.ndarray) -> float:
+        if not (a * b).any():
+            return math.nan
         covariance = (np.diag(a) - np.outer(a, a) + np.diag(b) - np.outer(b, b)) / 2
-        # A level that neither group has adds nothing: hence the generalised inverse.
+        # Shares sum to 1. To leave a level out for that, as the paper does, is to choose a generalised inverse; with a level in common
+        # all of them give the same distance, and this one treats the levels alike.
         squared = (a - b) @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ (a - b)
-        return math.sqrt(max(0.0, squared)) if covariance.any() or not (a - b).any() else math.nan
+        return math.sqrt(max(0.0, squared))
 
-    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations(shares.T, 2)]))
+    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations((counts / counts.sum(axis=0)).T, 2)]))
 
 
 # The table
@@ -380,10 +426,20 @@ def _number_rows(
         notes.append(f"{name}: not tested, fewer than two values in {', '.join(few)}")
     else:
         result = t_test(samples, plan.welch) if normal else rank_test(samples)
+        difference = continuous_difference(samples)
         if math.isnan(result.p):
-            notes.append(f"{name}: not tested, its values do not vary")
-        row.update(_tested(result, continuous_difference(samples)))
+            notes.append(f"{name}: not tested, {_why_untested(groups, samples)}")
+        elif math.isnan(difference):
+            notes.append(f"{name}: no standardised difference, two groups differ and do not vary")
+        row.update(_tested(result, difference))
     return [row, *_missing_row(name, missing, labels, groups)]
+
+
+def _why_untested(groups: Sequence[str], samples: Sequence[np.ndarray]) -> str:
+    constant = [group for group, sample in zip(groups, samples) if is_constant(sample)]
+    if is_constant(np.concatenate(samples)):
+        return "its values do not vary"
+    return f"its values do not vary within {', '.join(constant)}" if constant else "its spread is lost in round-off"
 
 
 def _categorical_rows(
@@ -406,7 +462,10 @@ def _categorical_rows(
     elif len(levels) < 2:
         notes.append(f"{name}: not tested, one level only")
     else:
-        rows[0].update(_tested(table_test(counts, rng), categorical_difference(counts)))
+        difference = categorical_difference(counts)
+        if math.isnan(difference):
+            notes.append(f"{name}: no standardised difference, two groups have no level in common")
+        rows[0].update(_tested(table_test(counts, rng), difference))
     return [*rows, *_missing_row(name, texts == "", labels, groups)]
 
 
