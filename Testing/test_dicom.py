@@ -106,6 +106,8 @@ def test_a_series_that_may_be_a_phase_is_warned_of(tmp_path, tags, said):
     "tags",
     [
         dict(EchoTime=90, RepetitionTime=4000),  # another sequence
+        dict(FlipAngle=2),  # one of several flip angles, to map T1
+        dict(ImageType=["DERIVED", "SECONDARY", "PROJECTION IMAGE"]),
         dict(RepetitionTime=6, AcquisitionTime=TIMES[1]),  # made of a phase
         dict(RepetitionTime=6, AcquisitionTime="130000"),  # hours later
         dict(RepetitionTime=6, StudyDate="20200301"),  # another day
@@ -224,6 +226,92 @@ def test_images_of_the_same_acquisition_are_no_phases(tmp_path):
     assert study.notes == tuple(f"series {number} (4 slices) not used: not chosen" for number in (15, 16, 17))
 
 
+@pytest.mark.parametrize("tags", [[dict(SeriesTime=time) for time in TIMES], [dict(ContentTime=t, SeriesInstanceUID="1.5") for t in TIMES]])
+def test_slices_beside_the_patient_are_alike_and_no_copies(tmp_path, tags):
+    arrays = some_phases()
+    arrays[:, 0] = 0
+    for n, array in enumerate(arrays):
+        write(tmp_path, array, n, **{"AcquisitionTime": "100000", **tags[n]})
+    assert_phases(load_study(tmp_path), arrays)
+
+
+def test_one_uid_for_several_images_drops_none(tmp_path):
+    def numbered(header):
+        header.SOPInstanceUID = f"1.5.{float(header.ImagePositionPatient[2]):g}"
+
+    arrays = some_phases()
+    for n, array in enumerate(arrays):
+        write(tmp_path / "same", array, n, edit=numbered)
+        write(tmp_path / "none", array, n, SOPInstanceUID=None)
+    assert_phases(load_study(tmp_path / "same"), arrays)
+    assert_phases(load_study(tmp_path / "none"), arrays)
+
+
+def test_an_image_without_acquisition_time_does_not_let_content_time_decide(tmp_path):
+    arrays = some_phases(7)
+    for n, array in enumerate(arrays):
+        times = dict(AcquisitionTime=TIMES[n]) if n < 4 else dict(AcquisitionTime=None)
+        write(tmp_path, array, n, **times, ContentTime=f"10{n:02d}00")
+    assert "or without one" in fault(tmp_path)
+
+
+def test_two_examinations_of_one_study_are_two(tmp_path):
+    arrays = some_phases(8)
+    for n, array in enumerate(arrays):
+        write(tmp_path, array, n, AcquisitionTime=f"{10 + 2 * (n // 4)}{2 * (n % 4):02d}00")
+    assert "several series have phases" in fault(tmp_path)
+    assert_phases(load_study(tmp_path, Selection(("4", "5", "6", "7"))), arrays[:4])
+
+
+def test_derived_images_alone_are_said_to_be(tmp_path):
+    write_run(tmp_path, some_phases(), ImageType=["DERIVED", "PRIMARY"])
+    for n, array in enumerate(some_phases(3, seed=3)):
+        write(tmp_path / "sub", array, n, ImageType=["DERIVED", "PRIMARY", "SUB"])
+    assert codes(load_study(tmp_path / "sub")) == ["derived_phases"]
+
+
+def test_the_names_of_files_decide_nothing(tmp_path):
+    arrays = some_phases()
+    found = set()
+    for trial in range(4):
+        folder = tmp_path / str(trial)
+        for n in np.random.default_rng(trial).permutation(4):
+            write(folder, arrays[n], int(n), RepetitionTime=4.5 + 0.24 * int(n))
+        study = load_study(folder)
+        found.add((len(study.phases), tuple(codes(study)), study.phases[0].volume.array.tobytes()))
+    assert [(count, told) for count, told, _ in found] == [(3, ("phase_left_out",))]
+
+
+# A folder a phase
+
+
+def test_folders_a_phase_share_clock_scaling_and_checks(tmp_path):
+    arrays = some_phases()
+    times = ("235850", "235950", "000050", "000150")
+    for n, array in enumerate(arrays):
+        tags = dict(RescaleSlope=str(1 + n), RescaleIntercept="0", edit=private(0x10, 0.25 * (1 + n % 2)), **PHILIPS)
+        norm = ["ORIGINAL", "PRIMARY", *(["NORM"] if n else [])]
+        write(tmp_path / str(n), array, n, ImageType=norm, **{**tags, "AcquisitionTime": times[n], "ContrastBolusStartTime": "000000"})
+    study, whole = load_study([tmp_path / str(n) for n in range(4)]), load_study(tmp_path)
+    assert codes(study) == codes(whole) == ["mixed_normalisation"]
+    assert [phase.start_s for phase in study.phases] == [phase.start_s for phase in whole.phases] == [0, 60, 120, 180]
+    assert study.contrast_start_s == whole.contrast_start_s == 70
+    for phase, other in zip(study.phases, whole.phases):
+        np.testing.assert_array_equal(phase.volume.array, other.volume.array)
+    reverse = load_study([tmp_path / str(n) for n in (3, 2, 1, 0)])
+    assert [phase.start_s for phase in reverse.phases] == [180, 120, 60, 0]
+    chosen = load_study([tmp_path / str(n) for n in range(4)], Selection(("4", "5", "6", "7")))
+    assert len(chosen.phases) == 4
+    with pytest.raises(InputError, match="--series 9: not there"):
+        load_study([tmp_path / str(n) for n in range(4)], Selection(("4", "9")))
+
+
+def test_folders_a_phase_of_one_run_time_keep_their_trigger_times(tmp_path):
+    for n, array in enumerate(some_phases()):
+        write(tmp_path / str(n), array, n, AcquisitionTime="100000", TriggerTime=60000 * n)
+    assert [phase.start_s for phase in load_study([tmp_path / str(n) for n in range(4)]).phases] == [0, 60, 120, 180]
+
+
 # Order without times
 
 
@@ -234,6 +322,8 @@ def test_images_of_the_same_acquisition_are_no_phases(tmp_path):
         ([dict(SeriesTime=time, ContentTime="120000") for time in TIMES], "time of the series"),
         ([dict(SeriesTime=time, AcquisitionTime="120000") for time in TIMES], "time of the series"),
         ([dict(AcquisitionNumber=n) for n in range(4)], "acquisition number"),
+        ([dict(SeriesInstanceUID="1.5", TemporalPositionIdentifier=n) for n in range(4)], "temporal position"),
+        ([dict(SeriesInstanceUID="1.5", ContentTime=f"12000{n}") for n in range(4)], "content time"),
     ],
 )
 def test_order_known_and_times_not(tmp_path, tags, word):

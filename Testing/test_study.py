@@ -470,6 +470,7 @@ def codes(chosen):
         ([0, 1371, 1493, 1615], [100, 200, 310, 300], 2),
         ([0, 1371, 1433, 1493, 1555, 1617, 1900], [100, 200, 210, 220, 250, 400, 500], 2),  # more than 180 s later is never the early one
         ([0, 60, 1431, 1493, 1555], [100, 101, 300, 290, 280], 2),  # two baselines
+        ([0, 1400, 1500, 2700], [100, 240, 245, 310], 1),  # few phases, and a delayed one
     ],
 )
 def test_after_a_pause_the_time_after_contrast_is_unknown(times, levels, index):
@@ -483,6 +484,8 @@ def test_what_is_no_pause():
         assert codes(choose_phases(a_study([100, 300, 290, 280], times), a_roi())) == []
     said_when = choose_phases(a_study([100, 300, 290, 280], [0, 1371, 1493, 1615], None, 1360), a_roi())
     assert (said_when.early.rule, codes(said_when)) == ("time", [])
+    early = choose_phases(a_study([100, 300, 290, 280], [0, 1320, 1410, 1500], [60] * 4, 3), a_roi())
+    assert (early.early.time_s, codes(early)) == (None, ["times_not_believed"])  # the header's time lies in the baseline itself
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from .dicom_headers import MAGNITUDE, NEVER_READ, WATER, Frame, read_frames
-from .dicom_pixels import has_own_scales, pixel_hash, read_pixels, scaling_warnings
-from .dicom_stacks import SAME_PLACE_MM, Stack, clock_times, geometries_of, series_label, stack_of
+from .dicom_pixels import has_own_scales, pixel_hashes, read_pixels, scaling_warnings
+from .dicom_stacks import (
+    SAME_PLACE_MM,
+    Stack,
+    clock_times,
+    geometries_of,
+    order_warnings,
+    series_label,
+    stack_of,
+    unwrapped_phases,
+)
 from .messages import InputError, ReadingWarning
 from .selection import EVERYTHING, Selection
-from .series import DAY_S, Series, is_dicom_file
+from .series import DAY_S, Series, is_dicom_file, require_one_phase
 from .volume import MOST_VALUES, Volume
 
 _NORMALISED = "NORM"
@@ -38,8 +47,10 @@ _ALIKE = (1e-3, 1e-3, 0.02, 0.02, 0.02)
 """How far the protocol of one run differs in its last digits, relatively: pixel spacing (2), repetition and echo time, flip angle."""
 _SAME_RUN = (1e-3, 1e-3, 0.10, 0.02, 0.05)
 """How far the protocol of a series may differ to be taken in as a phase of the run."""
+_MADE_OF_PHASES = {"PROJECTION IMAGE", "MIP", "MPR", "MINIP", "SUB", "SUBTRACT", "SUBTRACTION", "RESAMPLED", "REFORMATTED"}
+"""Words of the image types of what workstations make of phases (DICOM PS3.3 C.8.3.1.1.1 names projections; the others are in use)."""
 _SAME_WEIGHTING = 2.0
-"""A series whose repetition or echo time is so many times another is no phase of it, but another sequence."""
+"""A series whose repetition or echo time or flip angle is more than so many times another is no phase of it, but another sequence."""
 _LONGEST_BREAK_S = 3600.0
 """A series that begins so much earlier or later does not belong to the run."""
 
@@ -59,19 +70,60 @@ class PhaseTimes:
     warnings: tuple[ReadingWarning, ...]
 
 
-def read_dicom(path: Path, selection: Selection = EVERYTHING) -> Series:
-    """The phases of the one DCE-MRI in a folder (subfolders included) or in an enhanced file.
+@dataclass(frozen=True)
+class _Examination:
+    """What was chosen in one folder or file, and what is said of the rest of it."""
 
-    Scouts, other sequences and derived series beside it are left out, and noted; one that may be a phase is warned of
-    (`phase_left_out`). Phase images, real and imaginary parts and maps are never read; of Dixon images the water is.
-    Raises `InputError` where it is not clear which series is meant (listing them), where slices are missing or uneven, where nothing in
-    the header brings the phases into order.
+    name: str
+    stack: Stack
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
+
+
+def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list[Series]:
+    """The phases of the one DCE-MRI in each folder (subfolders included) or enhanced file, all on one clock and of one scaling.
+
+    Several paths are a phase each, in time order. Scouts, other sequences and derived series beside the DCE-MRI are left out, and noted;
+    one that may be a phase is warned of (`phase_left_out`). Phase images, real and imaginary parts and maps are never read; of Dixon
+    images the water is. Raises `InputError` where it is not clear which series is meant (listing them), where slices are missing or
+    uneven, where nothing in the header brings the phases into order, where one of several paths holds more than one phase.
     """
+    with _quiet():
+        found = {path: read_frames(_files(path)) for path in paths}
+    _require_selected([frame for frames in found.values() for frame in frames], selection, ", ".join(map(str, paths)))
+    examinations = [_examined(found[path], selection, str(path)) for path in paths]
+    if len(paths) > 1:
+        for examination in examinations:
+            require_one_phase(len(examination.stack.phases), examination.name)
+    phases = [phase for examination in examinations for phase in examination.stack.phases]
+    used = [frame for phase in phases for frame in phase]
+    starts, durations, contrast = _times_in_any_order(phases)
+    told = [*scaling_warnings(used), *_normalisation_warnings(used), *_derived_warnings(used)]
+    read = []
+    for n, examination in enumerate(examinations):
+        mine = slice(n, n + 1) if len(paths) > 1 else slice(None)
+        warnings_here = (*order_warnings(examination.stack, starts), *examination.warnings, *(told if n == 0 else []))
+        volumes, sha256 = _volumes(examination, has_own_scales(used))
+        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, warnings_here, examination.notes))
+    return read
+
+
+def _files(path: Path) -> list[Path]:
     files = _dicom_files(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: no DICOM file in this folder; give a DICOM folder, or the image files themselves in time order")
-    with _quiet():
-        return _read_files(files, str(path), selection)
+    return files
+
+
+def _times_in_any_order(phases: Sequence[Sequence[Frame]]) -> tuple[list[float | None], list[float | None], float | None]:
+    """Times as `clock_times`, of phases that the user may have given in another order than that of time."""
+    phases = unwrapped_phases(phases)
+    firsts = [_moments(phase) for phase in phases]
+    is_known = not any(None in moments for moments in firsts)
+    order = sorted(range(len(phases)), key=lambda n: min(firsts[n])) if is_known else list(range(len(phases)))
+    starts, durations, contrast = clock_times([phases[n] for n in order])
+    places = [order.index(n) for n in range(len(phases))]
+    return [starts[n] for n in places], [durations[n] for n in places], contrast
 
 
 def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
@@ -97,7 +149,7 @@ def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
     scales = [phase[0].slope * phase[0].scale_slope if own_scales else 1.0 for phase in stack.phases]
     order = [found.pop() for found in owners]
     starts, durations, contrast = clock_times(stack.phases)
-    told = (*stack.warnings, *scaling_warnings(frames), *_normalisation_warnings(frames))
+    told = (*order_warnings(stack, starts), *scaling_warnings(frames), *_normalisation_warnings(frames))
     return PhaseTimes(tuple(order), tuple(starts), tuple(durations), contrast, tuple(scales), told)
 
 
@@ -109,32 +161,33 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read_files(files: Sequence[Path], name: str, selection: Selection) -> Series:
-    """The phases of the one DCE-MRI in DICOM files; `name` is what faults call them."""
-    frames = read_frames(files)
+def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Examination:
+    """The DCE-MRI among the frames of a folder or file; `name` is what faults call it."""
     if not frames:
-        raise InputError(f"{name}: no greyscale slice with position and orientation in its {len(files)} DICOM files; give MR images")
+        raise InputError(f"{name}: no greyscale slice with position and orientation in its DICOM files; give MR images")
     chosen = _selected(frames, selection, name)
     signal = _readable(chosen, selection, name)
     readable = _without_copies(signal)
     groups = _run(readable) if selection.series else _alike(readable)
     stack, others = _choose(_joined(groups, name), name)
-    used = stack.frames
-    geometries = geometries_of(stack.phases, name)
-    if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
-        raise InputError(f"{name}: declares {len(used)} slices of {used[0].columns} x {used[0].rows} pixels, more than any examination has")
-    pixels, sha256 = read_pixels(used)
-    volumes = [
-        Volume(np.stack([pixels[frame.path, frame.number] for frame in phase]), place)
-        for phase, place in zip(stack.phases, geometries)
-    ]
-    told = [*stack.warnings, *scaling_warnings(used), *_normalisation_warnings(used)]
-    told += [warning for group in others for warning in _left_out(group, stack)]
     reasons = {frame.series: "not chosen" for frame in frames}
     reasons.update({frame.series: "" for frame in chosen})
     reasons.update({frame.series: "copies of images that are used" for frame in signal})
     reasons.update({frame.series: "" for frame in readable})
-    return Series(volumes, *clock_times(stack.phases), sha256, tuple(told), _notes(frames, used, reasons))
+    told = tuple(warning for group in others for warning in _left_out(group, stack))
+    return _Examination(name, stack, told, _notes(frames, stack.frames, reasons))
+
+
+def _volumes(examination: _Examination, own_scales: bool) -> tuple[list[Volume], str]:
+    """The phases' volumes, and the hash of their files."""
+    phases, used = examination.stack.phases, examination.stack.frames
+    geometries = geometries_of(phases, examination.name)
+    if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
+        size = f"{used[0].columns} x {used[0].rows}"
+        raise InputError(f"{examination.name}: declares {len(used)} slices of {size} pixels, more than any examination has")
+    pixels, sha256 = read_pixels(used, own_scales)
+    arrays = [np.stack([pixels[frame.path, frame.number] for frame in phase]) for phase in phases]
+    return list(map(Volume, arrays, geometries)), sha256
 
 
 def _dicom_files(folder: Path) -> list[Path]:
@@ -149,20 +202,28 @@ def _dicom_files(folder: Path) -> list[Path]:
 # What is asked for, and what can be read
 
 
-def _selected(frames: Sequence[Frame], selection: Selection, name: str) -> list[Frame]:
-    """The frames of the series and of the image type that the user chose. Raises `InputError`, listing what there is."""
-    chosen = list(frames)
+def _require_selected(frames: Sequence[Frame], selection: Selection, name: str) -> None:
+    """Raises `InputError`, listing what there is, for a series that the user chose and that is not there."""
     for wanted in selection.series:
         if not any(wanted in (frame.series_number, frame.series) for frame in frames):
             there = "; ".join(dict.fromkeys(series_label([frame]) for frame in frames))
             raise InputError(f"{name}: --series {wanted}: not there; there are {there}")
+
+
+def _selected(frames: Sequence[Frame], selection: Selection, name: str) -> list[Frame]:
+    """The frames of the series and of the image type that the user chose. Raises `InputError`, listing what there is."""
+    chosen = list(frames)
     if selection.series:
         chosen = [frame for frame in chosen if {frame.series_number, frame.series} & set(selection.series)]
+        if not chosen:
+            there = "; ".join(dict.fromkeys(series_label([frame]) for frame in frames))
+            raise InputError(f"{name}: none of the series of --series is there; there are {there}")
     word = selection.image_type.upper()
     if word:
+        words = _words_text(chosen)
         chosen = [frame for frame in chosen if word in frame.image_type or word == frame.kind.upper()]
         if not chosen:
-            raise InputError(f"{name}: --image-type {selection.image_type}: no image has it; there are {_words_text(frames)}")
+            raise InputError(f"{name}: --image-type {selection.image_type}: no image has it; there are {words}")
     return chosen
 
 
@@ -194,26 +255,42 @@ def _words_text(frames: Iterable[Frame]) -> str:
 def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
     """The frames without those that were sent again under another UID: same place, same moment, same pixels.
 
-    Slices of one value all over (beside the patient) are like any other such slice: they count as copies where the header says that they
-    are of the same moment.
+    Slices of one value all over (beside the patient) are like any other such slice: they go with the rest of their series.
     """
     alike: dict[tuple, list[Frame]] = defaultdict(list)
     # of two series one is kept whole, the same one whatever the files are called
     for frame in sorted(frames, key=lambda frame: (int(frame.series_number or 0), frame.study, frame.series)):
         place = tuple(np.round([*frame.position, *frame.orientation], 1))
-        moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.acquisition_number)
+        counted = frame.acquisition_number if frame.acquisition_s is None else None
+        moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, counted)
         alike[(place, moment, frame.rows, frame.columns, frame.image_type, frame.protocol)].append(frame)
-    copies = set()
-    for (_, moment, *_), members in alike.items():
-        if len(members) == 1:
-            continue
-        seen = set()
+    doubled = [members for members in alike.values() if len(members) > 1]
+    hashes = pixel_hashes([frame for members in doubled for frame in members])
+    copies: set[tuple[Path, int]] = set()
+    for members in doubled:
+        seen: set[str | None] = {None}
         for frame in members:
-            digest = pixel_hash(frame)
-            if digest in seen and (digest is not None or any(value is not None for value in moment)):
+            digest = hashes[frame.path, frame.number]
+            if digest is not None and digest in seen:
                 copies.add((frame.path, frame.number))
             seen.add(digest)
-    return [frame for frame in frames if (frame.path, frame.number) not in copies]
+    return [frame for frame in frames if (frame.path, frame.number) not in copies | _blank_copies(frames, copies, hashes)]
+
+
+def _blank_copies(
+    frames: Sequence[Frame], copies: set[tuple[Path, int]], hashes: Mapping[tuple[Path, int], str | None]
+) -> set[tuple[Path, int]]:
+    """The slices of one value of series whose other slices, all of one moment, are copies."""
+    of_series: dict[tuple, list[tuple[Path, int]]] = defaultdict(list)
+    for frame in frames:
+        of_series[frame.study, frame.series, frame.acquisition_s, frame.temporal_position].append((frame.path, frame.number))
+    found: set[tuple[Path, int]] = set()
+    for keys in of_series.values():
+        blank = {key for key in keys if key in hashes and hashes[key] is None}
+        rest = set(keys) - blank
+        if rest and rest <= copies:
+            found |= blank
+    return found
 
 
 # Which series belong together
@@ -228,10 +305,11 @@ def _run(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """The frames by what does not change from phase to phase: study, matrix, kind and type of image, coil, and protocol."""
+    """The frames by what does not change from phase to phase: study, day, matrix, orientation, kind and type of image, coil, protocol."""
     exact: dict[tuple, list[Frame]] = defaultdict(list)
     for frame in frames:
-        exact[(frame.study, frame.image_type, _recipe(frame)), frame.protocol].append(frame)
+        orientation = tuple((np.round(frame.orientation, 1) + 0.0).tolist())
+        exact[(frame.study, frame.day, frame.image_type, orientation, _recipe(frame)), frame.protocol].append(frame)
     groups: list[tuple[tuple, tuple[float, ...], list[Frame]]] = []
     for (kind, protocol), members in exact.items():
         for other_kind, other_protocol, group in groups:
@@ -240,7 +318,17 @@ def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
                 break
         else:
             groups.append((kind, protocol, members))
-    return [group for _, _, group in groups]
+    return [part for _, _, group in groups for part in _without_breaks(group)]
+
+
+def _without_breaks(group: Sequence[Frame]) -> list[list[Frame]]:
+    """A group in parts between which more than an hour passes: two examinations of one day, say."""
+    if any(frame.acquisition_s is None for frame in group):
+        return [list(group)]
+    in_time = sorted(group, key=lambda frame: frame.acquisition_s)
+    gaps = np.diff([frame.acquisition_s for frame in in_time])
+    breaks = np.flatnonzero(gaps > _LONGEST_BREAK_S) + 1
+    return [list(part) for part in np.split(np.array(in_time, object), breaks)]
 
 
 def _recipe(frame: Frame) -> tuple:
@@ -249,7 +337,8 @@ def _recipe(frame: Frame) -> tuple:
 
 
 def _is_close(protocol: Sequence[float], other: Sequence[float], tolerances: Sequence[float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=tolerance) for a, b, tolerance in zip(protocol, other, tolerances))
+    """Whether two protocols agree; what one of them does not say (0) does not count."""
+    return all(not (a and b) or math.isclose(a, b, rel_tol=tolerance) for a, b, tolerance in zip(protocol, other, tolerances))
 
 
 def _joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
@@ -259,7 +348,7 @@ def _joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
     while waiting:
         run = waiting.pop(0)
         for group in list(waiting):
-            if _is_same_run(group, run) and _fits(group, run) is not False:
+            if len(group) > 1 and _is_same_run(group, run) and _fits(group, run) is not False:
                 with contextlib.suppress(InputError):
                     stack_of([*run, *group], name)
                     run = [*run, *group]
@@ -272,7 +361,9 @@ def _is_same_run(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
     """Whether a group is of the run's recipe but for filters and corrections, and lies where it lies."""
     first, other = group[0], run[0]
     is_alike = _recipe(first) == _recipe(other) and _is_close(first.protocol, other.protocol, _SAME_RUN)
-    filtered = [[word for word in frame.image_type if word not in _FILTERS] for frame in (first, other)]
+    # water images are called original by some scanners, derived by others
+    ignored = _FILTERS | ({"ORIGINAL", "DERIVED"} if first.kind == WATER else set())
+    filtered = [[word for word in frame.image_type if word not in ignored] for frame in (first, other)]
     return is_alike and filtered[0] == filtered[1] and _is_same_place(group, run)
 
 
@@ -378,6 +469,14 @@ def _normalisation_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
     return [ReadingWarning("mixed_normalisation", text)]
 
 
+def _derived_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
+    """`derived_phases` where the examination holds no original images: subtractions look like phases."""
+    if not all(frame.is_derived for frame in frames):
+        return []
+    text = "the phases are derived images (subtractions, perhaps), not original ones: check them, and give the original series"
+    return [ReadingWarning("derived_phases", text)]
+
+
 def _left_out(group: Sequence[Frame], stack: Stack) -> list[ReadingWarning]:
     """`phase_left_out` for a group that lies where the phases lie, at a time that fits, and is no other sequence."""
     run = stack.frames
@@ -385,14 +484,16 @@ def _left_out(group: Sequence[Frame], stack: Stack) -> list[ReadingWarning]:
     first, other = group[0], run[0]
     if fits is None:  # without times, only what is made in the same way
         fits = not first.is_derived and _is_close(first.protocol, other.protocol, _SAME_RUN)
-    is_sequence = any(max(a, b) > _SAME_WEIGHTING * min(a, b) for a, b in zip(first.protocol[2:4], other.protocol[2:4]) if a and b)
-    if not fits or is_sequence or not _is_same_place(group, run):
+    is_sequence = any(max(a, b) > _SAME_WEIGHTING * min(a, b) for a, b in zip(first.protocol[2:], other.protocol[2:]) if a and b)
+    is_made = not _MADE_OF_PHASES.isdisjoint(first.image_type)
+    if not fits or is_sequence or is_made or not _is_same_place(group, run):
         return []
-    numbers = sorted({frame.series_number for frame in group})
-    flags = " ".join(f"--series {number}" for number in dict.fromkeys([*sorted({frame.series_number for frame in run}), *numbers]))
+    numbers = sorted({frame.series_number or "?" for frame in group})
+    every = dict.fromkeys([*sorted({frame.series_number for frame in run}), *sorted({frame.series_number for frame in group})])
+    flags = " ".join(f"--series {number}" for number in every) + ", or" if all(every) else ""
     text = (
         f"series {' + '.join(numbers)} ({len(group)} slices{_when(group, run)}) lies where the phases lie and may be one of them, but is "
-        f"not used: {_differences(first, other)}; to use it give {flags}, or one folder per phase, in time order"
+        f"not used: {_differences(group, run)}; to use it give {flags} one folder per phase, in time order".replace("  ", " ")
     )
     return [ReadingWarning("phase_left_out", text)]
 
@@ -406,21 +507,30 @@ def _when(group: Sequence[Frame], run: Sequence[Frame]) -> str:
     return f", {abs(apart):.0f} s {'before' if apart < 0 else 'after'} the first phase used"
 
 
-def _differences(frame: Frame, other: Frame) -> str:
-    """What differs between two series, in words."""
+def _differences(group: Sequence[Frame], run: Sequence[Frame]) -> str:
+    """What differs between a series and those used, in words."""
+    frame, other = group[0], run[0]
     found = []
     mine, others = set(frame.image_type), set(other.image_type)
     if mine != others:
         found.append(f"image type {' '.join(sorted(mine - others)) or 'without'} against {' '.join(sorted(others - mine)) or 'without'}")
     names = ("pixel spacing", "pixel spacing", "repetition time", "echo time", "flip angle")
     for name, ours, theirs, tolerance in zip(names, frame.protocol, other.protocol, _ALIKE):
-        if not math.isclose(ours, theirs, rel_tol=tolerance):
+        if ours and theirs and not math.isclose(ours, theirs, rel_tol=tolerance):
             found.append(f"{name} {ours:g} against {theirs:g}")
     for name in ("scan_options", "receive_coil", "contrast", "kind"):
         ours, theirs = getattr(frame, name), getattr(other, name)
         if ours != theirs:
             found.append(f"{name.replace('_', ' ')} {ours or 'none'} against {theirs or 'none'}")
-    return ", ".join(found) or "its slices do not fit those of the phases"
+    if len({frame.frame_of_reference, other.frame_of_reference} - {""}) > 1:
+        found.append("another frame of reference")
+    if not _is_one_day(frame, other):
+        found.append("another day")
+    elif _fits(group, run) is False:
+        found.append("of the same moment as a phase" if _moments(group) & _moments(run) else "hours apart")
+    elif not _is_same_place(group, run):
+        found.append("it lies elsewhere")
+    return ", ".join(found) or "its slices do not make up a phase of the others"
 
 
 def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str, str]) -> tuple[str, ...]:
@@ -436,7 +546,7 @@ def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str,
     # by number, whatever the files are called: the same examination gives the same reading
     unused = sorted(by_series.values(), key=lambda members: (int(members[0].series_number or 0), members[0].series))
     notes = [
-        f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {reasons[members[0].series] or _why_not(members[0], used[0])}"
+        f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {reasons[members[0].series] or _why_not(members, used)}"
         for members in unused
     ]
     if has_own_scales(used):
@@ -446,11 +556,12 @@ def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str,
     return tuple(notes)
 
 
-def _why_not(frame: Frame, other: Frame) -> str:
+def _why_not(members: Sequence[Frame], used: Sequence[Frame]) -> str:
+    frame, other = members[0], used[0]
     if frame.kind not in (MAGNITUDE, WATER):
         return f"{frame.kind} images"
     if frame.is_derived:
         return "derived images"
     if (frame.rows, frame.columns) != (other.rows, other.columns):
         return f"another matrix ({frame.columns} x {frame.rows} against {other.columns} x {other.rows})"
-    return _differences(frame, other)
+    return _differences(members, used)

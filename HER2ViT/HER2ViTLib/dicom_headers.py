@@ -127,7 +127,7 @@ def read_frames(files: Sequence[Path]) -> list[Frame]:
 
     Raises `InputError` for a header that is broken.
     """
-    frames: dict[tuple[str, int], Frame] = {}
+    frames: dict[tuple, Frame] = {}
     for path in files:
         try:
             # forced: `is_dicom_file` let it pass, with or without the preamble of a Part 10 file
@@ -141,10 +141,21 @@ def read_frames(files: Sequence[Path]) -> list[Frame]:
             for number in range(int(header.get("NumberOfFrames") or 1)):
                 frame = _frame(header, path, number)
                 if frame:
-                    frames.setdefault((header.get("SOPInstanceUID", str(path)), number), frame)
+                    # anonymisers give one UID to several images: the same image is of the same place and moment, too
+                    moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s)
+                    counts = (frame.series, frame.acquisition_number, frame.instance_number)
+                    uid = header.get("SOPInstanceUID") or str(path)
+                    frames.setdefault((uid, number, *frame.position, *moment, *counts), frame)
         except BROKEN as error:
             raise InputError(f"{path}: its DICOM header is broken ({reason_of(error)}); export it again or take it out of the folder") from error
-    return list(frames.values())
+    return sorted(frames.values(), key=_by_header)
+
+
+def _by_header(frame: Frame) -> tuple:
+    """Sorts frames by what their headers say, so that nothing depends on how files are called."""
+    moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s, frame.acquisition_number)
+    known = [math.inf if value is None else value for value in (*moment, frame.instance_number)]
+    return (*known, int(frame.series_number or 0), frame.study, frame.series, *frame.position.tolist(), frame.kind, frame.image_type)
 
 
 def reason_of(error: Exception) -> str:

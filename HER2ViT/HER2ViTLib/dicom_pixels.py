@@ -33,17 +33,16 @@ _PIXEL_MODULE = [
 ]
 
 
-def read_pixels(frames: Sequence[Frame]) -> tuple[dict[tuple[Path, int], np.ndarray], str]:
+def read_pixels(frames: Sequence[Frame], own_scales: bool) -> tuple[dict[tuple[Path, int], np.ndarray], str]:
     """The signal of each frame (row, column) by file and number, and the SHA-256 over the sorted SHA-256s of the files.
 
-    The signal is the stored value rescaled by the header; where Philips scaled the phases differently, as `has_own_scales` says.
+    The signal is the stored value rescaled by the header; with `own_scales` as `has_own_scales` says.
     Raises `InputError` for pixels that cannot be decoded or are not finite.
     """
     by_file: dict[Path, list[Frame]] = defaultdict(list)
     for frame in frames:
         by_file[frame.path].append(frame)
     is_plain = all(frame.slope == 1 and frame.intercept == 0 for frame in frames)
-    own_scales = has_own_scales(frames)
     pixels, digests = {}, []
     for path, members in by_file.items():
         content = read_file(path, "the DICOM file")
@@ -61,13 +60,21 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[dict[tuple[Path, int], np.ndar
     return pixels, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def pixel_hash(frame: Frame) -> str | None:
-    """SHA-256 of a frame's stored values; None for a slice of one value all over, which is like any other such slice.
+def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
+    """SHA-256 of the frames' stored values by file and number; None for a slice of one value all over, which is like any other such.
 
     Raises `InputError` for pixels that cannot be decoded.
     """
-    stored = _stored_pixels(read_file(frame.path, "the DICOM file"), str(frame.path), 1 + frame.number)[frame.number]
-    return None if stored.min() == stored.max() else hashlib.sha256(np.ascontiguousarray(stored)).hexdigest()
+    by_file: dict[Path, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        by_file[frame.path].append(frame)
+    found: dict[tuple[Path, int], str | None] = {}
+    for path, members in by_file.items():
+        stored = _stored_pixels(read_file(path, "the DICOM file"), str(path), 1 + max(frame.number for frame in members))
+        for frame in members:
+            image = np.ascontiguousarray(stored[frame.number])
+            found[path, frame.number] = None if image.min() == image.max() else hashlib.sha256(image).hexdigest()
+    return found
 
 
 def has_own_scales(frames: Sequence[Frame]) -> bool:

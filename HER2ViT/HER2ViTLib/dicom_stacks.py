@@ -21,20 +21,27 @@ _ANOTHER_STACK = 3.0
 """A gap of so many slice spacings is no missing slice: another stack begins."""
 _STEP_S = (1.0, 3600.0)
 """Steps between phases that a clock of the header must keep to: others are counters, or gated heart beats."""
-_ORDER_ONLY = {
+_ORDERS = {
+    "acquisition_s": "acquisition time",
+    "temporal_position": "temporal position",
+    "offset_s": "trigger time",
+    "content_s": "content time",
     "series_s": "time of the series",
     "acquisition_number": "acquisition number",
     "instance_number": "instance number",
 }
-"""What can order phases without being a time of theirs."""
+"""What can order phases, in words."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames of one kind and protocol as phases in time order, the slices of each in stack order (rising along the normal)."""
+    """Frames of one kind and protocol as phases in time order, the slices of each in stack order (rising along the normal).
+
+    `ordered_by`: what of the headers told the order of several phases.
+    """
 
     phases: list[list[Frame]]
-    warnings: tuple[ReadingWarning, ...] = ()
+    ordered_by: str = ""
 
     @property
     def frames(self) -> list[Frame]:
@@ -50,7 +57,7 @@ def stack_of(frames: Sequence[Frame], name: str) -> Stack:
     frames = _unwrapped(frames)
     label = f"{name}: {series_label(frames)}"
     if any(np.abs(frame.orientation - frames[0].orientation).max() > 1e-3 for frame in frames):
-        raise InputError(f"{label}: slices of several orientations; choose one series with --series NUMBER")
+        raise InputError(f"{label}: slices of several orientations; choose the series with --series NUMBER, once for each")
     by_position = _by_position(frames)
     _require_one_stack(by_position, label)
     count = len(by_position[0])
@@ -60,13 +67,13 @@ def stack_of(frames: Sequence[Frame], name: str) -> Stack:
             f"{label}: {counts[0]} to {counts[-1]} images at a slice position: slices are missing, or the phases lie at different places; "
             "export the series again, or choose the series with --series NUMBER"
         )
-    warnings: tuple[ReadingWarning, ...] = ()
+    ordered_by = ""
     if count > 1:
-        by_position, warnings = _in_time_order(by_position, label)
+        by_position, ordered_by = _in_time_order(by_position, label)
     phases = [[place[n] for place in by_position] for n in range(count)]
     for phase in phases:
         _require_even(phase, label)
-    return Stack(phases, warnings)
+    return Stack(phases, ordered_by)
 
 
 def series_label(frames: Iterable[Frame]) -> str:
@@ -79,6 +86,12 @@ def _unwrapped(frames: Sequence[Frame]) -> list[Frame]:
     names = ("acquisition_s", "content_s", "series_s")
     times = [unwrap_midnight([getattr(frame, name) for frame in frames]) for name in names]
     return [replace(frame, **dict(zip(names, values))) for frame, *values in zip(frames, *times)]
+
+
+def unwrapped_phases(phases: Sequence[Sequence[Frame]]) -> list[list[Frame]]:
+    """Phases with their times of day running on over midnight, all alike."""
+    frames = iter(_unwrapped([frame for phase in phases for frame in phase]))
+    return [[next(frames) for _ in phase] for phase in phases]
 
 
 def _by_position(frames: Sequence[Frame]) -> list[list[Frame]]:
@@ -104,33 +117,35 @@ def _require_one_stack(by_position: Sequence[Sequence[Frame]], label: str) -> No
         )
 
 
-def _in_time_order(by_position: Sequence[Sequence[Frame]], label: str) -> tuple[list[list[Frame]], tuple[ReadingWarning, ...]]:
-    """The frames at each position in time order, by the first thing in the header that tells all of them apart.
+def _in_time_order(by_position: Sequence[Sequence[Frame]], label: str) -> tuple[list[list[Frame]], str]:
+    """The frames at each position in time order, by the first thing in the header that tells all of them apart, and that in words.
 
-    Each series counts its own temporal positions and trigger times; across series the time of day goes first, and where a series holds
+    Each series counts its own temporal positions and trigger times: across series the time of day goes first, and where a series holds
     several phases, its time together with the count within it. Images of one acquisition are no phases, whenever they were made.
     """
     frames = [frame for place in by_position for frame in place]
     is_one_series = len({frame.series for frame in frames}) == 1
     acquired = {frame.acquisition_s for frame in frames}
     keys: list[tuple[str, ...]] = [("acquisition_s",), ("acquisition_s", "temporal_position"), ("acquisition_s", "offset_s")]
-    keys = [("temporal_position",), ("offset_s",), *keys] if is_one_series else [keys[0], ("temporal_position",), *keys[1:]]
+    if is_one_series:
+        keys += [("temporal_position",), ("offset_s",)]
     # one time all over is that of the run
-    is_told = None not in acquired and len(acquired) > 1
+    is_told = len(acquired - {None}) > 1
     if not is_told:
-        if is_one_series or None in acquired:
-            keys.append(("content_s",))
-        keys += [("series_s",), ("acquisition_number",), *([("instance_number",)] if is_one_series else [])]
+        keys += [("content_s",)] if is_one_series or acquired == {None} else []
+        keys += [("series_s",), ("series_s", "temporal_position"), ("temporal_position",), ("acquisition_number",)]
+        keys += [("instance_number",)] if is_one_series else []
     for names in keys:
         key = operator.attrgetter(*names)
         is_known = all(getattr(frame, name) is not None for frame in frames for name in names)
         if is_known and all(len(set(map(key, place))) == len(place) for place in by_position):
-            return [sorted(place, key=key) for place in by_position], _order_warnings(names[0])
+            return [sorted(place, key=key) for place in by_position], " and ".join(_ORDERS[name] for name in names)
     count = len(by_position[0])
     if is_told:
         raise InputError(
-            f"{label}: {count} images at each position, some of them of the same acquisition time and yet different: copies, subtractions "
-            "or other images lie among the phases; choose the phases with --series NUMBER, once for each series"
+            f"{label}: {count} images at each position, some of them of the same acquisition time and yet different, or without one: copies, "
+            "subtractions or other images lie among the phases; choose the phases with --series NUMBER, once for each series, or give one "
+            "folder per phase, in time order"
         )
     raise InputError(
         f"{label}: {count} images at each position, but no temporal position, trigger, acquisition, content or series time and no "
@@ -138,14 +153,15 @@ def _in_time_order(by_position: Sequence[Sequence[Frame]], label: str) -> tuple[
     )
 
 
-def _order_warnings(name: str) -> tuple[ReadingWarning, ...]:
-    if name not in _ORDER_ONLY:
-        return ()
+def order_warnings(stack: Stack, starts_s: Sequence[float | None]) -> list[ReadingWarning]:
+    """`order_without_times` where the order of the phases is known and their times are not."""
+    if not stack.ordered_by or None not in starts_s:
+        return []
     text = (
-        f"the headers have no times of the phases: they are in the order of the {_ORDER_ONLY[name]}; "
+        f"the headers have no times of the phases that can be believed: they are in the order of the {stack.ordered_by}; "
         "where that is wrong, give one folder per phase, in time order"
     )
-    return (ReadingWarning("order_without_times", text),)
+    return [ReadingWarning("order_without_times", text)]
 
 
 def _require_even(slices: Sequence[Frame], label: str) -> None:

@@ -17,6 +17,8 @@ EARLY_ENHANCEMENT = 0.9
 """Without times, the early phase is the first with this share of the maximal enhancement."""
 RISEN = 0.2
 """Share of the maximal enhancement from which on the signal has risen: phases below it are before contrast, and never the early one."""
+LEAST_RISE = 0.05
+"""Relative rise of the signal below which it is noise, and tells neither baseline nor early phase."""
 NO_ENHANCEMENT = 0.1
 """Relative enhancement of the ROI below which the outline, or the choice of phases, is doubtful."""
 BORDER = 0.05
@@ -121,8 +123,8 @@ def _warnings(study: Study, means: np.ndarray, pre: int | None, early: int | Non
         warnings.append(ReadingWarning("maybe_reformatted", text))
     if pre is None:
         return [*warnings, ReadingWarning("no_pre_contrast", "no pre-contrast phase: phase order and enhancement were not checked")]
-    # a second baseline may lie below the first by its noise, hence the margin
-    if means[pre] - means.min() > 0.05 * (means.max() - means.min()):
+    # a second baseline may lie below the first by its noise, or the contrast may just arrive: hence the margin
+    if means[pre] - means.min() > RISEN * (means.max() - means.min()):
         text = f"phase {pre}, taken as pre-contrast, is not the least enhanced (phase {int(means.argmin())} is): check the order of the phases"
         warnings.append(ReadingWarning("phase_order", text))
     if early is not None and means[early] - means[pre] < NO_ENHANCEMENT * abs(means[pre]):
@@ -179,7 +181,7 @@ def _timing(study: Study, pre: int | None) -> _Timing:
     if pause:
         return pause
     times = [middle - zero for middle in _middles(study)]
-    doubt = _doubt(study, times)
+    doubt = _doubt(study, times, pre)
     if doubt:
         text = f"{doubt}: the phases' times are not believed, enhancement decided"
         return _Timing(None, f"phase times not believed ({doubt})", (ReadingWarning("times_not_believed", text),))
@@ -191,7 +193,10 @@ def _pause_after(starts: Sequence[float], pre: int) -> _Timing | None:
     later = [start for start in starts if start > starts[pre]]
     if not later:
         return None
-    gap, step = min(later) - starts[pre], _regular_step(starts)
+    gap = min(later) - starts[pre]
+    # the gap in question is no regular step; with two phases there is no other
+    others = [sorted(start for start in starts if start <= starts[pre]), sorted(later)]
+    step = _regular_step(*others) if len(set(starts)) > 2 else gap
     if gap <= 2 * step or gap <= step + PAUSE_S:
         return None
     text = (
@@ -213,9 +218,10 @@ def _start_of_contrast(study: Study, pre: int | None) -> tuple[float | None, str
     return study.phases[pre].start_s + _durations(study)[pre], f"{estimated}end of phase {pre}"
 
 
-def _doubt(study: Study, times_s: Sequence[float]) -> str:
+def _doubt(study: Study, times_s: Sequence[float], pre: int | None) -> str:
     """Why the times after contrast cannot be those of a clock, in words; empty when they can."""
-    later = [time for time in times_s if time > 0]
+    before = _baseline(study, pre)
+    later = [time for n, time in enumerate(times_s) if time > 0 and n not in before]
     if later and min(later) > FIRST_PHASE_S:
         return f"the first phase after contrast would be {min(later):.0f} s after it"
     starts = sorted(phase.start_s for phase in study.phases)
@@ -236,9 +242,11 @@ def _plausible_contrast_start(study: Study, pre: int | None) -> float | None:
     return study.contrast_start_s if earliest < study.contrast_start_s < max(starts) else None
 
 
-def _regular_step(starts: Sequence[float]) -> float:
-    """The usual time between two phases (s): the median, of an even number the shorter of the two in the middle."""
-    steps = sorted(np.diff(sorted(set(starts))))
+def _regular_step(*runs: Sequence[float]) -> float:
+    """The usual time between two phases (s) of runs that start at the given times: the median, of an even number the shorter of the two
+    in the middle.
+    """
+    steps = sorted(np.concatenate([np.diff(sorted(set(run))) for run in runs]))
     return float(steps[(len(steps) - 1) // 2])
 
 
@@ -263,7 +271,7 @@ def _last_before_the_rise(study: Study, means: np.ndarray) -> int:
     """Index of the last phase before the lesion's mean signal rises; the first one where it does not."""
     order = _in_time(study)
     rise = means[order] - means[order[0]]
-    if rise.max() < NO_ENHANCEMENT * abs(means[order[0]]):
+    if rise.max() < LEAST_RISE * abs(means[order[0]]):
         return int(order[0])
     risen = np.flatnonzero(rise >= RISEN * rise.max())
     return int(order[max(risen[0] - 1, 0)])
@@ -302,7 +310,7 @@ def _early_phase(
     if times:
         candidates = [n for n in candidates if times[n] >= 0] or candidates
         near = min(candidates, key=lambda n: (round(abs(times[n] - EARLY_PHASE_S), 3), times[n]))
-        if pre is not None and maximum >= NO_ENHANCEMENT * abs(means[pre]):
+        if pre is not None and maximum >= LEAST_RISE * abs(means[pre]):
             candidates = [n for n in candidates if enhancement[n] >= RISEN * maximum] or candidates
         index = min(candidates, key=lambda n: (round(abs(times[n] - EARLY_PHASE_S), 3), times[n]))
         passed_over = "" if index == near else f"; phase {near} is nearer, but enhances by less than {RISEN:.0%} of the maximum"

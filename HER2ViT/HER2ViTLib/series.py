@@ -63,6 +63,12 @@ def is_dicom_file(path: Path) -> bool:
     return start[128:132] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start)
 
 
+def require_one_phase(phases: int, name: object) -> None:
+    """Raises `InputError` for one of several images that holds more than a phase."""
+    if phases > 1:
+        raise InputError(f"{name}: holds {phases} phases; give it alone, or one file per phase")
+
+
 def unwrap_midnight(times: Sequence[float | None]) -> list[float | None]:
     """Times of day (s) of one examination; when it runs over midnight, those after it a day later."""
     known = [time for time in times if time is not None]

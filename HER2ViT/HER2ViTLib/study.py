@@ -6,7 +6,7 @@ Nothing but pixels, geometry and relative times is kept of a header: no name, id
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from .inputs import require_file
 from .messages import InputError, ReadingWarning
 from .selection import EVERYTHING, Selection
-from .series import Series, array_sha256, is_dicom_file, read_image_file, unwrap_midnight
+from .series import Series, array_sha256, is_dicom_file, read_image_file, require_one_phase, unwrap_midnight
 from .volume import Geometry, Volume, require_finite
 
 
@@ -68,7 +68,7 @@ def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike], selection
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
     paths = [Path(path) for path in paths]
     if len(paths) == 1:
-        series = _read(paths[0], selection)
+        [series] = _read(paths, selection)
         phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
         study = Study(phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes)
         names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
@@ -81,11 +81,10 @@ def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike], selection
 
 def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     """A study of files (or DICOM folders) that hold a phase each, in the order given."""
-    series = [_read(path, selection) for path in paths]
+    series = _read(paths, selection)
     _require_different([os.path.realpath(path) for path in paths], paths)
     for path, one in zip(paths, series):
-        if len(one.volumes) > 1:
-            raise InputError(f"{path}: holds {len(one.volumes)} phases; give it alone, or one file per phase")
+        require_one_phase(len(one.volumes), path)
     _require_different([one.sha256 for one in series], paths)
     starts = unwrap_midnight([one.starts_s[0] for one in series])
     contrast_starts = {one.contrast_start_s for one in series} - {None}
@@ -93,20 +92,22 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
         phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
         image_sha256=tuple((f"phase{n}", one.sha256) for n, one in enumerate(series)),
-        warnings=tuple(warning for one in series for warning in one.warnings),
+        warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
     )
 
 
-def _read(path: Path, selection: Selection) -> Series:
-    """The phases in one file or DICOM folder."""
-    if _is_dicom(path):
+def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
+    """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a scaling."""
+    is_dicom = [_is_dicom(path) for path in paths]
+    if not any(is_dicom) and selection != EVERYTHING:
+        raise InputError(f"{paths[0]}: is no DICOM, which alone has series and image types to choose from; leave out --series and --image-type")
+    of_dicom: Iterator[Series] = iter(())
+    if any(is_dicom):
         from .dicom import read_dicom  # pydicom takes longer to import than a NIfTI study to read
 
-        return read_dicom(path, selection)
-    if selection != EVERYTHING:
-        raise InputError(f"{path}: is no DICOM, which alone has series and image types to choose from; leave out --series and --image-type")
-    return read_image_file(path)
+        of_dicom = iter(read_dicom([path for path, is_one in zip(paths, is_dicom) if is_one], selection))
+    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
 
 
 def _is_dicom(path: Path) -> bool:
