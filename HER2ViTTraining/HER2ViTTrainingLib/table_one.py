@@ -66,7 +66,9 @@ METHODS = (
     "(R's chisq.test); Fisher's exact test when an expected count is below 5. Larger tables are enumerated where feasible, else "
     f"{MONTE_CARLO_TABLES} seeded random tables stand for all, and the test is labelled Monte Carlo.",
     "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not corrected for their number.",
-    "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three groups and more, the mean of all pairs.",
+    "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three groups and more, the mean of all "
+    "pairs; empty where two groups have no level in common, or differ and do not vary: it has no bound there.",
+    "A group of which the standard error is below 10 times the machine's precision, of its mean, does not vary (R's t.test).",
 )
 
 
