@@ -145,8 +145,9 @@ def test_a_feature_that_is_constant_but_for_round_off_is_empty():
 @pytest.mark.parametrize("values", [(1, 1, 2), (0.1, 0.7, 1.3), (1e6 + 0.1, 1e6 + 0.2, 1e6)])
 @pytest.mark.parametrize("cases", [2, 10, 5000])
 def test_where_each_rater_gives_every_case_the_same_value(values, cases):
-    """psych::ICC(w, lmer = FALSE) divides round-off by round-off here (ICC3 -0.00018 of grades 1, 1, 2; this room had 0.625): no case differs
-    from another, so F and ICC(3,.) are 0/0. Its ICC1 -0.5 (-0.5, -0.5) with p 1 and ICC2 -4e-34 (-5e-31, 2e-30) are defined."""
+    """psych::ICC(w, lmer = FALSE) divides round-off by round-off here (ICC3 -0.00018 of grades 1, 1, 2; this
+    room had 0.625): no case differs from another, so F and ICC(3,.) are 0/0. Its ICC1 -0.5 (-0.5, -0.5) with
+    p 1 and ICC2 -4e-34 (-5e-31, 2e-30) are defined."""
     found = one_feature(np.tile(values, (cases, 1)))
     assert found["ICC(1,1)"][:3] == pytest.approx((-0.5, -0.5, -0.5), abs=1e-15)
     assert (found["ICC(1,1)"][3], found["ICC(1,1)"][6]) == (0, 1)
@@ -159,7 +160,8 @@ def test_where_each_rater_gives_every_case_the_same_value(values, cases):
 
 
 def test_what_is_zero_but_for_round_off_is_zero():
-    """Raters constant but for the last digit; cases whose means are equal, where psych::ICC prints an ICC3k of -4.9e31."""
+    """Raters constant but for the last digit; cases whose means are equal, where psych::ICC prints an ICC3k
+    of -4.9e31."""
     almost = one_feature([[0.3, 0.1], [0.1 + 0.2, 0.1], [0.3, 0.1]])
     assert (almost["ICC(2,1)"][0], math.isnan(almost["ICC(3,1)"][0])) == (0, True)
     balanced = one_feature([[0.1, 0.3], [0.3, 0.1], [0.2, 0.2]])

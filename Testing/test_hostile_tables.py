@@ -160,9 +160,14 @@ def test_encodings_and_files_of_another_kind(tmp_path, capsys, command):
 def test_a_spreadsheets_line_about_separators_is_no_header(tmp_path, capsys, command, line):
     files, _ = COMMANDS[command]
     name = next(iter(files))
-    status, said = run(tmp_path / "in", command, {**files, name: f"\ufeff{line}\r\n".encode() + files[name]}, capsys)
+    status, said = run(
+        tmp_path / "in", command, {**files, name: f"\ufeff{line}\r\n".encode() + files[name]}, capsys
+    )
     assert (status, len(said.splitlines())) == (2, 1), said
-    assert "is a spreadsheet's line about separators, no header; remove it, and separate columns with commas" in said
+    assert (
+        "is a spreadsheet's line about separators, no header; remove it, and separate columns with commas"
+        in said
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -445,8 +450,14 @@ def test_gzip_bombs_of_text_are_not_inflated(genes, monkeypatch):
 def test_a_line_about_separators_is_no_header_of_counts_either(genes):
     folder, counts = genes
     (folder / "sep").write_bytes(b"sep=,\r\n" + as_csv(COUNTS))
-    for read in (read_counts, lambda path: read_gene_sets(path, counts), lambda path: read_interactions(path, counts)):
-        assert "row 1, value 'sep=,': is a spreadsheet's line about separators" in faults_of(read, folder / "sep")
+    for read in (
+        read_counts,
+        lambda path: read_gene_sets(path, counts),
+        lambda path: read_interactions(path, counts),
+    ):
+        assert "row 1, value 'sep=,': is a spreadsheet's line about separators" in faults_of(
+            read, folder / "sep"
+        )
 
 
 def test_gene_files_that_are_no_files(genes, tmp_path):

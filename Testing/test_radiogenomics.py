@@ -332,18 +332,33 @@ def test_what_is_no_edge_list_is_told(text, said, tmp_path):
 
 EDGES = [("ERBB2", "GRB7"), ("GRB7", "ACTB")]
 LAYOUTS = {
-    "SIF": ("".join(f"{a}\tpp\t{b}\n" for a, b in EDGES), "columns 1 and 3 ('ERBB2', 'GRB7'), a relation 'pp' between them (SIF)"),
-    "SIF with several targets": ("ERBB2 interacts-with GRB7 ACTB\nGRB7 pd ACTB\n", "a relation 'interacts-with' between them (SIF)"),
-    "SIF with a header": ("a,type,b\n" + "".join(f"{a},binds,{b}\n" for a, b in EDGES), "a relation 'binds' between them (SIF)"),
+    "SIF": (
+        "".join(f"{a}\tpp\t{b}\n" for a, b in EDGES),
+        "columns 1 and 3 ('ERBB2', 'GRB7'), a relation 'pp' between them (SIF)",
+    ),
+    "SIF with several targets": (
+        "ERBB2 interacts-with GRB7 ACTB\nGRB7 pd ACTB\n",
+        "a relation 'interacts-with' between them (SIF)",
+    ),
+    "SIF with a header": (
+        "a,type,b\n" + "".join(f"{a},binds,{b}\n" for a, b in EDGES),
+        "a relation 'binds' between them (SIF)",
+    ),
     "BioGRID": (
-        "#ID\tEntrez A\tEntrez B\t" + "\t".join("defghi") + "\n" + "".join(f"1\t2\t3\t4\t5\t-\t-\t{a}\t{b}\n" for a, b in EDGES),
+        "#ID\tEntrez A\tEntrez B\t"
+        + "\t".join("defghi")
+        + "\n"
+        + "".join(f"1\t2\t3\t4\t5\t-\t-\t{a}\t{b}\n" for a, b in EDGES),
         "columns 8 and 9 ('ERBB2', 'GRB7')",
     ),
     "edge table of Cytoscape": (
         '"SUID","interaction","name"\n' + "".join(f'"9","pp","{a} (pp) {b}"\n' for a, b in EDGES),
         "both genes in one cell, 'GRB7 (pp) ACTB' (Cytoscape's edge table)",
     ),
-    "STRING's own identifiers": ("a b score\n9606.ENSP00000269571 9606.ENSP00000309503 900\n", "STRING identifiers ('9606.ENSP0"),
+    "STRING's own identifiers": (
+        "a b score\n9606.ENSP00000269571 9606.ENSP00000309503 900\n",
+        "STRING identifiers ('9606.ENSP0",
+    ),
     "lower case": ("a\tb\nerbb2\tgrb7\n", "in upper and lower case ('erbb2' there, 'ERBB2' in "),
     "no header, one gene not counted": ("ERBB2\tOTHER\nGRB7\tACTB\n", "are genes, no header"),
 }
@@ -351,24 +366,32 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_an_edge_list_of_another_layout_is_refused_and_named(name, tmp_path):
-    """A relation word was a gene, and the network without an edge; the network of the other layouts had none of its genes."""
+    """A relation word was a gene, and the network without an edge; the network of the other layouts had none
+    of its genes."""
     text, said = LAYOUTS[name]
     with pytest.raises(InputError) as error:
-        read_interactions(write(tmp_path / "p.txt", text), read_counts(write(tmp_path / "counts.csv", COUNTS)))
+        read_interactions(
+            write(tmp_path / "p.txt", text), read_counts(write(tmp_path / "counts.csv", COUNTS))
+        )
     (fault,) = error.value.faults
     assert said in fault
 
 
 def test_further_columns_of_an_edge_list_may_repeat_its_genes(tmp_path):
     text = "a\tb\ta again\tscore\tb again\n" + "".join(f"{a}\t{b}\t{a}\t900\t{b}\n" for a, b in EDGES)
-    found = read_interactions(write(tmp_path / "p.tsv", text), read_counts(write(tmp_path / "counts.csv", COUNTS)))
+    found = read_interactions(
+        write(tmp_path / "p.tsv", text), read_counts(write(tmp_path / "counts.csv", COUNTS))
+    )
     assert {frozenset(edge) for edge in found.graph.edges} == {frozenset(edge) for edge in EDGES}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("T\t\tERBB2\nU\tnone\tERBB2,GRB7,ACTB\n", "line 2, value 'ERBB2,GRB7,ACTB': several genes in one cell"),
+        (
+            "T\t\tERBB2\nU\tnone\tERBB2,GRB7,ACTB\n",
+            "line 2, value 'ERBB2,GRB7,ACTB': several genes in one cell",
+        ),
         ("T\t\tX; GRB7\tERBB2\n", "line 1, value 'X; GRB7': several genes in one cell"),
         ("T\tnone\tERBB2 GRB7\n", "value 'ERBB2 GRB7': several genes in one cell"),
         ("T\tERBB2\tGRB7\nU\tACTB\tGRB7\n", "column 2 holds genes; GMT has a description there"),
@@ -383,7 +406,10 @@ def test_gene_sets_that_would_lose_genes_are_refused(text, said, tmp_path):
 
 
 def test_weights_behind_genes_are_no_list_of_genes(tmp_path):
-    sets = read_gene_sets(write(tmp_path / "s.gmt", "T\t\tERBB2,1.0\tGRB7,0.5\n"), read_counts(write(tmp_path / "counts.csv", COUNTS)))
+    sets = read_gene_sets(
+        write(tmp_path / "s.gmt", "T\t\tERBB2,1.0\tGRB7,0.5\n"),
+        read_counts(write(tmp_path / "counts.csv", COUNTS)),
+    )
     assert sets.genes_of == {"T": {"ERBB2", "GRB7"}}
 
 
@@ -392,7 +418,10 @@ def test_what_could_not_be_tested_or_ranked_is_said(tmp_path, capsys):
     change = np.ones((30, 8))
     change[:3, 4:] = 8
     values = np.random.default_rng(0).poisson(200 * change)
-    rows = ["gene,a1,a2,a3,a4,b1,b2,b3,b4", *(f"G{n}," + ",".join(map(str, row)) for n, row in enumerate(values))]
+    rows = [
+        "gene,a1,a2,a3,a4,b1,b2,b3,b4",
+        *(f"G{n}," + ",".join(map(str, row)) for n, row in enumerate(values)),
+    ]
     counts = write(tmp_path / "counts.csv", "\n".join(rows) + "\n")
     members = "".join(f"a{n},low\nb{n},positive\n" for n in range(1, 5))
     groups = write(tmp_path / "groups.csv", f"case_id,group\n{members}")
@@ -408,7 +437,8 @@ def test_what_could_not_be_tested_or_ranked_is_said(tmp_path, capsys):
         "small: only 3 of its 9 genes are in the counts",
         "small: no set can be tested, none with a differentially expressed gene has 10 to 500 tested genes",
         "others: no set can be tested, it annotates no differentially expressed gene",
-        "no hubs: none of the 3 differentially expressed genes in the interactions interacts with another (every MCC is 0)",
+        "no hubs: none of the 3 differentially expressed genes in the interactions interacts with another "
+        "(every MCC is 0)",
     ):
         assert text in notes
         assert text in said.out

@@ -135,10 +135,15 @@ def test_standardised_differences_follow_their_definitions():
 
 @pytest.mark.parametrize("welch", [False, True])
 def test_what_varies_by_round_off_alone_is_constant(welch):
-    """t.test(rep(0.1, 3), rep(0.1, 7)) and t.test(rep(0.1, 3), rep(0.2, 7)): "data are essentially constant"; the means of tenths differ
-    in the last digit. oneway.test gives F = 4.86 for such data (c(0.3, 0.1 + 0.2, ...)); here one rule holds for all tests."""
+    """t.test(rep(0.1, 3), rep(0.1, 7)) and t.test(rep(0.1, 3), rep(0.2, 7)): "data are essentially constant";
+    the means of tenths differ in the last digit. oneway.test gives F = 4.86 for such data (c(0.3, 0.1 + 0.2,
+    ...)); here one rule holds for all tests."""
     tenths = [np.full(n, 0.1) for n in (3, 7, 4)]
-    almost = [np.array([0.3, 0.1 + 0.2, 0.3]), np.array([0.1 + 0.2, 0.1 + 0.2, 0.3, 0.3]), np.array([0.3, 0.3])]
+    almost = [
+        np.array([0.3, 0.1 + 0.2, 0.3]),
+        np.array([0.1 + 0.2, 0.1 + 0.2, 0.3, 0.3]),
+        np.array([0.3, 0.3]),
+    ]
     for same in (tenths, almost):
         for groups in (same[:2], same):
             assert math.isnan(t_test(groups, welch).p)
@@ -149,8 +154,9 @@ def test_what_varies_by_round_off_alone_is_constant(welch):
 
 
 def test_one_group_that_is_constant_but_for_round_off_among_others_that_vary():
-    """x <- c(0.3, 0.1 + 0.2, 0.3); y <- c(1, 2, 4, 3.5); z <- c(2, 2.5, 5); t.test(x, y, var.equal = TRUE): t -2.854229, p 0.03564660;
-    t.test(x, y): t -3.377170, p 0.04318148; oneway.test(v ~ f, var.equal = TRUE): F 4.590119, p 0.05325936."""
+    """x <- c(0.3, 0.1 + 0.2, 0.3); y <- c(1, 2, 4, 3.5); z <- c(2, 2.5, 5); t.test(x, y, var.equal = TRUE): t
+    -2.854229, p 0.03564660; t.test(x, y): t -3.377170, p 0.04318148; oneway.test(v ~ f, var.equal = TRUE): F
+    4.590119, p 0.05325936."""
     x, y, z = np.array([0.3, 0.1 + 0.2, 0.3]), np.array([1, 2, 4, 3.5]), np.array([2, 2.5, 5])
     found = [t_test([x, y]), t_test([x, y], welch=True), t_test([x, y, z])]
     expected = [(-2.854229284, 0.03564659595), (-3.377169632, 0.04318148052), (4.590119002, 0.05325936332)]
@@ -160,9 +166,10 @@ def test_one_group_that_is_constant_but_for_round_off_among_others_that_vary():
 
 
 def test_a_categorical_difference_depends_on_no_order_and_has_no_value_for_groups_apart():
-    """P <- c(.5, .5, 0, 0); Q <- c(.2, .3, .5, 0); for each o in 1:3, of the levels that are there p <- P[1:3][-o]; q <- Q[1:3][-o];
-    S <- (diag(p) - p %o% p + diag(q) - q %o% q) / 2; sqrt((p - q) %*% solve(S) %*% (p - q)): 1.433197; P <- c(1, 0, 0),
-    Q <- c(.5, .25, .25): 1.414214, for each level left out. (No package of Debian's R has it: Yang & Dalton's formula.)"""
+    """P <- c(.5, .5, 0, 0); Q <- c(.2, .3, .5, 0); for each o in 1:3, of the levels that are there p <-
+    P[1:3][-o]; q <- Q[1:3][-o]; S <- (diag(p) - p %o% p + diag(q) - q %o% q) / 2; sqrt((p - q) %*% solve(S)
+    %*% (p - q)): 1.433197; P <- c(1, 0, 0), Q <- c(.5, .25, .25): 1.414214, for each level left out. (No
+    package of Debian's R has it: Yang & Dalton's formula.)"""
     for counts, expected in (
         ([[10, 4], [10, 6], [0, 10], [0, 0]], 1.433197144),
         ([[10, 10], [0, 5], [0, 5]], math.sqrt(2)),
@@ -234,7 +241,13 @@ def test_named_columns_and_joined_sets(tmp_path, capsys):
 
 def test_the_notes_say_why_a_column_has_no_test_or_no_difference(tmp_path, capsys):
     rows = [
-        {"arm": "AB"[k % 2], "same": 0.1, "apart": 0.1 + k % 2, "one": 2 if k % 2 else k, "site": "xyz"[k % 2 * (1 + k % 4 // 2)]}
+        {
+            "arm": "AB"[k % 2],
+            "same": 0.1,
+            "apart": 0.1 + k % 2,
+            "one": 2 if k % 2 else k,
+            "site": "xyz"[k % 2 * (1 + k % 4 // 2)],
+        }
         for k in range(20)
     ]
     arguments = ("--by", "arm", "--continuous", "same,apart,one", "--categorical", "site")
@@ -245,7 +258,11 @@ def test_the_notes_say_why_a_column_has_no_test_or_no_difference(tmp_path, capsy
     assert "site: no standardised difference, two groups have no level in common\n" in said.out
     assert "one:" not in said.out
     found = {row["variable"]: row for row in rows_of(tmp_path / "out" / "table1.csv")[::-1]}
-    assert [(found[name]["p"] == "", found[name]["smd"]) for name in ("same", "apart", "site")] == [(True, "0.0"), (True, ""), (False, "")]
+    assert [(found[name]["p"] == "", found[name]["smd"]) for name in ("same", "apart", "site")] == [
+        (True, "0.0"),
+        (True, ""),
+        (False, ""),
+    ]
 
 
 def test_texts_of_the_user_are_neither_formulas_nor_markup(tmp_path, capsys):

@@ -63,13 +63,15 @@ class _MeanSquares:
 def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
     """The six forms of Shrout & Fleiss (Psychol Bull 1979) by name, for ratings (cases, raters, features) of two or more raters.
 
-    Closed-form analysis of variance, intervals of McGraw & Wong (Psychol Methods 1996): the numbers of R's `psych::ICC(lmer = FALSE)`.
-    The intervals of ICC(2,.) are an approximation that is too narrow where few raters differ much: of two raters whose means differ as much
-    as their single ratings scatter it holds the truth in four of five studies only (simulated); the others are exact.
-    Negative values stay negative. Empty (NaN) is what the ratings do not define: everything of a feature that is constant up to round-off
-    or has fewer than two complete cases, and a value or limit whose formula has no positive denominator (far below zero, `psych` would give
-    numbers above 1 there). Perfect agreement is 1 with interval (1, 1), F infinite and p = 0. Where every rater gives every case the same
-    value, F and ICC(3,.) are 0/0 (empty), ICC(1,1) is -1/(k - 1), ICC(1,k) has no value and ICC(2,.) is 0.
+    Closed-form analysis of variance, intervals of McGraw & Wong (Psychol Methods 1996): the numbers of R's
+    `psych::ICC(lmer = FALSE)`. The intervals of ICC(2,.) are an approximation that is too narrow where few
+    raters differ much: of two raters whose means differ as much as their single ratings scatter it holds the
+    truth in four of five studies only (simulated); the others are exact. Negative values stay negative. Empty
+    (NaN) is what the ratings do not define: everything of a feature that is constant up to round-off or has
+    fewer than two complete cases, and a value or limit whose formula has no positive denominator (far below
+    zero, `psych` would give numbers above 1 there). Perfect agreement is 1 with interval (1, 1), F infinite
+    and p = 0. Where every rater gives every case the same value, F and ICC(3,.) are 0/0 (empty), ICC(1,1) is
+    -1/(k - 1), ICC(1,k) is empty, ICC(2,.) 0.
     Raises `ValueError` for fewer than two raters.
     """
     k = ratings.shape[1]
@@ -82,9 +84,10 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
 
 
 def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
-    """Deviations come from differences to the first complete case and, within a case, to its first rating, not from sums of squares: where
-    cases or raters do not differ they are exactly zero, and a large common offset costs no digits. Deviations within the ratings' own
-    round-off are zero too: a ratio of two of them would be any number. The unit is the feature's range, which cancels in every result.
+    """Deviations come from differences to the first complete case and, within a case, to its first rating,
+    not from sums of squares: where cases or raters do not differ they are exactly zero, and a large common
+    offset costs no digits. Deviations within the ratings' own round-off are zero too: a ratio of two of them
+    would be any number. The unit is the feature's range, which cancels in every result.
     """
     k = ratings.shape[1]
     complete = np.isfinite(ratings).all(axis=1)
@@ -94,7 +97,8 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
     varies = (n > 1) & (high - low > _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)))
     unit, cases = np.where(varies, high - low, np.nan), np.where(varies, n, np.nan)
     round_off = _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)) / unit
-    first_case = np.take_along_axis(ratings, np.broadcast_to(complete.argmax(axis=0), (1, *ratings.shape[1:])), axis=0)
+    first = np.broadcast_to(complete.argmax(axis=0), (1, *ratings.shape[1:]))
+    first_case = np.take_along_axis(ratings, first, axis=0)
     moves = np.where(counted, (ratings - first_case) / unit, 0)
     case_moves = moves.mean(axis=1)
     offsets = np.where(counted, (ratings - ratings[:, :1]) / unit, 0)
@@ -149,7 +153,7 @@ def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
     icc = (between - residual) / (between + (k - 1) * residual + k * (raters - residual) / n)
     a, b = k * icc * raters, (n * (1 + (k - 1) * icc) - k * icc) * residual
     df = (k - 1) * (n - 1) * (a + b) ** 2 / ((n - 1) * a**2 + b**2)
-    # No error to weigh, or no agreement: any number of degrees of freedom gives the same limits, (1, 1) or (0, 0).
+    # No error to weigh, or no agreement: any degrees of freedom give the same limits, (1, 1) or (0, 0).
     return np.where((a == 0) & (b == 0), 1.0, df)
 
 

@@ -28,7 +28,7 @@ from .predictions import RowFaults, as_number, require_columns
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20
 ROUND_OFF = 10 * np.finfo(float).eps
-"""A standard error below this share of the mean is none: the data are "essentially constant" (R's `t.test`)."""
+"""A standard error below this share of the mean is none: the data are essentially constant (R's `t.test`)."""
 
 _FEW_NUMBERS = 5
 _NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"
@@ -63,8 +63,8 @@ class CaseTable:
     def numbers(
         self, column: str, check: Callable[[float], str] = lambda value: "", no_number: str = _NO_NUMBER
     ) -> np.ndarray:
-        """The column (n,) float, NaN where missing. `check` says what is wrong with a number, empty when nothing is; `no_number` what is
-        wrong with any other text.
+        """The column (n,) float, NaN where missing. `check` says what is wrong with a number, empty when
+        nothing is; `no_number` what is wrong with any other text.
 
         Raises `InputError`, a line for each kind of fault, naming its rows.
         """

@@ -167,8 +167,9 @@ class _Faults:
 def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
     """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are skipped.
 
-    Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other separators or a spreadsheet's line
-    about them, open quotes; and, all in one list, for columns without a name or twice there and rows longer or shorter than the header.
+    Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other
+    separators or a spreadsheet's line about them, open quotes; and, all in one list, for columns without a
+    name or twice there and rows longer or shorter than the header.
     """
     faults = _Faults(Path(path))
     columns, rows = _read_table(faults)
@@ -216,11 +217,12 @@ def _text(path: Path) -> str:
 
 
 def require_no_separator_line(text: str, path: Path) -> None:
-    """Raises `InputError` for a first line `sep=;`, which spreadsheets write and hide: it would be taken for the header."""
+    """Raises `InputError` for a first line `sep=;`, which spreadsheets write and hide."""
     line = re.match(r'"?sep=[^\w\r\n]*(?=[\r\n]|$)', text, re.IGNORECASE)
     if line:
         what = "is a spreadsheet's line about separators, no header"
-        raise InputError(f"{path}: row 1, value {line[0]!r}: {what}; remove it, and separate columns with commas")
+        cure = "remove it, and separate columns with commas"
+        raise InputError(f"{path}: row 1, value {line[0]!r}: {what}; {cure}")
 
 
 def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:

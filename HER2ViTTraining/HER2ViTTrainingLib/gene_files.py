@@ -43,7 +43,7 @@ _KINDS = {
     "Entrez numbers": r"\d+",
 }
 _LAYOUT_LINES, _LAYOUT_COLUMNS = 50_000, 16
-"""How much of an edge list is looked at to see where its genes are; BioGRID has them in the eighth and ninth column."""
+"""How much of an edge list is looked at to see where its genes are; BioGRID has them in columns 8 and 9."""
 
 
 @dataclass(frozen=True)
@@ -268,12 +268,12 @@ def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> 
 def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
     """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there twice is one set, as in clusterProfiler.
 
-    Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the first where the description
-    belongs), and when none of its genes is counted (other identifiers).
+    Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the
+    first where the description belongs), and when none of its genes is counted (other identifiers).
     """
     path = Path(path)
     counted = set(counts.genes)
-    described = lines = 0
+    descriptions: list[str] = []
     found: dict[str, set[str]] = {}
     for number, line in enumerate(_text(path, "gene sets in GMT format").splitlines(), start=1):
         if not line.strip():
@@ -282,11 +282,12 @@ def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
         if len(rest) < 2 or not term.strip():
             raise InputError(f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description, genes with tabs between")
         _require_single_genes(rest[1:], counted, f"{path}: line {number}")
-        lines, described = lines + 1, described + (rest[0].strip() not in counted)
+        descriptions.append(rest[0].strip())
         # Enrichr appends a weight to some genes: "GENE,1.0".
         found.setdefault(term.strip(), set()).update(gene.partition(",")[0].strip() for gene in rest[1:])
-    if described < lines / 2:
-        raise InputError(f"{path}: column 2 holds genes; GMT has a description there, which may be empty: put a tab after each term")
+    if sum(text in counted for text in descriptions) > len(descriptions) / 2:
+        cure = "GMT has a description there, which may be empty: put a tab after each term"
+        raise InputError(f"{path}: column 2 holds genes; {cure}")
     sets = GeneSets(path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path))
     _require_known(sets.annotated, path, counts)
     return sets
@@ -298,7 +299,8 @@ def _require_single_genes(cells: Sequence[str], counted: Collection[str], where:
         if cell.strip() not in counted:
             _, *further = _listed(cell)
             if not counted.isdisjoint(further):
-                raise InputError(f"{where}, value {cell[:60]!r}: several genes in one cell; GMT has a tab between two genes")
+                what = "several genes in one cell; GMT has a tab between two genes"
+                raise InputError(f"{where}, value {cell[:60]!r}: {what}")
 
 
 def _listed(cell: str) -> list[str]:
@@ -313,8 +315,8 @@ def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
     """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or blanks between). Further columns, such as
     a score, are not used: every edge of the file counts. Direction, repetition and self-interaction are dropped.
 
-    Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge table of Cytoscape), and when
-    none of its genes is counted (other identifiers).
+    Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge
+    table of Cytoscape), and when none of its genes is counted (other identifiers).
     """
     path = Path(path)
     lines = [line for line in _text(path, "a list of interactions").splitlines() if line.strip()]
@@ -338,7 +340,8 @@ def _cells(line: str, separator: str | None, most: int) -> list[str]:
 
 
 def _require_genes_first(rows: Sequence[Sequence[str]], path: Path, counts: Counts) -> None:
-    """Raises `InputError` where other columns than the first two hold two counted genes in more than twice as many rows, or one cell both."""
+    """Raises `InputError` where other columns than the first two hold two counted genes in more than twice as
+    many rows, or one cell both."""
     counted = set(counts.genes)
     columns = range(max(map(len, rows)))
     is_gene = [np.array([len(row) > n and row[n] in counted for row in rows]) for n in columns]
@@ -361,7 +364,8 @@ def _require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
         alike = next((gene for gene in sorted(genes) if gene.upper() in spelt), None)
         if alike:
             both = f"{alike!r} there, {spelt[alike.upper()]!r} in {counts.path}"
-            raise InputError(f"{path}: its genes differ from those counted in upper and lower case ({both}); spell them alike")
+            what = f"its genes differ from those counted in upper and lower case ({both})"
+            raise InputError(f"{path}: {what}; spell them alike")
         kinds = f"{path} names {identifier_kind(genes)}, {counts.path} {identifier_kind(counts.genes)}"
         raise InputError(f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's identifiers first")
 

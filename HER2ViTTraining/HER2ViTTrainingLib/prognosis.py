@@ -30,7 +30,15 @@ from scipy import stats
 
 from HER2ViTLib.messages import InputError, each
 
-from .case_table import MOST_LEVELS, CaseTable, as_number, cases_text, is_constant, is_missing, levels_in_order
+from .case_table import (
+    MOST_LEVELS,
+    CaseTable,
+    as_number,
+    cases_text,
+    is_constant,
+    is_missing,
+    levels_in_order,
+)
 from .cohort import SET_NAMES
 from .evaluation import Estimate
 from .predictions import RowFaults
@@ -143,9 +151,10 @@ def _wanted_events(texts: Sequence[str]) -> str:
 
 
 def tied_times(times: np.ndarray) -> np.ndarray:
-    """Times (n,) >= 0 of which those that differ by round-off alone, absolute or against the mean, become the earliest of them.
+    """Times (n,) >= 0; those that differ by round-off alone, absolute or against the mean, are the earliest.
 
-    As R's `aeqSurv`, which its `survfit`, `survdiff` and `coxph` call: what is 0.3 in one row and 0.1 + 0.2 in another is one time.
+    As R's `aeqSurv`, which its `survfit`, `survdiff` and `coxph` call: what is 0.3 in one row and 0.1 + 0.2
+    in another is one time.
     """
     distinct = np.unique(times + 0.0)  # -0.0 is 0.0
     gaps = np.diff(distinct)
@@ -292,8 +301,9 @@ class LogRank:
 def log_rank(follow_up: FollowUp, grouping: Grouping) -> tuple[LogRank, list[LogRank]]:
     """The test over all groups, and those of every pair, as R's `survdiff`.
 
-    A group that is censored before the first event is never at risk at one and does not count in the degrees of freedom. NaN: fewer than
-    two groups count, or everyone at risk has the event at once, so that nothing varies.
+    A group that is censored before the first event is never at risk at one and does not count in the degrees
+    of freedom. NaN: fewer than two groups count, or everyone at risk has the event at once, so that nothing
+    varies.
     """
     overall = _log_rank(follow_up, grouping, grouping.levels)
     pairs = [_log_rank(follow_up, grouping, pair) for pair in itertools.combinations(grouping.levels, 2)]
@@ -322,12 +332,13 @@ def groups_at_risk(follow_up: FollowUp, grouping: Grouping, levels: Sequence[str
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of p values (Scand J Stat 1979;6:65), as R's `p.adjust`: NaN is no test and does not count."""
+    """Holm's step-down adjustment of p (Scand J Stat 1979;6:65), as R's `p.adjust`: NaN does not count."""
     values = np.asarray(ps, float)
     tested = np.flatnonzero(~np.isnan(values))
     order = tested[np.argsort(values[tested])]
     adjusted = np.full(len(values), math.nan)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate((len(order) - np.arange(len(order))) * values[order]))
+    stepped = (len(order) - np.arange(len(order))) * values[order]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(stepped))
     return adjusted.tolist()
 
 
@@ -395,12 +406,14 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     where = f"{path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
     _require_estimable(path, variables, known, events)
     _require_independent(where, [label for variable in variables for label in variable.labels], design)
-    # Standardised, and so are Wald's tests: columns of any scale do alike, and lifelines knows them by number, never as a formula.
+    # Standardised, and so are Wald's tests: columns of any scale converge alike, and lifelines knows them by
+    # number, never as a formula.
     spread = design.std(axis=0)
     names = [f"x{n}" for n in range(design.shape[1])]
     frame = pd.DataFrame((design - design.mean(axis=0)) / spread, columns=names).assign(time=times, event=events)
     cox = _fitted(frame, where)
-    coefficients, covariance = cox.params_[names].to_numpy(), cox.variance_matrix_.loc[names, names].to_numpy()
+    coefficients = cox.params_[names].to_numpy()
+    covariance = cox.variance_matrix_.loc[names, names].to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proportional = np.atleast_1d(proportional_hazard_test(cox, frame, time_transform="km").p_value)
@@ -411,14 +424,15 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
         errors = np.sqrt(np.diag(covariance))[part]
         wald = coefficients[part] @ np.linalg.solve(covariance[part, part], coefficients[part])
         variable_p[variable.name] = float(stats.chi2.sf(wald, len(variable.labels)))
-        for label, b, error, unit, ph in zip(variable.labels, coefficients[part], errors, spread[part], proportional[part]):
+        fitted = zip(variable.labels, coefficients[part], errors, spread[part], proportional[part])
+        for label, b, error, unit, ph in fitted:
             ratio = _ratio_per_unit(f"{path}: covariate {label}", b, error, unit)
             ratios.append(HazardRatio(label, model, ratio, float(2 * stats.norm.sf(abs(b) / error)), variable.reference, float(ph)))
     return CoxModel(tuple(ratios), variable_p, len(times), int(events.sum()), _concordance(cox))
 
 
 def _concordance(cox: lifelines.CoxPHFitter) -> float:
-    """Harrell's concordance in the cases the model was fitted to; NaN where all times are tied, so that no pair can be compared."""
+    """Harrell's concordance in the cases the model was fitted to; NaN where no two of them compare."""
     try:
         return float(cox.concordance_index_)
     except ZeroDivisionError:
@@ -433,8 +447,8 @@ def _ratio_per_unit(where: str, b: float, error: float, spread: float) -> Estima
         return ratio
     factor = 10.0 ** -math.floor(math.log10(spread))
     raise InputError(
-        f"{where}: a unit is {1 / spread:.2g} standard deviations, so that no number can hold its hazard ratio per unit; "
-        f"rescale it: multiply the column by {factor:g}"
+        f"{where}: a unit is {1 / spread:.2g} standard deviations, so that no number can hold the hazard "
+        f"ratio per unit; rescale it: multiply the column by {factor:g}"
     )
 
 
@@ -557,9 +571,13 @@ def _grouping(follow_up: FollowUp, question: Question) -> Grouping | None:
 def _log_rank_notes(follow_up: FollowUp, grouping: Grouping, overall: LogRank) -> list[str]:
     counted = groups_at_risk(follow_up, grouping, grouping.levels)
     early = [level for level in grouping.levels if level not in counted]
-    notes = [f"{grouping.name}: not in the log-rank test, censored before the first event: {', '.join(early)}"] if early else []
+    notes = []
+    if early:
+        who = ", ".join(early)
+        notes.append(f"{grouping.name}: not in the log-rank test, censored before the first event: {who}")
     if math.isnan(overall.p):
-        why = "every case at risk at the first event has it" if len(counted) > 1 else "a single group is at risk at an event"
+        alone = "a single group is at risk at an event"
+        why = alone if len(counted) < 2 else "every case at risk at the first event has it"
         notes.append(f"{grouping.name}: no log-rank test, {why}")
     return notes
 

@@ -31,7 +31,10 @@ _PLAIN_RATIOS = (1e-3, 1e5)
 
 METHODS = (
     "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
-    "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside.",
+    "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside. A group "
+    "that is censored before the first event does not count in the degrees of freedom; a pair with nothing to "
+    "compare is empty and does not count in Holm's correction. "
+    "Times that differ by round-off alone are ties, here and everywhere (R's timefix).",
     "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95 %) and p values; continuous variables "
     "per unit, levels against the reference level. With --select p the multivariable model takes the variables whose univariable p is below "
     f"{ENTRY_P} (Wald test over all their levels).",
@@ -75,8 +78,9 @@ def cox_rows(found: Prognosis) -> list[dict[str, Any]]:
 
 
 def ratio_text(ratio: Estimate) -> str:
-    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the same, powers of ten where
-    its upper end is very large or small (a covariate in units far from its spread)."""
+    """`2.10 (1.11, 3.99)`; up to two digits more where an interval is so narrow that both ends would read the
+    same, powers of ten where its upper end is very large or small (a covariate in units far from its
+    spread)."""
     if not _PLAIN_RATIOS[0] <= ratio.high < _PLAIN_RATIOS[1]:
         return f"{ratio.value:.3g} ({ratio.low:.3g}, {ratio.high:.3g})"
     digits = next((n for n in (2, 3) if f"{ratio.low:.{n}f}" != f"{ratio.high:.{n}f}"), 4)
@@ -155,8 +159,9 @@ def prognosis_text(found: Prognosis) -> str:
     """Groups, log-rank test and Table 3 as plain text, with warnings, notes and the notice."""
     lines = [f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}" for row in group_rows(found)]
     if len(found.curves) > 1:
-        test = f"chi-squared {found.overall.statistic:.4f}, df {found.overall.df}, p {p_text(found.overall.p)}"
-        lines.append(f"log-rank: {'no test' if math.isnan(found.overall.p) else test}")
+        test = found.overall
+        result = f"chi-squared {test.statistic:.4f}, df {test.df}, p {p_text(test.p)}"
+        lines.append(f"log-rank: {'no test' if math.isnan(test.p) else result}")
     rows = table3_rows(found)
     if rows:
         cells = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -174,7 +179,12 @@ def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
     return html_page(
         "table3.html",
         pictures,
-        {"p": p_text, "median": median_text, "statistic": lambda value: _number_text(value, 4), "concordance": lambda value: _number_text(value, 3)},
+        {
+            "p": p_text,
+            "median": median_text,
+            "statistic": lambda value: _number_text(value, 4),
+            "concordance": lambda value: _number_text(value, 3),
+        },
         found=found,
         groups=group_rows(found),
         rows=table3_rows(found),

@@ -292,7 +292,8 @@ def notes(analysis: Radiogenomics) -> list[str]:
     if smallest < 3:
         lines.append(f"the smaller group has {smallest} cases: outliers cannot be told from signal")
     for one in analysis.enrichments:
-        lines += [*_known_notes(one.sets.source, one.sets.annotated, analysis.counts), *_enrichment_notes(one)]
+        lines += _known_notes(one.sets.source, one.sets.annotated, analysis.counts)
+        lines += _enrichment_notes(one)
     if analysis.interactions:
         lines += _known_notes("interactions", analysis.interactions.graph, analysis.counts)
     if found and not found.hubs:
@@ -304,7 +305,8 @@ def notes(analysis: Radiogenomics) -> list[str]:
 
 def _known_notes(name: str, genes: Collection[str], counts: Counts) -> list[str]:
     known = len(set(counts.genes).intersection(genes))
-    return [f"{name}: only {known} of its {len(genes)} genes are in the counts"] if known < len(genes) / 2 else []
+    few = f"{name}: only {known} of its {len(genes)} genes are in the counts"
+    return [few] if known < len(genes) / 2 else []
 
 
 def _enrichment_notes(one: Enrichment) -> list[str]:
@@ -324,7 +326,8 @@ def _why_no_hubs(analysis: Radiogenomics, found: Network) -> str:
         return "no gene is differentially expressed"
     if not len(found.graph):
         return "no differentially expressed gene is in the interactions"
-    return f"none of the {len(found.graph)} differentially expressed genes in the interactions interacts with another (every MCC is 0)"
+    genes = f"{len(found.graph)} differentially expressed genes in the interactions"
+    return f"none of the {genes} interacts with another (every MCC is 0)"
 
 
 def genes_json(analysis: Radiogenomics) -> dict[str, Any]:

@@ -66,7 +66,11 @@ METHODS = (
     "(R's chisq.test); Fisher's exact test when an expected count is below 5. Larger tables are enumerated where feasible, else "
     f"{MONTE_CARLO_TABLES} seeded random tables stand for all, and the test is labelled Monte Carlo.",
     "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not corrected for their number.",
-    "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three groups and more, the mean of all pairs.",
+    "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three "
+    "groups and more, the mean of all pairs; empty where it has no bound: two groups have no level in common, "
+    "or differ and do not vary.",
+    "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
+    "t.test).",
 )
 
 
@@ -83,7 +87,7 @@ class Comparison:
 
 
 def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
-    """Student's (or Welch's) t test of two samples, one-way ANOVA (or Welch's) of more; each sample (n,) float, n >= 2.
+    """Student's (or Welch's) t test of two samples (n,) float, n >= 2; one-way ANOVA (or Welch's) of more.
 
     NaN where nothing varies inside the samples but round-off, for Welch's ANOVA in one of them.
     """
@@ -91,7 +95,8 @@ def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
     of = _moments(groups)
     pooled = (of.sizes - 1) @ of.variances / (of.sizes - 1).sum()
     variances = of.variances if welch else np.full(len(groups), pooled)
-    if _lost_in_round_off(replace(of, variances=variances)) or (welch and len(groups) > 2 and not variances.all()):
+    unweighable = welch and len(groups) > 2 and not variances.all()
+    if unweighable or _lost_in_round_off(replace(of, variances=variances)):
         return Comparison(name)
     if len(groups) == 2:
         first, second = zip(of.means, np.sqrt(of.variances), of.sizes)
@@ -113,9 +118,10 @@ class _Moments:
 
 
 def _moments(groups: Sequence[np.ndarray]) -> _Moments:
-    variances = [0.0 if is_constant(group) else group.var(ddof=1) for group in groups]
-    sizes, means = np.array([len(group) for group in groups]), np.array([group.mean() for group in groups])
-    return _Moments(sizes, means, np.array(variances))
+    sizes = np.array([len(group) for group in groups])
+    means = np.array([group.mean() for group in groups])
+    variances = np.array([0.0 if is_constant(group) else group.var(ddof=1) for group in groups])
+    return _Moments(sizes, means, variances)
 
 
 def _lost_in_round_off(of: _Moments) -> bool:
@@ -283,7 +289,8 @@ def continuous_difference(groups: Sequence[np.ndarray]) -> float:
 
 
 def categorical_difference(counts: np.ndarray) -> float:
-    """Standardised difference of counts (levels, groups), averaged over all pairs: Mahalanobis distance of the shares (Yang & Dalton 2012).
+    """Standardised difference of counts (levels, groups), averaged over all pairs: Mahalanobis distance of
+    the shares (Yang & Dalton 2012).
 
     NaN where two groups have no level in common: it has no bound.
     """
@@ -292,12 +299,14 @@ def categorical_difference(counts: np.ndarray) -> float:
         if not (a * b).any():
             return math.nan
         covariance = (np.diag(a) - np.outer(a, a) + np.diag(b) - np.outer(b, b)) / 2
-        # Shares sum to 1. To leave a level out for that, as the paper does, is to choose a generalised inverse; with a level in common
-        # all of them give the same distance, and this one treats the levels alike.
+        # Shares sum to 1. To leave a level out for that, as the paper does, is to choose a generalised
+        # inverse; with a level in common all of them give the same distance, and this one treats the levels
+        # alike.
         squared = (a - b) @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ (a - b)
         return math.sqrt(max(0.0, squared))
 
-    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations((counts / counts.sum(axis=0)).T, 2)]))
+    shares = counts / counts.sum(axis=0)
+    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations(shares.T, 2)]))
 
 
 # The table
@@ -439,7 +448,9 @@ def _why_untested(groups: Sequence[str], samples: Sequence[np.ndarray]) -> str:
     constant = [group for group, sample in zip(groups, samples) if is_constant(sample)]
     if is_constant(np.concatenate(samples)):
         return "its values do not vary"
-    return f"its values do not vary within {', '.join(constant)}" if constant else "its spread is lost in round-off"
+    if constant:
+        return f"its values do not vary within {', '.join(constant)}"
+    return "its spread is lost in round-off"
 
 
 def _categorical_rows(
