@@ -32,8 +32,8 @@ _PLAIN_RATIOS = (1e-3, 1e5)
 METHODS = (
     "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
     "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside. A group "
-    "that is censored before the first event does not count in the degrees of freedom; a pair with nothing to "
-    "compare is empty and does not count in Holm's correction. "
+    "that is censored before the first event does not count in the degrees of freedom; a pair with nothing "
+    "to compare is empty and does not count in Holm's correction. "
     "Times that differ by round-off alone are ties, here and everywhere (R's timefix).",
     "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95 %) and p values; continuous variables "
     "per unit, levels against the reference level. With --select p the multivariable model takes the variables whose univariable p is below "

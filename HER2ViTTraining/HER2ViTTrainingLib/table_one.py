@@ -67,8 +67,8 @@ METHODS = (
     f"{MONTE_CARLO_TABLES} seeded random tables stand for all, and the test is labelled Monte Carlo.",
     "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not corrected for their number.",
     "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three "
-    "groups and more, the mean of all pairs; empty where it has no bound: two groups have no level in common, "
-    "or differ and do not vary.",
+    "groups and more, the mean of all pairs; empty where it has no bound: two groups have no level in "
+    "common, or differ and do not vary.",
     "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
     "t.test).",
 )
