@@ -294,6 +294,8 @@ def test_folders_a_phase_share_clock_scaling_and_checks(tmp_path):
         write(tmp_path / str(n), array, n, ImageType=norm, **{**tags, "AcquisitionTime": times[n], "ContrastBolusStartTime": "000000"})
     study, whole = load_study([tmp_path / str(n) for n in range(4)]), load_study(tmp_path)
     assert codes(study) == codes(whole) == ["mixed_normalisation"]
+    assert study.notes == whole.notes
+    assert len(study.notes) == 1
     assert [phase.start_s for phase in study.phases] == [phase.start_s for phase in whole.phases] == [0, 60, 120, 180]
     assert study.contrast_start_s == whole.contrast_start_s == 70
     for phase, other in zip(study.phases, whole.phases):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .dicom_headers import MAGNITUDE, NEVER_READ, WATER, Frame, read_frames
-from .dicom_pixels import has_own_scales, pixel_hashes, read_pixels, scaling_warnings
+from .dicom_pixels import PHILIPS_NOTE, has_own_scales, pixel_hashes, read_pixels, scaling_warnings
 from .dicom_stacks import (
     SAME_PLACE_MM,
     Stack,
@@ -99,12 +99,14 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
     used = [frame for phase in phases for frame in phase]
     starts, durations, contrast = _times_in_any_order(phases)
     told = [*scaling_warnings(used), *_normalisation_warnings(used), *_derived_warnings(used)]
+    own_scales = has_own_scales(used)
     read = []
     for n, examination in enumerate(examinations):
         mine = slice(n, n + 1) if len(paths) > 1 else slice(None)
         warnings_here = (*order_warnings(examination.stack, starts), *examination.warnings, *(told if n == 0 else []))
-        volumes, sha256 = _volumes(examination, has_own_scales(used))
-        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, warnings_here, examination.notes))
+        volumes, sha256 = _volumes(examination, own_scales)
+        notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
+        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, warnings_here, notes))
     return read
 
 
@@ -534,7 +536,7 @@ def _differences(group: Sequence[Frame], run: Sequence[Frame]) -> str:
 
 
 def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """What the reading says without alarm: the series not used, and how Philips' signals were made comparable.
+    """What the reading says without alarm: the series not used.
 
     `reasons`: by series, why it was not looked at; empty for what was.
     """
@@ -549,10 +551,6 @@ def _notes(frames: Sequence[Frame], used: Sequence[Frame], reasons: Mapping[str,
         f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {reasons[members[0].series] or _why_not(members, used)}"
         for members in unused
     ]
-    if has_own_scales(used):
-        notes.append(
-            "Philips scaled the phases differently: signals are (stored x rescale slope + intercept) / (rescale slope x scale slope)"
-        )
     return tuple(notes)
 
 

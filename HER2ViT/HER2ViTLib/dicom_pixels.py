@@ -33,6 +33,9 @@ _PIXEL_MODULE = [
 ]
 
 
+PHILIPS_NOTE = "Philips scaled the phases differently: signals are (stored x rescale slope + intercept) / (rescale slope x scale slope)"
+
+
 def read_pixels(frames: Sequence[Frame], own_scales: bool) -> tuple[dict[tuple[Path, int], np.ndarray], str]:
     """The signal of each frame (row, column) by file and number, and the SHA-256 over the sorted SHA-256s of the files.
 
