@@ -85,6 +85,7 @@ def test_a_phase_that_differs_in_what_does_not_matter_is_taken_in(tmp_path, tags
         (dict(EchoTime=2.4), "echo time 2.4 against 1.7"),
         (dict(ScanOptions="FS"), "scan options FS against none"),
         (dict(ReceiveCoilName="BODY"), "receive coil BODY against none"),
+        (dict(ImageType=["ORIGINAL", "PRIMARY", "WATER"]), "kind water against magnitude"),
     ],
 )
 def test_a_series_that_may_be_a_phase_is_warned_of(tmp_path, tags, said):

@@ -299,10 +299,17 @@ def _blank_copies(
 
 
 def _run(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """The frames of series that the user chose by name, all of one matrix and kind together, whatever else differs."""
+    """The frames of series that the user chose by name, all of one matrix together, whatever else differs.
+
+    Kinds stay apart where a series holds several: the user did not choose among them.
+    """
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for frame in frames:
+        kinds[frame.series].add(frame.kind)
+    is_mixed = any(len(found) > 1 for found in kinds.values())
     groups: dict[tuple, list[Frame]] = defaultdict(list)
     for frame in frames:
-        groups[frame.rows, frame.columns, frame.kind].append(frame)
+        groups[frame.rows, frame.columns, frame.kind if is_mixed else ""].append(frame)
     return list(groups.values())
 
 
