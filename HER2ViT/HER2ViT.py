@@ -142,6 +142,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.ui.sampleButton.connect("clicked(bool)", self.onLoadSample)
         self.ui.phaseSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._updatePhaseButtons)
+        self.ui.phaseSelector.connect("nodeAdded(vtkMRMLNode*)", self._updatePhaseButtons)
         self.ui.phasesList.connect("currentRowChanged(int)", self._updatePhaseButtons)
         self.ui.addPhaseButton.connect("clicked(bool)", self.onAddPhase)
         self.ui.addAllPhasesButton.connect("clicked(bool)", self.onAddAllPhases)
@@ -1082,6 +1083,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
                 meta = FileMetaDataset()
                 meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
                 meta.MediaStorageSOPInstanceUID = generate_uid()
+                meta.FileMetaInformationGroupLength = 0  # pydicom puts the right one there
                 paths.append(str(folder / f"{n}-{k:03d}.dcm"))
                 image = FileDataset(paths[-1], {}, file_meta=meta, preamble=bytes(128))
                 image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
