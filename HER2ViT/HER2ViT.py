@@ -557,13 +557,16 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in results]
 
     def addPhases(self, parameters, nodes):
-        """Puts volumes on the list of phases and the list in time order: by the DICOM headers, else by numbers in the names.
+        """Puts volumes on the list of phases and the list in time order: by the DICOM headers, else by
+        numbers in the names.
 
         Raises InputError for a header that is broken.
         """
         from HER2ViTLib import scene, workflow
 
-        unique = list({node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values())
+        unique = list(
+            {node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values()
+        )
         told = scene.header_times(unique, self._fileOfInstance())
         found = workflow.phase_order([node.GetName() for node in unique], told.order if told else None)
         with slicer.util.NodeModify(parameters):
@@ -675,7 +678,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         study = self.study(parameters)
         chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
         early = chosen.early.index
-        mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), scene.seed_lps(parameters.seed))
+        mask = lesion.outline(
+            chosen.early_volume(study), chosen.pre_volume(study), scene.seed_lps(parameters.seed)
+        )
         # Only an outline that this module made is filled again; a segmentation of the user's own stays as it is.
         own = parameters.segmentation if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline") else None
         self._chooseOutline(parameters, mask, study, early, own)
@@ -772,7 +777,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib import scene
 
         geometry = self.study(parameters).geometry
-        self.session.save_outline(scene.segment_roi(parameters.segmentation, parameters.segmentID, geometry).mask, geometry)
+        self.session.save_outline(
+            scene.segment_roi(parameters.segmentation, parameters.segmentID, geometry).mask, geometry
+        )
         self.showSessionCase(parameters)
 
     def skipSessionCase(self, parameters, reason):
@@ -911,7 +918,14 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        tests = (self.test_outline, self.test_reading, self.test_sequence, self.test_dicom, self.test_panel, self.test_saved_scene)
+        tests = (
+            self.test_outline,
+            self.test_reading,
+            self.test_sequence,
+            self.test_dicom,
+            self.test_panel,
+            self.test_saved_scene,
+        )
         for test in (*tests, self.test_session):
             self.setUp()
             try:
@@ -988,7 +1002,9 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         parameters.seed, expected = self._seed(logic, parameters)
         logic.outlineFromSeed(parameters)
         self.assertNotEqual(parameters.segmentation.GetID(), given.GetID())
-        outline = scene.segment_roi(parameters.segmentation, parameters.segmentID, logic.study(parameters).geometry).mask
+        outline = scene.segment_roi(
+            parameters.segmentation, parameters.segmentID, logic.study(parameters).geometry
+        ).mask
         self.assertGreater(lesion.dice(outline, expected), 0.6)
         count = slicer.mrmlScene.GetNumberOfNodes()
         logic.outlineFromSeed(parameters)
@@ -1032,7 +1048,9 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 4 + 1 + 2)
 
     def test_dicom(self):
-        """Phases from the DICOM database, loaded in another order: in time order, with their times, as the command reads the files."""
+        """Phases from the DICOM database, loaded in another order: in time order, with their times, as the
+        command reads the files.
+        """
         if not hasattr(slicer, "dicomDatabase"):
             raise unittest.SkipTest("this Slicer has no DICOM support")
         from DICOMLib import DICOMUtils
@@ -1047,13 +1065,16 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             with DICOMUtils.TemporaryDICOMDatabase(str(Path(folder, "database"))):
                 DICOMUtils.importDicom(str(Path(folder, "study")))
                 plugin = slicer.modules.dicomPlugins["DICOMScalarVolumePlugin"]()
-                loadables = [one for one in plugin.examineForImport([files]) if "acquisitionNumber" in one.name]
+                loadables = [
+                    one for one in plugin.examineForImport([files]) if "acquisitionNumber" in one.name
+                ]
                 self.assertEqual(len(loadables), 4)
                 nodes = [plugin.load(loadables[n]) for n in (2, 0, 3, 1)]
                 logic.addPhases(parameters, nodes)
                 self.assertEqual(parameters.phaseOrder, "headers")
                 self.assertIn("DICOM", logic.phaseOrderText(parameters))
-                study, expected = logic.study(parameters), load_study(Path(folder, "study"))
+                study = logic.study(parameters)
+                expected = load_study(Path(folder, "study"))
                 self.assertEqual([phase.start_s for phase in study.phases], [0, 120, 210, 300])
                 self.assertEqual(choose_phases(study), choose_phases(expected))
                 for phase, other in zip(study.phases, expected.phases):
@@ -1063,46 +1084,70 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             logic.addPhases(parameters, nodes)
             self.assertEqual(parameters.phaseOrder, "names")
             self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["1", "2", "3", "4"])
-            self.assertIn("order_without_times", [warning.code for warning in logic.study(parameters).warnings])
+            self.assertIn(
+                "order_without_times", [warning.code for warning in logic.study(parameters).warnings]
+            )
 
     def _writeDicom(self, folder):
         """The sample as one DICOM series of four phases; the paths of its files."""
-        from pydicom.dataset import FileDataset, FileMetaDataset
-        from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+        from pydicom.uid import generate_uid
 
         from HER2ViTLib.sample import sample_phases
         from HER2ViTLib.volume import read_volume
 
         folder.mkdir()
-        study, series, frame = (generate_uid() for _ in range(3))
+        uids = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+        shared = {name: generate_uid() for name in uids}
         paths = []
         for n, (path, acquired) in enumerate(zip(sample_phases(), ("100000", "100200", "100330", "100500"))):
             volume = read_volume(path)
-            geometry = volume.geometry
-            for k, pixels in enumerate(volume.array.clip(0).astype("<u2")):
-                meta = FileMetaDataset()
-                meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
-                meta.MediaStorageSOPInstanceUID = generate_uid()
-                meta.FileMetaInformationGroupLength = 0  # pydicom puts the right one there
+            for k in range(len(volume.array)):
+                counts = {"AcquisitionNumber": n + 1, "InstanceNumber": n * len(volume.array) + k + 1}
                 paths.append(str(folder / f"{n}-{k:03d}.dcm"))
-                image = FileDataset(paths[-1], {}, file_meta=meta, preamble=bytes(128))
-                image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-                image.PatientName, image.PatientID, image.Modality = "Sample", "sample", "MR"
-                image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = study, series, frame
-                image.SeriesNumber, image.SeriesDescription, image.ImageType = 5, "dyn", ["ORIGINAL", "PRIMARY"]
-                image.AcquisitionNumber, image.InstanceNumber = n + 1, n * len(volume.array) + k + 1
-                image.AcquisitionTime = acquired
-                image.Rows, image.Columns = pixels.shape
-                image.PixelSpacing = [geometry.spacing[1], geometry.spacing[0]]
-                image.SliceThickness = geometry.spacing[2]
-                image.ImagePositionPatient = [f"{value:.9g}" for value in geometry.to_lps((0, 0, k))]
-                image.ImageOrientationPatient = [f"{geometry.direction[i]:.9g}" for i in (0, 3, 6, 1, 4, 7)]
-                image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-                image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
-                image.PixelData = pixels.tobytes()
-                image.is_little_endian, image.is_implicit_VR = True, False
-                image.save_as(paths[-1])
+                self._writeSlice(paths[-1], volume, k, {**shared, **counts, "AcquisitionTime": acquired})
         return paths
+
+    def _writeSlice(self, path, volume, k, tags):
+        """One slice of a volume as classic MR, with further tags."""
+        from pydicom.dataset import FileDataset, FileMetaDataset
+        from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+        geometry = volume.geometry
+        pixels = volume.array[k].clip(0).astype("<u2")
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = MRImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.FileMetaInformationGroupLength = 0  # pydicom puts the right one there
+        image = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
+        described = {
+            "SOPClassUID": MRImageStorage,
+            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+            "PatientName": "Sample",
+            "PatientID": "sample",
+            "Modality": "MR",
+            "SeriesNumber": 5,
+            "SeriesDescription": "dyn",
+            "ImageType": ["ORIGINAL", "PRIMARY"],
+            "Rows": pixels.shape[0],
+            "Columns": pixels.shape[1],
+            "PixelSpacing": [geometry.spacing[1], geometry.spacing[0]],
+            "SliceThickness": geometry.spacing[2],
+            "ImagePositionPatient": [f"{value:.9g}" for value in geometry.to_lps((0, 0, k))],
+            "ImageOrientationPatient": [f"{geometry.direction[i]:.9g}" for i in (0, 3, 6, 1, 4, 7)],
+            "SamplesPerPixel": 1,
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": 16,
+            "BitsStored": 16,
+            "HighBit": 15,
+            "PixelRepresentation": 0,
+            "PixelData": pixels.tobytes(),
+        }
+        for name, value in {**described, **tags}.items():
+            setattr(image, name, value)
+        image.is_little_endian = True
+        image.is_implicit_VR = False
+        image.save_as(path)
 
     def test_panel(self):
         """What a user does: load, choose, outline, read, look at the other task, change the opacity, jump back."""

@@ -32,7 +32,9 @@ def save(header, path, transfer_syntax=ExplicitVRLittleEndian):
 
 
 def write_slice(path, array, position, orientation=(1, 0, 0, 0, 1, 0), spacing=(0.7, 0.9), transfer_syntax=ExplicitVRLittleEndian, **tags):
-    """One classic slice; `spacing` is DICOM's (between rows, between columns); `edit` changes the header last."""
+    """One classic slice; `spacing` is DICOM's (between rows, between columns); `edit` changes the header
+    last.
+    """
     header = a_header(array)
     header.ImagePositionPatient = [f"{value:.9g}" for value in position]
     header.ImageOrientationPatient = [f"{value:.9f}" for value in orientation]
@@ -61,8 +63,9 @@ def a_group(**tags):
 
 
 def write_enhanced(path, frames, orientation, spacing=(0.7, 0.9)):
-    """An enhanced file. `frames`: dicts of array, position, phase (from 1), acquired (date-time), duration_ms, slope, intercept; and, if
-    need be, component (complex image component) and scale_slope (place of Philips' private block, value).
+    """An enhanced file. `frames`: dicts of array, position, phase (from 1), acquired (date-time),
+    duration_ms, slope, intercept; and, if need be, component (complex image component) and scale_slope (place
+    of Philips' private block, value).
     """
     header = a_header(np.stack([frame["array"] for frame in frames]), EnhancedMRImageStorage, NumberOfFrames=len(frames))
     shared = Dataset()
@@ -79,7 +82,9 @@ def write_enhanced(path, frames, orientation, spacing=(0.7, 0.9)):
         )
         group.PixelValueTransformationSequence = a_group(RescaleSlope=frame["slope"], RescaleIntercept=frame["intercept"])
         if "component" in frame:
-            group.MRImageFrameTypeSequence = a_group(FrameType=["ORIGINAL", "PRIMARY", "T1"], ComplexImageComponent=frame["component"])
+            group.MRImageFrameTypeSequence = a_group(
+                FrameType=["ORIGINAL", "PRIMARY", "T1"], ComplexImageComponent=frame["component"]
+            )
         if "scale_slope" in frame:
             inner = Dataset()
             private(*frame["scale_slope"])(inner)

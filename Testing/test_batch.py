@@ -141,14 +141,22 @@ def test_a_resampled_outline_is_said_to_be_by_every_command(archive, tmp_path, i
     manifest = write_manifest(tmp_path / "manifest.csv", [("a", "a.nrrd", "moved.nrrd", "low")], columns)
     assert main(words(archive, tmp_path / "batch", manifest=manifest)) == 0
     assert "outline_resampled" in table(tmp_path / "batch" / "readings.csv")[0]["warnings"].split()
-    alone = ["read", str(tmp_path / "a.nrrd"), "--roi", str(tmp_path / "moved.nrrd"), "--out", str(tmp_path / "read"), "--no-figures"]
+    alone = [
+        "read",
+        str(tmp_path / "a.nrrd"),
+        "--roi",
+        str(tmp_path / "moved.nrrd"),
+        "--out",
+        str(tmp_path / "read"),
+        "--no-figures",
+    ]
     assert main([*alone, *words(archive, "")[2:6], "--device", "cpu"]) == 0
     assert main(["features", str(manifest), "--out", str(tmp_path / "features")]) == 0
     reading = json.loads((tmp_path / "read" / "reading.json").read_text())
     measured = json.loads((tmp_path / "features" / "features.json").read_text())["cases"][0]
     for warnings in (reading["warnings"], measured["warnings"]):
         (text,) = (warning["text"] for warning in warnings if warning["code"] == "outline_resampled")
-        assert "origin (5 -20 31) against (5 -20 30) mm" in text
+        assert "origin 5 x -20 x 31 against 5 x -20 x 30 mm" in text
 
 
 def test_figures_when_asked_for(archive, tmp_path, in_this_process):
@@ -379,7 +387,8 @@ def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path):
     ends = [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL]
     for number, end in enumerate(ends, start=1):
         with start(archive, out, "many.csv") as process:
-            wait_until(lambda: finished(out) >= len(names) * number // 8 or process.poll() is not None)  # noqa: B023
+            share = len(names) * number // 8
+            wait_until(lambda: finished(out) >= share or process.poll() is not None)  # noqa: B023
             time.sleep(chance.uniform(0, 0.05))
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(end)

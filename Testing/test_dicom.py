@@ -1,4 +1,6 @@
-"""Examinations in DICOM files as hospitals have them: which series are phases, which kind of image is read, what is said of the rest."""
+"""Examinations in DICOM files as hospitals have them: which series are phases, which kind of image is read,
+what is said of the rest.
+"""
 
 import itertools
 
@@ -11,6 +13,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.phases import choose_phases
 from HER2ViTLib.selection import Selection
 from HER2ViTLib.study import load_study
+from studies import assert_phases, codes, noise_phases, starts
 
 SHAPE = (4, 8, 6)
 TIMES = ("100000", "100200", "100330", "100500")
@@ -19,12 +22,17 @@ PHILIPS = dict(Manufacturer="Philips Medical Systems")
 
 
 def some_phases(count=4, seed=0):
-    return np.random.default_rng(seed).integers(100, 2000, (count, *SHAPE)).astype(np.uint16)
+    return noise_phases(count, SHAPE, seed)
 
 
 def write(folder, array, n=0, **tags):
     """A phase as a series of its own, number and time by `n`."""
-    defaults = dict(SeriesInstanceUID=f"1.2.{n}", SeriesNumber=4 + n, AcquisitionTime=TIMES[n % 4], FrameOfReferenceUID="1.9")
+    defaults = dict(
+        SeriesInstanceUID=f"1.2.{n}",
+        SeriesNumber=4 + n,
+        AcquisitionTime=TIMES[n % 4],
+        FrameOfReferenceUID="1.9",
+    )
     taken = len(list(folder.iterdir())) if folder.exists() else 0
     write_phase(folder, array, map(str, itertools.count(taken)), **{**defaults, **tags})
 
@@ -33,16 +41,6 @@ def write_run(folder, arrays, **first):
     """Four phases, a series each; `first` are tags of the first one."""
     for n, array in enumerate(arrays):
         write(folder, array, n, **(first if n == 0 else {}))
-
-
-def assert_phases(study, arrays):
-    assert len(study.phases) == len(arrays)
-    for phase, array in zip(study.phases, arrays):
-        np.testing.assert_array_equal(phase.volume.array, array)
-
-
-def codes(study):
-    return [warning.code for warning in study.warnings]
 
 
 def fault(path, *selection):
@@ -72,7 +70,7 @@ def test_a_phase_that_differs_in_what_does_not_matter_is_taken_in(tmp_path, tags
     study = load_study(tmp_path)
     assert_phases(study, arrays)
     assert codes(study) == told
-    assert [phase.start_s for phase in study.phases] == [0, 120, 210, 300]
+    assert starts(study) == [0, 120, 210, 300]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,8 @@ def test_nothing_of_the_header_is_told_but_numbers(tmp_path):
 
 
 def test_magnitude_is_read_and_phase_never(tmp_path):
-    arrays, others = some_phases(3), some_phases(3, seed=1)
+    arrays = some_phases(3)
+    others = some_phases(3, seed=1)
     frames = [
         dict(
             array=(arrays if kind == "MAGNITUDE" else others)[n, k],
@@ -158,20 +157,28 @@ def test_magnitude_is_read_and_phase_never(tmp_path):
     write_enhanced(tmp_path / "both.dcm", frames, AXIAL)
     study = load_study(tmp_path / "both.dcm")
     assert_phases(study, arrays * np.float32(2))
-    assert [phase.start_s for phase in study.phases] == [0, 60, 120]
+    assert starts(study) == [0, 60, 120]
     write_enhanced(tmp_path / "phase.dcm", frames[1::2], AXIAL)
     assert "holds phase images only" in fault(tmp_path / "phase.dcm")
     assert "holds phase images only" in fault(tmp_path / "both.dcm", Selection((), "phase"))
 
 
-@pytest.mark.parametrize("words", [("DIXON", "WATER", "FAT", "IN_PHASE", "OPP_PHASE"), ("M", "W", "F", "IP", "OP")], ids=("words", "letters"))
+@pytest.mark.parametrize(
+    "words",
+    [("DIXON", "WATER", "FAT", "IN_PHASE", "OPP_PHASE"), ("M", "W", "F", "IP", "OP")],
+    ids=("words", "letters"),
+)
 @pytest.mark.parametrize("derived", ["ORIGINAL", "DERIVED"])
 def test_of_dixon_images_the_water_is_read(tmp_path, words, derived):
-    arrays, others = some_phases(2), some_phases(2, seed=1)
+    arrays = some_phases(2)
+    others = some_phases(2, seed=1)
     first, water, *rest = words
     for number, kind in enumerate((water, *rest)):
         for n in range(2):
-            tags = dict(ImageType=[derived if kind == water else "ORIGINAL", "PRIMARY", first, kind], SeriesInstanceUID=f"1.{number}")
+            tags = dict(
+                ImageType=[derived if kind == water else "ORIGINAL", "PRIMARY", first, kind],
+                SeriesInstanceUID=f"1.{number}",
+            )
             write(tmp_path / "all", (arrays if kind == water else others)[n], n, **tags)
             if kind != water:
                 write(tmp_path / "no water", others[n], n, **tags)
@@ -188,7 +195,12 @@ def test_of_dixon_images_the_water_is_read(tmp_path, words, derived):
 def test_selection(tmp_path):
     arrays = some_phases(4)
     for run, n in itertools.product(range(2), range(2)):
-        tags = dict(StudyInstanceUID=f"1.{run}", SeriesInstanceUID=f"1.{run}.5", SeriesNumber=run + 7, FrameOfReferenceUID=f"1.{run}")
+        tags = dict(
+            StudyInstanceUID=f"1.{run}",
+            SeriesInstanceUID=f"1.{run}.5",
+            SeriesNumber=run + 7,
+            FrameOfReferenceUID=f"1.{run}",
+        )
         write(tmp_path, arrays[2 * run + n], n, **tags)
     assert "choose with --series NUMBER (or its UID)" in fault(tmp_path)
     assert_phases(load_study(tmp_path, Selection(("8",))), arrays[2:])
@@ -204,7 +216,14 @@ def test_what_was_sent_again_counts_once(tmp_path):
     arrays[:, 0] = 0  # a slice beside the patient
     write_run(tmp_path, arrays)
     for n, array in enumerate(arrays):
-        write(tmp_path / "again", array, n, SeriesInstanceUID=f"1.3.{n}", StudyInstanceUID="1.77", ContentTime=f"1106{n}0")
+        write(
+            tmp_path / "again",
+            array,
+            n,
+            SeriesInstanceUID=f"1.3.{n}",
+            StudyInstanceUID="1.77",
+            ContentTime=f"1106{n}0",
+        )
     study = load_study(tmp_path)
     assert_phases(study, arrays)
     assert codes(study) == []
@@ -227,7 +246,13 @@ def test_images_of_the_same_acquisition_are_no_phases(tmp_path):
     assert study.notes == tuple(f"series {number} (4 slices) not used: not chosen" for number in (15, 16, 17))
 
 
-@pytest.mark.parametrize("tags", [[dict(SeriesTime=time) for time in TIMES], [dict(ContentTime=t, SeriesInstanceUID="1.5") for t in TIMES]])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [dict(SeriesTime=time) for time in TIMES],
+        [dict(ContentTime=t, SeriesInstanceUID="1.5") for t in TIMES],
+    ],
+)
 def test_slices_beside_the_patient_are_alike_and_no_copies(tmp_path, tags):
     arrays = some_phases()
     arrays[:, 0] = 0
@@ -290,19 +315,28 @@ def test_folders_a_phase_share_clock_scaling_and_checks(tmp_path):
     arrays = some_phases()
     times = ("235850", "235950", "000050", "000150")
     for n, array in enumerate(arrays):
-        tags = dict(RescaleSlope=str(1 + n), RescaleIntercept="0", edit=private(0x10, 0.25 * (1 + n % 2)), **PHILIPS)
+        tags = dict(
+            RescaleSlope=str(1 + n), RescaleIntercept="0", edit=private(0x10, 0.25 * (1 + n % 2)), **PHILIPS
+        )
         norm = ["ORIGINAL", "PRIMARY", *(["NORM"] if n else [])]
-        write(tmp_path / str(n), array, n, ImageType=norm, **{**tags, "AcquisitionTime": times[n], "ContrastBolusStartTime": "000000"})
-    study, whole = load_study([tmp_path / str(n) for n in range(4)]), load_study(tmp_path)
+        write(
+            tmp_path / str(n),
+            array,
+            n,
+            ImageType=norm,
+            **{**tags, "AcquisitionTime": times[n], "ContrastBolusStartTime": "000000"},
+        )
+    study = load_study([tmp_path / str(n) for n in range(4)])
+    whole = load_study(tmp_path)
     assert codes(study) == codes(whole) == ["mixed_normalisation"]
     assert study.notes == whole.notes
     assert len(study.notes) == 1
-    assert [phase.start_s for phase in study.phases] == [phase.start_s for phase in whole.phases] == [0, 60, 120, 180]
+    assert starts(study) == starts(whole) == [0, 60, 120, 180]
     assert study.contrast_start_s == whole.contrast_start_s == 70
     for phase, other in zip(study.phases, whole.phases):
         np.testing.assert_array_equal(phase.volume.array, other.volume.array)
     reverse = load_study([tmp_path / str(n) for n in (3, 2, 1, 0)])
-    assert [phase.start_s for phase in reverse.phases] == [180, 120, 60, 0]
+    assert starts(reverse) == [180, 120, 60, 0]
     chosen = load_study([tmp_path / str(n) for n in range(4)], Selection(("4", "5", "6", "7")))
     assert len(chosen.phases) == 4
     with pytest.raises(InputError, match="--series 9: not there"):
@@ -312,7 +346,7 @@ def test_folders_a_phase_share_clock_scaling_and_checks(tmp_path):
 def test_folders_a_phase_of_one_run_time_keep_their_trigger_times(tmp_path):
     for n, array in enumerate(some_phases()):
         write(tmp_path / str(n), array, n, AcquisitionTime="100000", TriggerTime=60000 * n)
-    assert [phase.start_s for phase in load_study([tmp_path / str(n) for n in range(4)]).phases] == [0, 60, 120, 180]
+    assert starts(load_study([tmp_path / str(n) for n in range(4)])) == [0, 60, 120, 180]
 
 
 # Order without times
@@ -325,7 +359,10 @@ def test_folders_a_phase_of_one_run_time_keep_their_trigger_times(tmp_path):
         ([dict(SeriesTime=time, ContentTime="120000") for time in TIMES], "time of the series"),
         ([dict(SeriesTime=time, AcquisitionTime="120000") for time in TIMES], "time of the series"),
         ([dict(AcquisitionNumber=n) for n in range(4)], "acquisition number"),
-        ([dict(SeriesInstanceUID="1.5", TemporalPositionIdentifier=n) for n in range(4)], "temporal position"),
+        (
+            [dict(SeriesInstanceUID="1.5", TemporalPositionIdentifier=n) for n in range(4)],
+            "temporal position",
+        ),
         ([dict(SeriesInstanceUID="1.5", ContentTime=f"12000{n}") for n in range(4)], "content time"),
     ],
 )
@@ -335,7 +372,7 @@ def test_order_known_and_times_not(tmp_path, tags, word):
         write(tmp_path, arrays[n], n, **{"AcquisitionTime": None, **tags[n]})
     study = load_study(tmp_path)
     assert_phases(study, arrays)
-    assert [phase.start_s for phase in study.phases] == [None] * 4
+    assert starts(study) == [None] * 4
     assert codes(study) == ["order_without_times"]
     assert word in study.warnings[0].text
     assert "one folder per phase, in time order" in study.warnings[0].text
@@ -364,7 +401,9 @@ def test_nothing_brings_the_phases_into_order(tmp_path):
 @pytest.mark.parametrize("place", [0x10, 0x15])
 def test_philips_scales_each_phase_by_itself(tmp_path, enhanced, place):
     signal = some_phases(3).astype(float)
-    scale_slopes, slopes, intercepts = (0.5, 0.25, 0.2), (1.2, 2.1, 2.7), (0.0, -3.0, 4.0)
+    scale_slopes = (0.5, 0.25, 0.2)
+    slopes = (1.2, 2.1, 2.7)
+    intercepts = (0.0, -3.0, 4.0)
     frames = []
     for n, (scale, slope, intercept) in enumerate(zip(scale_slopes, slopes, intercepts)):
         stored = np.rint(signal[n] * scale - intercept / slope).astype(np.uint16)
@@ -372,13 +411,20 @@ def test_philips_scales_each_phase_by_itself(tmp_path, enhanced, place):
         scaling = dict(slope=slope, intercept=intercept, scale_slope=(place, scale))
         frames += [dict(array=stored[k], position=(0, 0, 2.0 * k), **when, **scaling) for k in range(4)]
         if not enhanced:
-            tags = dict(RescaleSlope=str(slope), RescaleIntercept=str(intercept), edit=private(place, scale), **PHILIPS)
+            tags = dict(
+                RescaleSlope=str(slope),
+                RescaleIntercept=str(intercept),
+                edit=private(place, scale),
+                **PHILIPS,
+            )
             write(tmp_path / "in", stored, n, **tags)
     if enhanced:
         write_enhanced(tmp_path / "in" / "file", frames, AXIAL)
     study = load_study(tmp_path / "in")
     for phase, expected, scale in zip(study.phases, signal, scale_slopes):
-        assert np.abs(phase.volume.array - expected).max() <= 0.5 / scale + 1e-3  # to the rounding of what is stored
+        assert (
+            np.abs(phase.volume.array - expected).max() <= 0.5 / scale + 1e-3
+        )  # to the rounding of what is stored
     assert "Philips scaled the phases differently" in study.notes[-1]
     assert codes(study) == []
 
@@ -387,7 +433,15 @@ def test_philips_without_scale_slope_or_with_one_scale(tmp_path):
     arrays = some_phases()
     for n, array in enumerate(arrays):
         write(tmp_path / "differ", array, n, RescaleSlope=str(1 + n), RescaleIntercept="0", **PHILIPS)
-        write(tmp_path / "one", array, n, RescaleSlope="2", RescaleIntercept="0", edit=private(0x10, 0.5), **PHILIPS)
+        write(
+            tmp_path / "one",
+            array,
+            n,
+            RescaleSlope="2",
+            RescaleIntercept="0",
+            edit=private(0x10, 0.5),
+            **PHILIPS,
+        )
     assert codes(load_study(tmp_path / "differ")) == ["scaling_unknown"]
     study = load_study(tmp_path / "one")
     assert_phases(study, arrays * np.float32(2))
@@ -402,7 +456,9 @@ def test_rounded_positions_are_the_same_place(tmp_path):
         header.ImagePositionPatient = [f"{float(value):.2f}" for value in header.ImagePositionPatient]
         header.ImageOrientationPatient = [f"{float(value):.4f}" for value in header.ImageOrientationPatient]
 
-    arrays, c, s = some_phases(), np.cos(0.31), np.sin(0.31)
+    arrays = some_phases()
+    c = np.cos(0.31)
+    s = np.sin(0.31)
     for n, array in enumerate(arrays):
         place = dict(orientation=(c, s, 0, -s * 0.8, c * 0.8, 0.6), origin=(-31.5123, 22.2517, 8.1259))
         write(tmp_path, array, n, **place, edit=rounded if n == 0 else None)
@@ -415,7 +471,14 @@ def test_rounded_positions_are_the_same_place(tmp_path):
 def test_both_breasts_in_one_series(tmp_path):
     for n, array in enumerate(some_phases()):
         for x in (0, 80):
-            write(tmp_path, array, n, origin=(0, 0, x), SeriesInstanceUID="1.5", TemporalPositionIdentifier=n + 1)
+            write(
+                tmp_path,
+                array,
+                n,
+                origin=(0, 0, x),
+                SeriesInstanceUID="1.5",
+                TemporalPositionIdentifier=n + 1,
+            )
     assert "2 stacks of 4 and 4 slices, 74 mm apart" in fault(tmp_path)
 
 
@@ -440,8 +503,8 @@ def test_order_and_times_of_phases_known_by_their_files(tmp_path):
     found = phase_times(files)
     assert found.order == (1, 3, 0, 2)
     study = load_study([tmp_path / str(n) for n in range(4)])
-    starts = np.subtract(found.starts_s, found.starts_s[0]).tolist()
-    assert starts == [phase.start_s for phase in study.phases] == [0, 120, 210, 300]
+    apart = np.subtract(found.starts_s, found.starts_s[0]).tolist()
+    assert apart == starts(study) == [0, 120, 210, 300]
     assert phase_times([*files, files[0]]) is None  # one of them twice
 
 
@@ -450,8 +513,19 @@ def test_the_same_examination_gives_the_same_study_however_it_lies(tmp_path):
     arrays = some_phases()
     for folder in ("a", "b"):
         for n in rng.permutation(4):
-            write(tmp_path / folder / str(rng.integers(1e6)), arrays[n], int(n), **(dict(RepetitionTime=6) if n == 3 else {}))
-        write(tmp_path / folder / str(rng.integers(1e6)), arrays[0][:, ::2], 4, SeriesNumber=1, AcquisitionTime="095500")
+            write(
+                tmp_path / folder / str(rng.integers(1e6)),
+                arrays[n],
+                int(n),
+                **(dict(RepetitionTime=6) if n == 3 else {}),
+            )
+        write(
+            tmp_path / folder / str(rng.integers(1e6)),
+            arrays[0][:, ::2],
+            4,
+            SeriesNumber=1,
+            AcquisitionTime="095500",
+        )
     first, second = (load_study(tmp_path / folder) for folder in ("a", "b"))
     assert (first.warnings, first.notes) == (second.warnings, second.notes)
     assert choose_phases(first).early == choose_phases(second).early

@@ -116,7 +116,8 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("shape", DEGENERATE)
 def test_largest_diameter_of_few_voxels_is_that_of_all_pairs(shape):
-    mask, spacing = DEGENERATE[shape], (0.6, 0.7, 3.0)[: DEGENERATE[shape].ndim]
+    mask = DEGENERATE[shape]
+    spacing = (0.6, 0.7, 3.0)[: mask.ndim]
     assert largest_diameter(mask, spacing) == pytest.approx(feret_diameter(mask, spacing), abs=1e-9)
 
 
@@ -128,7 +129,9 @@ def test_largest_diameter_of_any_shape_is_that_of_all_pairs():
         if mask.any():
             assert largest_diameter(mask, spacing) == pytest.approx(feret_diameter(mask, spacing), abs=1e-9)
     lesion = an_ellipsoid(ANISOTROPIC, (9, 6, 8)) & (random.random(ANISOTROPIC.shape) < 0.7)
-    assert largest_diameter(lesion, ANISOTROPIC.spacing) == pytest.approx(feret_diameter(lesion, ANISOTROPIC.spacing), abs=1e-9)
+    assert largest_diameter(lesion, ANISOTROPIC.spacing) == pytest.approx(
+        feret_diameter(lesion, ANISOTROPIC.spacing), abs=1e-9
+    )
 
 
 def test_first_order_statistics_against_scipy():

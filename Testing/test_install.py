@@ -28,6 +28,8 @@ READING_ORDER = (
     ("preprocessing", "phases"),
     ("lesion", "study", "roi"),
     ("dicom",),
+    ("dicom_groups", "dicom_remarks"),
+    ("dicom_relations",),
     ("dicom_stacks", "dicom_pixels"),
     ("dicom_headers",),
     ("series",),

@@ -137,7 +137,8 @@ def test_a_group_censored_before_the_first_event_does_not_count(tmp_path):
 def test_a_pair_without_events_is_empty_and_does_not_count_in_holm(tmp_path):
     """p <- c(survdiff(Surv(t, e) ~ g, d, g != "C")$pvalue, survdiff(Surv(t, e) ~ g, d, g != "B")$pvalue, NA);
     p.adjust(p, "holm")."""
-    times, groups = [2, 3, 4, 6, 9, 10, 12, 14, 11, 13, 15], [*"AAAAABBBCCC"]
+    times = [2, 3, 4, 6, 9, 10, 12, 14, 11, 13, 15]
+    groups = [*"AAAAABBBCCC"]
     path = follow_up_file(tmp_path, t=times, e=[1] * 4 + [0] * 7, g=groups)
     found = prognosis(read_cases(path), Question("t", "e", "g"))
     assert (found.overall.statistic, found.overall.p) == pytest.approx((7.31289528130, 0.02582408641))

@@ -140,7 +140,9 @@ def test_warnings_of_outline_and_phases(bundles):
     at_border[4, 30, :] = True
     assert "lesion_at_border" in codes(read(bundles, roi=at_border))
     moved = replace(GEOMETRY, origin=(5.0, -20.0, 31.5))
-    assert codes(Reader(bundles, "cpu").read(a_study(), roi_on(Volume(a_lesion(), moved), GEOMETRY))) == ["outline_resampled"]
+    assert codes(Reader(bundles, "cpu").read(a_study(), roi_on(Volume(a_lesion(), moved), GEOMETRY))) == [
+        "outline_resampled"
+    ]
     assert "phase_order" in codes(read(bundles, study=a_study((240, 100, 220, 260))))
     assert "no_enhancement" in codes(read(bundles, study=a_study((100, 101, 102, 101))))
     single = read(bundles, study=a_study((240,)))

@@ -109,7 +109,7 @@ def test_another_geometry_is_resampled(tmp_path):
     mask = a_mask(LESION).repeat(2, 0).repeat(2, 1).repeat(2, 2)
     resampled = read_roi(save(tmp_path / "fine.nrrd", mask, fine), GEOMETRY)
     np.testing.assert_array_equal(resampled.mask, a_mask(LESION) > 0)
-    assert "spacing (0.5 0.75 1) against (1 1.5 2) mm" in the_warning(resampled)
+    assert "spacing 0.5 x 0.75 x 1 against 1 x 1.5 x 2 mm" in the_warning(resampled)
     flipped = Volume(a_mask(LESION), GEOMETRY).with_slice_axis("j")
     np.testing.assert_array_equal(roi_on(flipped, GEOMETRY).mask, a_mask(LESION) > 0)
 
@@ -137,28 +137,37 @@ def test_one_volume_of_four_axes_is_a_label_map(tmp_path):
 def a_layered(path, layers, kind, more=""):
     """A NRRD file of label maps on one more axis, its first, as programs other than Slicer write them."""
     header = a_segmentation(path).read_bytes().split(b"Segment0_ID")[0].decode() + more
-    header = header.replace("sizes: 2 11 8 5", f"sizes: {len(layers)} 11 8 5").replace("kinds: list domain domain domain\n", kind)
+    header = header.replace("sizes: 2 11 8 5", f"sizes: {len(layers)} 11 8 5").replace(
+        "kinds: list domain domain domain\n", kind
+    )
     path.write_bytes(header.encode() + b"\n" + np.stack(layers, -1).tobytes())
     return path
 
 
 def test_a_list_of_one_label_map_is_that_label_map(tmp_path):
     for kind in ("list", "vector"):
-        roi = read_roi(a_layered(tmp_path / "a.nrrd", [a_mask(LESION)[CROP]], f"kinds: {kind} domain domain domain\n"), GEOMETRY)
+        roi = read_roi(
+            a_layered(tmp_path / "a.nrrd", [a_mask(LESION)[CROP]], f"kinds: {kind} domain domain domain\n"),
+            GEOMETRY,
+        )
         np.testing.assert_array_equal(roi.mask, a_mask(LESION) > 0)
 
 
 def test_layers_of_other_programs_are_told_what_to_export(tmp_path):
     layers = [a_mask(LESION)[CROP], 2 * a_mask(OTHER)[CROP]]
     groups = "multilabel.segmentation.labelgroups:=[{}]\n"
-    of_groups = the_fault(a_layered(tmp_path / "a.nrrd", layers, "kinds: vector domain domain domain\n", groups), GEOMETRY)
+    of_groups = the_fault(
+        a_layered(tmp_path / "a.nrrd", layers, "kinds: vector domain domain domain\n", groups), GEOMETRY
+    )
     assert "has 2 values a voxel: label groups or layers of another program" in of_groups
     listed = the_fault(a_layered(tmp_path / "a.nrrd", layers, "kinds: list domain domain domain\n"), GEOMETRY)
     assert "has a layer for each label (2 volumes)" in listed
     assert "export the lesion alone as one 3D label map" in of_groups
     assert "export the lesion alone as one 3D label map" in listed
     of_no_kind = the_fault(a_layered(tmp_path / "a.nrrd", layers, ""), GEOMETRY)
-    assert "axis 0 of 4 has no direction in space, and its kind is not given; export one 3D volume" in of_no_kind
+    assert (
+        "axis 0 of 4 has no direction in space, and its kind is not given; export one 3D volume"
+    ) in of_no_kind
 
 
 @pytest.mark.parametrize("label", [np.float32(0.9999999), 1.0000001, 254.9995, np.uint8(255)])
@@ -180,7 +189,10 @@ def test_a_scaled_label_map(tmp_path):
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 
-@pytest.mark.parametrize(("storage", "words"), [("481.3", "(RTSTRUCT: contours)"), ("66.4", "DICOM segmentation (SEG)"), ("4", "DICOM object")])
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [("481.3", "(RTSTRUCT: contours)"), ("66.4", "DICOM segmentation (SEG)"), ("4", "DICOM object")],
+)
 @pytest.mark.parametrize("has_preamble", [True, False])
 def test_dicom_outlines_are_named_with_what_to_do(tmp_path, storage, words, has_preamble):
     path = tmp_path / "outline.dcm"
@@ -193,21 +205,51 @@ def test_dicom_outlines_are_named_with_what_to_do(tmp_path, storage, words, has_
     assert "save the segmentation as .seg.nrrd" in fault
 
 
-UNIT, UNIT_NIFTI = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
+UNIT = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+UNIT_NIFTI = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
 LOST = {
-    "a unit matrix": ("nii.gz", dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT_NIFTI), "its header has lost its place (spacing"),
-    "no header": ("nrrd", dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT), "its header has lost its place (spacing (1 1 1) against"),
-    "no origin": ("nrrd", dict(origin=(0, 0, 0)), "its header has lost its place (origin (0 0 0) against (-5 -6 7) mm)"),
-    "no spacing": ("nrrd", dict(spacing=(1, 1, 1)), "its header has lost its place (spacing (1 1 1) against (1 1.5 2) mm)"),
+    "a unit matrix": (
+        "nii.gz",
+        dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT_NIFTI),
+        "its header has lost its place (spacing",
+    ),
+    "no header": (
+        "nrrd",
+        dict(spacing=(1, 1, 1), origin=(0, 0, 0), direction=UNIT),
+        "its header has lost its place (spacing 1 x 1 x 1 against",
+    ),
+    "no origin": (
+        "nrrd",
+        dict(origin=(0, 0, 0)),
+        "its header has lost its place (origin 0 x 0 x 0 against -5 x -6 x 7 mm)",
+    ),
+    "no spacing": (
+        "nrrd",
+        dict(spacing=(1, 1, 1)),
+        "its header has lost its place (spacing 1 x 1 x 1 against 1 x 1.5 x 2 mm)",
+    ),
     "no direction": ("nrrd", dict(direction=UNIT), "its header has lost its place (direction"),
-    "an axis flipped": ("nrrd", dict(direction=(-0.8, 0, 0.6, 0, 1, 0, 0.6, 0, 0.8)), "lies outside the image (direction"),
-    "a sign lost": ("nrrd", dict(origin=(5, 6, 7)), "lies outside the image (origin (5 6 7) against (-5 -6 7) mm)"),
+    "an axis flipped": (
+        "nrrd",
+        dict(direction=(-0.8, 0, 0.6, 0, 1, 0, 0.6, 0, 0.8)),
+        "lies outside the image (direction",
+    ),
+    "a sign lost": (
+        "nrrd",
+        dict(origin=(5, 6, 7)),
+        "lies outside the image (origin 5 x 6 x 7 against -5 x -6 x 7 mm)",
+    ),
 }
 
 
 @pytest.mark.parametrize(("suffix", "changes", "fault"), LOST.values(), ids=LOST)
-def test_an_outline_of_the_images_size_whose_place_is_lost_is_refused_with_the_cure(tmp_path, suffix, changes, fault):
-    found = the_fault(save(tmp_path / f"roi.{suffix}", a_mask(np.s_[3:6, 9:13, 11:15]), replace(GEOMETRY, **changes)), GEOMETRY)
+def test_an_outline_of_the_images_size_whose_place_is_lost_is_refused_with_the_cure(
+    tmp_path, suffix, changes, fault
+):
+    found = the_fault(
+        save(tmp_path / f"roi.{suffix}", a_mask(np.s_[3:6, 9:13, 11:15]), replace(GEOMETRY, **changes)),
+        GEOMETRY,
+    )
     assert fault in found
     assert "copy the image's spacing, direction and origin into its header" in found
 
@@ -215,14 +257,20 @@ def test_an_outline_of_the_images_size_whose_place_is_lost_is_refused_with_the_c
 def test_a_header_that_knows_nothing_is_refused_whatever_its_size_and_whosever(tmp_path):
     nowhere = Geometry((10, 14, 18), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UNIT)
     cropped = a_mask(LESION)[:, 1:-1, 1:-1]
-    assert "its header has lost its place" in the_fault(save(tmp_path / "roi.nrrd", cropped, nowhere), GEOMETRY)
+    assert "its header has lost its place" in the_fault(
+        save(tmp_path / "roi.nrrd", cropped, nowhere), GEOMETRY
+    )
     placed = save(tmp_path / "placed.nrrd", a_mask(LESION))
-    assert "the image, whose header has lost its place" in the_fault(placed, replace(nowhere, shape=GEOMETRY.shape))
+    assert "the image, whose header has lost its place" in the_fault(
+        placed, replace(nowhere, shape=GEOMETRY.shape)
+    )
 
 
 def test_a_grid_of_the_images_size_beside_the_image_is_refused(tmp_path):
     beside = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((12, 0, 0))))
-    assert "has the image's size but lies beside it" in the_fault(save(tmp_path / "roi.nrrd", a_mask(np.s_[3:6, 4:8, 1:5]), beside), GEOMETRY)
+    assert "has the image's size but lies beside it" in the_fault(
+        save(tmp_path / "roi.nrrd", a_mask(np.s_[3:6, 4:8, 1:5]), beside), GEOMETRY
+    )
 
 
 def the_warning(roi):
@@ -235,13 +283,19 @@ def test_what_was_resampled_is_said_to_be_with_what_differed(tmp_path):
     shifted = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 2, 0))))
     moved = read_roi(save(tmp_path / "shifted.nii", a_mask(LESION), shifted), GEOMETRY)
     np.testing.assert_array_equal(moved.mask, np.roll(a_mask(LESION), 2, axis=1) > 0)
-    assert "origin (-5 -3 7) against (-5 -6 7) mm; check" in the_warning(moved)
+    assert "origin -5 x -3 x 7 against -5 x -6 x 7 mm; check" in the_warning(moved)
     reordered = roi_on(Volume(a_mask(LESION), GEOMETRY).with_slice_axis("j"), GEOMETRY)
-    assert "size (20 10 16) against (20 16 10), spacing (1 2 1.5) against (1 1.5 2) mm, direction" in the_warning(reordered)
+    assert (
+        "size 20 x 10 x 16 against 20 x 16 x 10, spacing 1 x 2 x 1.5 against 1 x 1.5 x 2 mm, direction"
+    ) in the_warning(reordered)
     half_out = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 0, -5))))
-    assert "67% of it lies outside" in the_fault(save(tmp_path / "half.nrrd", a_mask(LESION), half_out), GEOMETRY)
+    assert "67% of it lies outside" in the_fault(
+        save(tmp_path / "half.nrrd", a_mask(LESION), half_out), GEOMETRY
+    )
     cut = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 0, -4))))
-    assert "mm; 33% of it lies outside the image" in the_warning(read_roi(save(tmp_path / "cut.nrrd", a_mask(LESION), cut), GEOMETRY))
+    assert "mm; 33% of it lies outside the image" in the_warning(
+        read_roi(save(tmp_path / "cut.nrrd", a_mask(LESION), cut), GEOMETRY)
+    )
     assert "nothing is left of it" in the_fault(save(tmp_path / "speck.nrrd", *a_speck()), GEOMETRY)
 
 
@@ -256,7 +310,11 @@ def a_speck():
 def test_what_lies_on_the_images_own_voxels_is_not_said_to_be_resampled(tmp_path):
     rounded = replace(GEOMETRY, origin=tuple(np.array(GEOMETRY.origin) + 5e-4))
     cropped = replace(GEOMETRY, shape=(5, 8, 11), origin=tuple(GEOMETRY.to_lps((4, 3, 2))))
-    for array, geometry in ((a_mask(LESION), GEOMETRY), (a_mask(LESION), rounded), (a_mask(LESION)[CROP], cropped)):
+    for array, geometry in (
+        (a_mask(LESION), GEOMETRY),
+        (a_mask(LESION), rounded),
+        (a_mask(LESION)[CROP], cropped),
+    ):
         roi = read_roi(save(tmp_path / "roi.nrrd", array, geometry), GEOMETRY)
         assert roi.warnings == ()
         np.testing.assert_array_equal(roi.mask, a_mask(LESION) > 0)
@@ -267,7 +325,9 @@ def test_faults(tmp_path):
     lesion = a_mask(LESION)
     assert "no such file" in the_fault(tmp_path / "nowhere.nii", GEOMETRY)
     assert "is empty" in the_fault(save(tmp_path / "empty.nrrd", a_mask()), GEOMETRY)
-    assert "is empty above 0, its label is -1;" in the_fault(save(tmp_path / "negative.nrrd", -lesion.astype(np.int16)), GEOMETRY)
+    assert "is empty above 0, its label is -1;" in the_fault(
+        save(tmp_path / "negative.nrrd", -lesion.astype(np.int16)), GEOMETRY
+    )
     elsewhere = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (500.0, 0.0, 0.0), TILTED)
     assert "outside the image" in the_fault(save(tmp_path / "elsewhere.nrrd", lesion, elsewhere), GEOMETRY)
     assert "fractional values such as 0.25" in the_fault(save(tmp_path / "fraction.nrrd", lesion * np.float32(0.25)), GEOMETRY)

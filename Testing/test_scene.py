@@ -203,20 +203,38 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
 
 
 def nodes_from_dicom(scene, folder, order=(2, 0, 3, 1), **tags):
-    """Four phases in DICOM files, as Slicer loads them: a volume node each, in any order, with the UIDs of its images."""
+    """Four phases in DICOM files, as Slicer loads them: a volume node each, in any order, with the UIDs of
+    its images.
+    """
     rng = np.random.default_rng(4)
     lesion = np.zeros((5, 24, 20), bool)
     lesion[1:4, 8:15, 6:12] = True
     for n, (level, time) in enumerate(zip((0, 300, 420, 400), ("100000", "100200", "100330", "100500"))):
         array = (rng.integers(100, 140, lesion.shape) + level * lesion).astype(np.uint16)
-        scaling = dict(RescaleSlope=str(n + 1.5), RescaleIntercept="-7", edit=private(0x10, 0.25 * (n + 1)), **tags) if tags else {}
-        write_phase(folder / str(n), array, map(str, range(5)), AcquisitionTime=time, SeriesInstanceUID=f"1.2.{n}", **scaling)
+        scaling = (
+            dict(RescaleSlope=str(n + 1.5), RescaleIntercept="-7", edit=private(0x10, 0.25 * (n + 1)), **tags)
+            if tags
+            else {}
+        )
+        write_phase(
+            folder / str(n),
+            array,
+            map(str, range(5)),
+            AcquisitionTime=time,
+            SeriesInstanceUID=f"1.2.{n}",
+            **scaling,
+        )
     files: dict[str, str] = {}
     nodes = []
     for n in order:
-        [volume] = [phase.volume for phase in load_study(folder / str(n)).phases]  # Slicer applies the rescaling, and no scale slope
+        [volume] = [
+            phase.volume for phase in load_study(folder / str(n)).phases
+        ]  # Slicer applies the rescaling, and no scale slope
         node = mrml.put_volume(scene, volume, f"5: dyn - acquisitionNumber {n}")
-        of_phase = {str(pydicom.dcmread(path).SOPInstanceUID): str(path) for path in sorted((folder / str(n)).iterdir())}
+        of_phase = {
+            str(pydicom.dcmread(path).SOPInstanceUID): str(path)
+            for path in sorted((folder / str(n)).iterdir())
+        }
         node.SetAttribute("DICOM.instanceUIDs", " ".join(of_phase))
         files.update(of_phase)
         nodes.append(node)
@@ -228,7 +246,8 @@ def test_volumes_from_dicom_are_read_as_the_command_reads_their_files(scene, tmp
     nodes, file_of = nodes_from_dicom(scene, tmp_path, **tags)
     told = mrml.header_times(nodes, file_of)
     assert told.order == (1, 3, 0, 2)
-    study, expected = mrml.study_from_nodes([nodes[n] for n in told.order], file_of), load_study(tmp_path)
+    study = mrml.study_from_nodes([nodes[n] for n in told.order], file_of)
+    expected = load_study(tmp_path)
     chosen = choose_phases(study)
     assert chosen == choose_phases(expected)
     assert (chosen.early.rule, chosen.early.time_s) == ("time", 75)
@@ -384,7 +403,9 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     back = mrml.study_from_nodes([image])
     # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
     np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
-    np.testing.assert_array_equal(mrml.segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume))
+    np.testing.assert_array_equal(
+        mrml.segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume)
+    )
     map_volume = reading.tasks["task2"].attention_volume
     np.testing.assert_array_equal(resample(mrml.volume_from_node(attention), map_volume.geometry), map_volume.array)
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256

@@ -15,6 +15,7 @@ from HER2ViTLib.phases import choose_phases, subtraction
 from HER2ViTLib.series import file_sha256
 from HER2ViTLib.study import Phase, Study, load_study, study_from_volumes
 from HER2ViTLib.volume import Geometry, Volume, read_volume
+from studies import assert_phases, codes, noise_phases, starts
 
 SHAPE = (5, 8, 6)
 OBLIQUE = (0.8, 0.6, 0.0, 0.36, -0.48, -0.8)
@@ -23,22 +24,12 @@ GEOMETRY = Geometry(SHAPE, (0.9, 0.7, 2.0), (1.0, 2.0, 3.0), (1.0, 0, 0, 0, 1.0,
 
 
 def some_phases(count, seed=0):
-    return np.random.default_rng(seed).integers(100, 4000, (count, *SHAPE)).astype(np.uint16)
+    return noise_phases(count, SHAPE, seed)
 
 
 def misleading_names(seed=0):
     """File names in no order."""
     return (f"{number}" for number in np.random.default_rng(seed).permutation(10**4))
-
-
-def assert_phases(study, arrays):
-    assert len(study.phases) == len(arrays)
-    for phase, array in zip(study.phases, arrays):
-        np.testing.assert_array_equal(phase.volume.array, array)
-
-
-def starts(study):
-    return [phase.start_s for phase in study.phases]
 
 
 def the_fault(paths):
@@ -214,8 +205,16 @@ def test_faults_of_dicom_folders(tmp_path):
         write("two", EchoTime=echo_time, SeriesInstanceUID=f"1.{echo_time}", SeriesNumber=int(echo_time))
     assert re.search(r'series 1 "dyn" \(1 x 5 slices\); series 90 "dyn"', the_fault(tmp_path / "two"))
     for study, n in itertools.product((0, 1), range(2)):
-        write("twice", n + study, StudyInstanceUID=f"1.{study}", SeriesInstanceUID=f"1.{study}.5", TemporalPositionIdentifier=n)
-    assert re.search("several series have phases: .*choose with --series NUMBER", the_fault(tmp_path / "twice"))
+        write(
+            "twice",
+            n + study,
+            StudyInstanceUID=f"1.{study}",
+            SeriesInstanceUID=f"1.{study}.5",
+            TemporalPositionIdentifier=n,
+        )
+    assert re.search(
+        "several series have phases: .*choose with --series NUMBER", the_fault(tmp_path / "twice")
+    )
     write("slice", slices=[0])
     assert "one slice" in the_fault(tmp_path / "slice")
     write("moved", AcquisitionTime="100000")
@@ -346,20 +345,42 @@ def test_4d_images_whose_axes_are_in_another_order_are_refused(tmp_path, suffix,
     write_sitk(tmp_path / f"right.{suffix}", phases)
     assert len(load_study(tmp_path / f"right.{suffix}").phases) == 4
     fault = the_fault(write_sitk(tmp_path / f"odd.{suffix}", phases.transpose(order)))
-    assert re.search(r"its axes are (4 x 80|80 x 4) x 64 x 10, 10 phases of .* pixels; save it as columns, rows, slices, phases", fault)
+    assert re.search(
+        r"its axes are (4 x 80|80 x 4) x 64 x 10, 10 phases of .* pixels; "
+        r"save it as columns, rows, slices, phases",
+        fault,
+    )
 
 
 def test_more_phases_than_pixels_across_are_refused_few_pixels_are_not(tmp_path):
-    assert "120 phases of 40 x 60" in the_fault(write_sitk(tmp_path / "odd.nii", np.zeros((120, 2, 60, 40), np.uint8)))
-    for name, shape in (("a cropped lesion", (25, 6, 22, 20)), ("one slice", (60, 1, 128, 96)), ("two phases", (2, 3, 10, 8))):
-        assert len(load_study(write_sitk(tmp_path / f"{name}.nii", np.zeros(shape, np.uint8))).phases) == shape[0]
+    assert "120 phases of 40 x 60" in the_fault(
+        write_sitk(tmp_path / "odd.nii", np.zeros((120, 2, 60, 40), np.uint8))
+    )
+    for name, shape in (
+        ("a cropped lesion", (25, 6, 22, 20)),
+        ("one slice", (60, 1, 128, 96)),
+        ("two phases", (2, 3, 10, 8)),
+    ):
+        assert (
+            len(load_study(write_sitk(tmp_path / f"{name}.nii", np.zeros(shape, np.uint8))).phases)
+            == shape[0]
+        )
 
 
-@pytest.mark.parametrize(("kinds", "axis"), [("", 0), ("kinds: time domain domain domain\n", 0), ("kinds: domain domain domain ???\n", 3)])
+@pytest.mark.parametrize(
+    ("kinds", "axis"),
+    [("", 0), ("kinds: time domain domain domain\n", 0), ("kinds: domain domain domain ???\n", 3)],
+)
 def test_an_axis_without_a_kind_is_told_in_words(tmp_path, kinds, axis):
-    header = re.sub("kinds:.*\n", kinds, SEQUENCE.partition("labels:")[0] + SEQUENCE[SEQUENCE.index("endian") : SEQUENCE.index("axis 3")])
+    header = re.sub(
+        "kinds:.*\n",
+        kinds,
+        SEQUENCE.partition("labels:")[0] + SEQUENCE[SEQUENCE.index("endian") : SEQUENCE.index("axis 3")],
+    )
     if axis == 0:
-        header = header.replace("6 8 5 3", "3 6 8 5").replace("(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)")
+        header = header.replace("6 8 5 3", "3 6 8 5").replace(
+            "(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)"
+        )
     fault = the_fault(write_nrrd(tmp_path / "a.nrrd", some_phases(3), header))
     assert f"axis {axis} of 4 has no direction in space, and its kind is" in fault
     assert "write `list` for that axis" in fault
@@ -385,12 +406,27 @@ def a_roi():
 @pytest.mark.parametrize(
     ("times", "durations", "contrast_start", "index", "seconds", "said"),
     [
-        # without durations a phase lasts as long as the regular step: middles 45 and 135 s after contrast are as near, the earlier wins
+        # without durations a phase lasts as long as the regular step: middles 45 and 135 s after contrast are
+        # as near, the earlier wins
         ([0, 90, 180, 270], None, None, 1, 45, "estimated end of phase 0 to the middle"),
-        ([0, 120, 210, 300], None, None, 1, 75, "estimated end of phase 0 to the middle"),  # idle seconds before the injection
+        (
+            [0, 120, 210, 300],
+            None,
+            None,
+            1,
+            75,
+            "estimated end of phase 0 to the middle",
+        ),  # idle seconds before the injection
         ([0, 60, 120, 180], [50] * 4, None, 2, 95, "the end of phase 0 to the middle"),
         ([0, 200, 260, 320], None, 150, 1, 80, "contrast start of the header to the middle"),
-        ([0, 60, 120, 180], None, 9999, 2, 90, "estimated end of phase 0"),  # contrast after the last phase: not plausible
+        (
+            [0, 60, 120, 180],
+            None,
+            9999,
+            2,
+            90,
+            "estimated end of phase 0",
+        ),  # contrast after the last phase: not plausible
         ([0, 60, 120, 180], None, -5000, 2, 90, "estimated end of phase 0"),
     ],
 )
@@ -427,7 +463,10 @@ def test_pre_phase_is_the_last_one_before_contrast():
     [
         ([100, 240, 290, 300], [0]),
         ([100, 101, 99, 290, 300], [0, 1, 2]),
-        ([100] * 9 + [100 + 20 * n for n in range(3, 12)], list(range(9))),  # many baselines, as ultrafast series have
+        (
+            [100] * 9 + [100 + 20 * n for n in range(3, 12)],
+            list(range(9)),
+        ),  # many baselines, as ultrafast series have
         ([100, 101, 99, 102], [0]),  # nothing rises: nothing is known
         ([300, 100, 310], [0]),  # another order of phases is warned of, not guessed
     ],
@@ -459,16 +498,16 @@ def test_a_phase_that_hardly_enhances_is_not_the_early_one_while_another_is_ther
     assert "phase 2 is nearer, but enhances by less than 20%" in early.detail
 
 
-def codes(chosen):
-    return [warning.code for warning in chosen.warnings]
-
-
 @pytest.mark.parametrize(
     ("times", "levels", "index"),
     [
         ([0, 1371, 1493, 1615], [100, 300, 290, 280], 1),  # as in the public Duke study
         ([0, 1371, 1493, 1615], [100, 200, 310, 300], 2),
-        ([0, 1371, 1433, 1493, 1555, 1617, 1900], [100, 200, 210, 220, 250, 400, 500], 2),  # more than 180 s later is never the early one
+        (
+            [0, 1371, 1433, 1493, 1555, 1617, 1900],
+            [100, 200, 210, 220, 250, 400, 500],
+            2,
+        ),  # more than 180 s later is never the early one
         ([0, 60, 1431, 1493, 1555], [100, 101, 300, 290, 280], 2),  # two baselines
         ([0, 1400, 1500, 2700], [100, 240, 245, 310], 1),  # few phases, and a delayed one
     ],
@@ -480,12 +519,19 @@ def test_after_a_pause_the_time_after_contrast_is_unknown(times, levels, index):
 
 
 def test_what_is_no_pause():
-    for times in ([0, 120, 180, 240], [0, 90, 180, 1000], [0, 250, 380, 510]):  # idle seconds; a late phase; not twice the step
+    for times in (
+        [0, 120, 180, 240],
+        [0, 90, 180, 1000],
+        [0, 250, 380, 510],
+    ):  # idle seconds; a late phase; not twice the step
         assert codes(choose_phases(a_study([100, 300, 290, 280], times), a_roi())) == []
     said_when = choose_phases(a_study([100, 300, 290, 280], [0, 1371, 1493, 1615], None, 1360), a_roi())
     assert (said_when.early.rule, codes(said_when)) == ("time", [])
     early = choose_phases(a_study([100, 300, 290, 280], [0, 1320, 1410, 1500], [60] * 4, 3), a_roi())
-    assert (early.early.time_s, codes(early)) == (None, ["times_not_believed"])  # the header's time lies in the baseline itself
+    assert (early.early.time_s, codes(early)) == (
+        None,
+        ["times_not_believed"],
+    )  # the header's time lies in the baseline itself
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,9 @@ def test_one_group_that_is_constant_but_for_round_off_among_others_that_vary():
     """x <- c(0.3, 0.1 + 0.2, 0.3); y <- c(1, 2, 4, 3.5); z <- c(2, 2.5, 5); t.test(x, y, var.equal = TRUE): t
     -2.854229, p 0.03564660; t.test(x, y): t -3.377170, p 0.04318148; oneway.test(v ~ f, var.equal = TRUE): F
     4.590119, p 0.05325936."""
-    x, y, z = np.array([0.3, 0.1 + 0.2, 0.3]), np.array([1, 2, 4, 3.5]), np.array([2, 2.5, 5])
+    x = np.array([0.3, 0.1 + 0.2, 0.3])
+    y = np.array([1, 2, 4, 3.5])
+    z = np.array([2, 2.5, 5])
     found = [t_test([x, y]), t_test([x, y], welch=True), t_test([x, y, z])]
     expected = [(-2.854229284, 0.03564659595), (-3.377169632, 0.04318148052), (4.590119002, 0.05325936332)]
     for test, values in zip(found, expected):

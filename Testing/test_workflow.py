@@ -74,7 +74,12 @@ def test_phases_move_up_one_place():
 @pytest.mark.parametrize(
     ("names", "by_headers", "order", "rule"),
     [
-        (["5: dyn - acquisitionNumber 1", "5: dyn - acquisitionNumber 3", "5: dyn - acquisitionNumber 2"], None, (0, 2, 1), "names"),
+        (
+            ["5: dyn - acquisitionNumber 1", "5: dyn - acquisitionNumber 3", "5: dyn - acquisitionNumber 2"],
+            None,
+            (0, 2, 1),
+            "names",
+        ),
         (["Ph10/ax 3d", "Ph2/ax 3d", "Ph1/ax 3d"], None, (2, 1, 0), "names"),
         (["b 2", "a 1"], (1, 0), (1, 0), "headers"),
         (["b 2", "a 1"], None, (0, 1), "user"),  # not alike but for the number
@@ -86,7 +91,9 @@ def test_phases_move_up_one_place():
 def test_phases_come_in_time_order_and_the_panel_says_how_it_is_known(names, by_headers, order, rule):
     found = workflow.phase_order(names, by_headers)
     assert (found.order, found.rule) == (order, rule)
-    assert [warning.code for warning in workflow.order_warning(rule)] == (["order_without_times"] if rule == "names" else [])
+    assert [warning.code for warning in workflow.order_warning(rule)] == (
+        ["order_without_times"] if rule == "names" else []
+    )
 
 
 def test_models_load_once_and_again_when_anything_about_them_changes(tmp_path):

@@ -1,6 +1,8 @@
-"""What the headers of DICOM MR files say of every slice: where it lies, when it was taken, and what kind of image it is.
+"""What the headers of DICOM MR files say of every slice: where it lies, when it was taken, and what kind of
+image it is.
 
-Classic MR (a file a slice) and enhanced MR (many slices a file, in functional groups). Dates are compared and never handed on.
+Classic MR (a file a slice) and enhanced MR (many slices a file, in functional groups). Dates are compared and
+never handed on.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as SequenceOfItems
 from pydicom.tag import BaseTag
@@ -24,23 +27,68 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from .messages import InputError
 
 PHILIPS = "Philips MR Imaging DD 001"
-"""Private creator of the block that holds Philips' scale slope: MR Scale Slope (2005,xx0E), Philips MR DICOM conformance statement."""
+"""Private creator of the block that holds Philips' scale slope: MR Scale Slope (2005,xx0E), Philips MR DICOM
+conformance statement.
+"""
 _PHILIPS_FRAME = "Philips MR Imaging DD 005"
-"""Private creator of the per-frame sequence (2005,xx0F) of enhanced files, whose item holds the block above."""
+"""Private creator of the per-frame sequence (2005,xx0F) of enhanced files, whose item holds the block above.
+"""
 _GE = "GEMS_PARM_01"
-"""Private creator of GE's image type (0043,xx2F): 0 magnitude, 1 phase, 2 real, 3 imaginary; GE MR DICOM conformance statement."""
-_SCALE_SLOPE, _FRAME_SEQUENCE, _GE_TYPE = 0x0E, 0x0F, 0x2F
+"""Private creator of GE's image type (0043,xx2F): 0 magnitude, 1 phase, 2 real, 3 imaginary; GE MR DICOM
+conformance statement.
+"""
+_SCALE_SLOPE = 0x0E
+_FRAME_SEQUENCE = 0x0F
+_GE_TYPE = 0x2F
 _GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 
 _HEADER = [
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType"),
-    *("FrameOfReferenceUID", "StudyDate", "SeriesDate", "AcquisitionDate", "SeriesTime", "AcquisitionNumber", "InstanceNumber"),
-    *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
-    *("RepetitionTime", "EchoTime", "FlipAngle", "ScanOptions", "ReceiveCoilName", "AcquisitionContrast", "ComplexImageComponent"),
+    *(
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "SeriesNumber",
+        "SeriesDescription",
+        "ImageType",
+    ),
+    *(
+        "FrameOfReferenceUID",
+        "StudyDate",
+        "SeriesDate",
+        "AcquisitionDate",
+        "SeriesTime",
+        "AcquisitionNumber",
+        "InstanceNumber",
+    ),
+    *(
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "NumberOfFrames",
+        "PixelSpacing",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+    ),
+    *(
+        "RepetitionTime",
+        "EchoTime",
+        "FlipAngle",
+        "ScanOptions",
+        "ReceiveCoilName",
+        "AcquisitionContrast",
+        "ComplexImageComponent",
+    ),
     *("Manufacturer", "RescaleSlope", "RescaleIntercept", "TemporalPositionIdentifier", "TriggerTime"),
     *("AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
-    *("ContrastBolusStartTime", "ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes longer than reading them
+    *(
+        "ContrastBolusStartTime",
+        "ContrastBolusAgentSequence",
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+    ),
+    # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes
+    # longer than reading them
     *(BaseTag((0x2005 << 16) + n) for n in range(0x10, 0x100)),
     *(BaseTag((0x2005 << 16) + (n << 8) + _SCALE_SLOPE) for n in range(0x10, 0x100)),
     *(BaseTag((0x0043 << 16) + n) for n in range(0x10, 0x100)),
@@ -48,12 +96,22 @@ _HEADER = [
 ]
 
 BROKEN = (
-    *(BytesLengthException, InvalidDicomError, AttributeError, ArithmeticError, EOFError, LookupError, MemoryError, NotImplementedError),
-    *(OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error),
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
 )
 """What pydicom and GDCM raise for files that are damaged, or made to do harm."""
 
-MAGNITUDE, WATER = "magnitude", "water"
+MAGNITUDE = "magnitude"
+WATER = "water"
 _KIND_OF_WORD = {
     # ImageType, value 4 of Siemens, Philips and GE; Complex Image Component, DICOM PS3.3 C.8.13.3.1.3
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP"), "phase"),
@@ -63,7 +121,9 @@ _KIND_OF_WORD = {
     **dict.fromkeys(("W", "WATER"), WATER),
     **dict.fromkeys(("F", "FAT"), "fat"),
     **dict.fromkeys(("IP", "IN_PHASE", "INPHASE", "IN PHASE"), "in-phase"),
-    **dict.fromkeys(("OP", "OOP", "OPP_PHASE", "OPPOSED_PHASE", "OUT_PHASE", "OUTPHASE", "OUT OF PHASE"), "opposed-phase"),
+    **dict.fromkeys(
+        ("OP", "OOP", "OPP_PHASE", "OPPOSED_PHASE", "OUT_PHASE", "OUTPHASE", "OUT OF PHASE"), "opposed-phase"
+    ),
     **dict.fromkeys(("FF", "FAT_FRACTION", "WATER_FRACTION", "FAT FRACTION", "WATER FRACTION"), "map"),
 }
 NEVER_READ = ("phase", "real", "imaginary", "map")
@@ -72,11 +132,16 @@ NEVER_READ = ("phase", "real", "imaginary", "map")
 
 @dataclass(frozen=True)
 class Frame:
-    """One slice at one time: where it is stored, where it lies (mm, LPS), when it was taken (s; None = not said).
+    """One slice at one time, as its header has it.
 
-    `protocol`: pixel spacing (mm, rows and columns), repetition and echo time (ms), flip angle (degrees); 0 = not said.
-    `kind`: "magnitude", or what else the image is (`NEVER_READ`, water, fat, in-phase, opposed-phase). `day`: a number that only tells
-    days apart. `scale_slope`: Philips' private one; `is_philips`: it was made on such a scanner.
+    Where it is stored: `path`, and `number` among the frames of that file. Where it lies: `position` of its
+    first pixel and `orientation` of rows and columns (3,) and (6,), mm, LPS. When it was taken: `..._s`,
+    seconds of the day, but `offset_s` from the start of the run and `duration_s`; None = not said. `day`: a
+    number that only tells days apart. `protocol`: pixel spacing (mm, between rows and between columns),
+    repetition and echo time (ms), flip angle (degrees); 0 = not said. `contrast`: the weighting (Acquisition
+    Contrast). `kind`: "magnitude", or what else the image is (`NEVER_READ`, water, fat, in-phase,
+    opposed-phase). `slope` and `intercept`: of rescaling; `scale_slope`: Philips' private one; `is_philips`:
+    it was made on such a scanner.
     """
 
     path: Path
@@ -113,17 +178,25 @@ class Frame:
 
     @property
     def is_derived(self) -> bool:
-        """Made of other images, as subtractions are; water images of Dixon's method are read although they are called derived."""
+        """Made of other images, as subtractions are; water images of Dixon's method are read although they
+        are called derived.
+        """
         return "DERIVED" in self.image_type and self.kind != WATER
 
     @property
+    def moment_s(self) -> float | None:
+        """Time of day (s) at which it was taken: a run of one acquisition time has trigger times besides."""
+        return None if self.acquisition_s is None else self.acquisition_s + (self.offset_s or 0.0)
+
+    @property
     def normal(self) -> np.ndarray:
-        """The direction across the slice (LPS)."""
+        """The direction across the slice, a unit vector (3,) in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
 def read_frames(files: Sequence[Path]) -> list[Frame]:
-    """Every slice in the files that has a place in space, scouts left out; copies of one and the same file are taken once.
+    """Every slice in the files that has a place in space, scouts left out; copies of one and the same file
+    are taken once.
 
     Raises `InputError` for a header that is broken.
     """
@@ -135,27 +208,38 @@ def read_frames(files: Sequence[Path]) -> list[Frame]:
             if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
                 raise ValueError("deflated files are not read, since they may inflate without end")
             # several frames without functional groups are a film or a rendering: they have no place each
-            is_film = int(header.get("NumberOfFrames") or 1) > 1 and "PerFrameFunctionalGroupsSequence" not in header
+            is_film = (
+                int(header.get("NumberOfFrames") or 1) > 1
+                and "PerFrameFunctionalGroupsSequence" not in header
+            )
             if "Rows" not in header or header.get("SamplesPerPixel", 1) != 1 or is_film:
                 continue
             for number in range(int(header.get("NumberOfFrames") or 1)):
                 frame = _frame(header, path, number)
                 if frame:
-                    # anonymisers give one UID to several images: the same image is of the same place and moment, too
-                    moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s)
-                    counts = (frame.series, frame.acquisition_number, frame.instance_number)
+                    # anonymisers give one UID to several images: the same image is of the same place and
+                    # moment, too
                     uid = header.get("SOPInstanceUID") or str(path)
-                    frames.setdefault((uid, number, *frame.position, *moment, *counts), frame)
+                    frames.setdefault(
+                        (uid, number, frame.series, *frame.position, *_moment_and_counts(frame)), frame
+                    )
         except BROKEN as error:
-            raise InputError(f"{path}: its DICOM header is broken ({reason_of(error)}); export it again or take it out of the folder") from error
+            what = f"its DICOM header is broken ({reason_of(error)})"
+            raise InputError(f"{path}: {what}; export it again or take it out of the folder") from error
     return sorted(frames.values(), key=_by_header)
 
 
 def _by_header(frame: Frame) -> tuple:
     """Sorts frames by what their headers say, so that nothing depends on how files are called."""
-    moment = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s, frame.acquisition_number)
-    known = [math.inf if value is None else value for value in (*moment, frame.instance_number)]
-    return (*known, int(frame.series_number or 0), frame.study, frame.series, *frame.position.tolist(), frame.kind, frame.image_type)
+    known = [math.inf if value is None else value for value in _moment_and_counts(frame)]
+    series = (int(frame.series_number or 0), frame.study, frame.series)
+    return (*known, *series, *frame.position.tolist(), frame.kind, frame.image_type)
+
+
+def _moment_and_counts(frame: Frame) -> tuple[float | None, ...]:
+    """All that a header can tell of when an image was taken, and in which order."""
+    times = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s)
+    return (*times, frame.acquisition_number, frame.instance_number)
 
 
 def reason_of(error: Exception) -> str:
@@ -164,7 +248,10 @@ def reason_of(error: Exception) -> str:
 
 
 def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
-    """One slice of a file, None when the header does not say where it lies. Enhanced headers keep these things in functional groups."""
+    """One slice of a file, None when the header does not say where it lies.
+
+    Enhanced headers keep these things in functional groups (DICOM PS3.3 C.7.6.16, C.8.13.5).
+    """
     enhanced = "PerFrameFunctionalGroupsSequence" in header
     group = _functional_groups(header, number) if enhanced else lambda _: header
     position = group("PlanePositionSequence").get("ImagePositionPatient")
@@ -172,22 +259,36 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
     spacing = group("PixelMeasuresSequence").get("PixelSpacing")
     if not (position and orientation and spacing):
         return None
-    content, timing = group("FrameContentSequence"), group("MRTimingAndRelatedParametersSequence")
-    rescale, kind_of_frame = group("PixelValueTransformationSequence"), group("MRImageFrameTypeSequence")
+    content = group("FrameContentSequence")
+    timing = group("MRTimingAndRelatedParametersSequence")
+    rescale = group("PixelValueTransformationSequence")
+    kind_of_frame = group("MRImageFrameTypeSequence")
     image_type = _words((kind_of_frame.get("FrameType") if enhanced else None) or header.get("ImageType"))
     if "LOCALIZER" in image_type:
         return None
     _require_finite_place(spacing, position, orientation)
-    echo_time = group("MREchoSequence").get("EffectiveEchoTime") if enhanced else header.get("EchoTime")
-    offset = _number(group("TemporalPositionSequence").get("TemporalPositionTimeOffset")) if enhanced else _number(header.get("TriggerTime"), 1e-3)
-    acquired = content.get("FrameAcquisitionDateTime") if enhanced else header.get("AcquisitionTime")
-    duration = _number(content.get("FrameAcquisitionDuration"), 1e-3) if enhanced else _number(header.get("AcquisitionDuration"))
-    temporal = content.get("TemporalPositionIndex") if enhanced else header.get("TemporalPositionIdentifier")
-    acquisition_number = content.get("FrameAcquisitionNumber") if enhanced else header.get("AcquisitionNumber")
+    if enhanced:
+        echo_time = group("MREchoSequence").get("EffectiveEchoTime")
+        offset = _number(group("TemporalPositionSequence").get("TemporalPositionTimeOffset"))
+        acquired = content.get("FrameAcquisitionDateTime")
+        duration = _number(content.get("FrameAcquisitionDuration"), 1e-3)
+        temporal = content.get("TemporalPositionIndex")
+        acquisition_number = content.get("FrameAcquisitionNumber")
+        instance_number = None
+        coil = group("MRReceiveCoilSequence").get("ReceiveCoilName")
+    else:
+        echo_time = header.get("EchoTime")
+        offset = _number(header.get("TriggerTime"), 1e-3)
+        acquired = header.get("AcquisitionTime")
+        duration = _number(header.get("AcquisitionDuration"))
+        temporal = header.get("TemporalPositionIdentifier")
+        acquisition_number = header.get("AcquisitionNumber")
+        instance_number = header.get("InstanceNumber")
+        coil = header.get("ReceiveCoilName")
+    protocol = (*spacing, timing.get("RepetitionTime"), echo_time, timing.get("FlipAngle"))
     series_number = str(_whole(header.get("SeriesNumber")) or "")
     scale_slope, is_philips = _scale_slope(header, number, enhanced)
     component = kind_of_frame.get("ComplexImageComponent") or header.get("ComplexImageComponent")
-    coil = group("MRReceiveCoilSequence").get("ReceiveCoilName") if enhanced else header.get("ReceiveCoilName")
     return Frame(
         path=path,
         number=number,
@@ -200,7 +301,7 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
         columns=int(header.Columns),
         image_type=image_type,
         kind=_kind(image_type, component, header),
-        protocol=tuple(_number(value) or 0.0 for value in (*spacing, timing.get("RepetitionTime"), echo_time, timing.get("FlipAngle"))),
+        protocol=tuple(_number(value) or 0.0 for value in protocol),
         scan_options=" ".join(sorted(_words(header.get("ScanOptions")))),
         receive_coil=str(coil or ""),
         contrast=str(kind_of_frame.get("AcquisitionContrast") or header.get("AcquisitionContrast") or ""),
@@ -217,7 +318,7 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
         content_s=_time_of_day(header.get("ContentTime")),
         series_s=_time_of_day(header.get("SeriesTime")),
         acquisition_number=_whole(acquisition_number),
-        instance_number=_whole(header.get("InstanceNumber")) if not enhanced else None,
+        instance_number=_whole(instance_number),
         duration_s=duration,
         contrast_start_s=_contrast_start(header),
     )
@@ -230,11 +331,16 @@ def _words(value: object) -> tuple[str, ...]:
 
 
 def _kind(image_type: Sequence[str], component: object, header: Dataset) -> str:
-    """What kind of image it is. The first two words of an image type say something else (original or derived, primary or secondary)."""
+    """What kind of image it is.
+
+    The first two words of an image type say something else: original or derived, primary or secondary (PS3.3
+    C.7.6.1.1.2).
+    """
     for word in image_type[2:]:
-        kind = _KIND_OF_WORD.get(word) or ("map" if word.endswith("MAP") or word in ("ADC", "T1MAP", "T2MAP") else None)
-        if kind:
-            return kind
+        if word in _KIND_OF_WORD:
+            return _KIND_OF_WORD[word]
+        if word.endswith("MAP") or word == "ADC":
+            return "map"
     named = str(component or "").lower()
     if named in ("phase", "real", "imaginary"):
         return named
@@ -243,26 +349,34 @@ def _kind(image_type: Sequence[str], component: object, header: Dataset) -> str:
 
 
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> object:
-    """The value of a private element, found by the creator of its block (DICOM PS3.5 7.8.1); None where it is not there."""
+    """The value of a private element, found by the creator of its block (DICOM PS3.5 7.8.1); None where it is
+    not there.
+    """
     try:
         value = dataset.private_block(group, creator)[element].value
     except KeyError:
         return None
-    if isinstance(value, bytes):  # a private element whose representation got lost (implicit, UN)
-        value = struct.unpack("<f", value)[0] if len(value) == 4 and element == _SCALE_SLOPE else None
+    if isinstance(
+        value, bytes
+    ):  # its representation got lost on the way: of ours, four bytes are FL, two are SS
+        form = {4: "<f", 2: "<h"}.get(len(value))
+        return struct.unpack(form, value)[0] if form else None
     return value[0] if isinstance(value, (MultiValue, SequenceOfItems)) and len(value) else value
 
 
 def _scale_slope(header: Dataset, number: int, enhanced: bool) -> tuple[float | None, bool]:
     """Philips' scale slope of a frame (None = not there), and whether a Philips scanner made the image."""
-    value, found = _private(header, 0x2005, PHILIPS, _SCALE_SLOPE), "philips" in str(header.get("Manufacturer", "")).lower()
+    value = _private(header, 0x2005, PHILIPS, _SCALE_SLOPE)
+    is_philips = "philips" in str(header.get("Manufacturer", "")).lower()
     if enhanced:
-        for item in (header.PerFrameFunctionalGroupsSequence[number], *header.get("SharedFunctionalGroupsSequence", [])):
+        for item in (
+            header.PerFrameFunctionalGroupsSequence[number],
+            *header.get("SharedFunctionalGroupsSequence", []),
+        ):
             inner = _private(item, 0x2005, _PHILIPS_FRAME, _FRAME_SEQUENCE)
             if value is None and isinstance(inner, Dataset):
                 value = _private(inner, 0x2005, PHILIPS, _SCALE_SLOPE)
-    slope = _number(value)
-    return (slope if slope else None), found or value is not None
+    return _number(value) or None, is_philips or value is not None
 
 
 def _day(acquired: object, header: Dataset) -> int | None:
@@ -270,30 +384,46 @@ def _day(acquired: object, header: Dataset) -> int | None:
     texts = (acquired, *(header.get(name) for name in ("AcquisitionDate", "SeriesDate", "StudyDate")))
     digits = next((str(text)[:8] for text in texts if text and str(text)[:8].isdigit()), "")
     try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])).toordinal() if len(digits) == 8 else None
+        return (
+            date(int(digits[:4]), int(digits[4:6]), int(digits[6:])).toordinal() if len(digits) == 8 else None
+        )
     except ValueError:
         return None
 
 
-def _whole(value: object) -> int | None:
-    """A header's count, None where there is none: a count that cannot be read is no reason to refuse the image."""
+def _whole(value: Any) -> int | None:
+    """A header's count, None where there is none: a count that cannot be read is no reason to refuse the
+    image.
+    """
     try:
-        return int(value)  # type: ignore[call-overload]
+        return int(value)
     except (TypeError, ValueError):
         return None
 
 
-def _require_finite_place(spacing: Sequence[float], position: Sequence[float], orientation: Sequence[float]) -> None:
+def _require_finite_place(
+    spacing: Sequence[float], position: Sequence[float], orientation: Sequence[float]
+) -> None:
     """Raises `ValueError` for a slice whose header puts it nowhere."""
-    for name, values, count in (("PixelSpacing", spacing, 2), ("ImagePositionPatient", position, 3), ("ImageOrientationPatient", orientation, 6)):
+    wanted = (
+        ("PixelSpacing", spacing, 2),
+        ("ImagePositionPatient", position, 3),
+        ("ImageOrientationPatient", orientation, 6),
+    )
+    for name, values, count in wanted:
         numbers = [float(value) for value in values]
         if len(numbers) != count or not all(map(math.isfinite, numbers)):
             raise ValueError(f"{name} {numbers[:6]}")
 
 
 def _functional_groups(header: Dataset, number: int) -> Callable[[str], Dataset]:
-    """A look-up of the functional groups of an enhanced file: those of the frame before those that all frames share."""
-    places = [header.PerFrameFunctionalGroupsSequence[number], *header.get("SharedFunctionalGroupsSequence", [])]
+    """A look-up of the functional groups of an enhanced file: those of the frame before those that all frames
+    share.
+    """
+    places = [
+        header.PerFrameFunctionalGroupsSequence[number],
+        *header.get("SharedFunctionalGroupsSequence", []),
+    ]
 
     def group(name: str) -> Dataset:
         return next((place[name][0] for place in places if place.get(name)), Dataset())
@@ -306,7 +436,8 @@ def _contrast_start(header: Dataset) -> float | None:
     items = [header]
     for agent in header.get("ContrastBolusAgentSequence", []):
         items += agent.get("ContrastAdministrationProfileSequence", [])
-    return next((_time_of_day(item.ContrastBolusStartTime) for item in items if item.get("ContrastBolusStartTime")), None)
+    told = [item.ContrastBolusStartTime for item in items if item.get("ContrastBolusStartTime")]
+    return _time_of_day(told[0]) if told else None
 
 
 def _number(value: object, factor: float = 1.0) -> float | None:
@@ -319,11 +450,13 @@ def _number(value: object, factor: float = 1.0) -> float | None:
 
 
 def _time_of_day(value: object) -> float | None:
-    """Seconds since midnight of a DICOM time (HHMMSS.FFFFFF) or date-time (YYYYMMDDHHMMSS.FFFFFF&ZZXX), None when it is neither."""
+    """Seconds since midnight of a DICOM time (HHMMSS.FFFFFF) or date-time (YYYYMMDDHHMMSS.FFFFFF&ZZXX), None
+    when it is neither.
+    """
     digits, _, fraction = str(value or "").split("+")[0].split("-")[0].replace(":", "").strip().partition(".")
     if len(digits) >= 12:
         digits = digits[8:]
     if not (digits.isdigit() and len(digits) in (4, 6)):
         return None
-    hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:6] or 0)
-    return hours * 3600 + minutes * 60 + seconds + float(f"0.{fraction or 0}")
+    seconds = int(digits[:2]) * 3600 + int(digits[2:4]) * 60 + int(digits[4:6] or 0)
+    return seconds + float(f"0.{fraction or 0}")

@@ -163,11 +163,15 @@ class Reader:
         """
         mask = roi.mask.astype(bool, copy=False)
         if mask.shape != study.geometry.shape:
-            raise InputError(f"the outline has shape {mask.shape}, the image {study.geometry.shape}; put it on the image's geometry")
+            raise InputError(
+                f"the outline has shape {mask.shape}, the image {study.geometry.shape}; "
+                "put it on the image's geometry"
+            )
         if not mask.any():
             raise InputError("the outline is empty; draw it first")
         chosen = choose_phases(study, mask, overrides.early_phase, overrides.pre_phase)
-        early, pre = chosen.early_volume(study), chosen.pre_volume(study)
+        early = chosen.early_volume(study)
+        pre = chosen.pre_volume(study)
         made: dict[Preprocessing, Patch] = {}
         patches = {}
         for key, bundle in self.bundles.items():
@@ -181,7 +185,15 @@ class Reader:
         hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
         inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
         told = tuple(dict.fromkeys(warnings))
-        return PreparedCase(case_id or default_case_id(study), study.slice_axis, chosen.early, patches, inputs, told, study.notes)
+        return PreparedCase(
+            case_id or default_case_id(study),
+            study.slice_axis,
+            chosen.early,
+            patches,
+            inputs,
+            told,
+            study.notes,
+        )
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
         """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no finite score."""

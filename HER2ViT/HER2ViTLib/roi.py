@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from .inputs import require_file
 from .messages import InputError, ReadingWarning
+from .series import is_dicom_file
 from .volume import (
     Geometry,
     Volume,
@@ -33,7 +34,9 @@ _UNPLACED = {
     "origin": [(0, 0, 0)],
     "direction": [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)],
 }
-"""What programs write into a header where they know nothing; the second direction is a NIfTI file's unit matrix in LPS."""
+"""What programs write into a header where they know nothing; the second direction is a NIfTI file's unit
+matrix in LPS.
+"""
 _ROUNDING = 1e-3
 """How far a label may lie from a whole number."""
 _DICOM_OUTLINES = {
@@ -42,14 +45,20 @@ _DICOM_OUTLINES = {
     "66.5": ("DICOM surface segmentation", "QuantitativeReporting"),
     "66.7": ("DICOM label map segmentation (SEG)", "QuantitativeReporting"),
 }
-"""What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer that opens them."""
+"""What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer
+that opens them.
+"""
 _LEAST_INSIDE = 0.5
-"""Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a lesion at the edge."""
+"""Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a
+lesion at the edge.
+"""
 
 
 @dataclass(frozen=True)
 class Roi:
-    """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about bringing it there."""
+    """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about
+    bringing it there.
+    """
 
     mask: np.ndarray
     warnings: tuple[ReadingWarning, ...] = ()
@@ -73,11 +82,12 @@ class _Segment:
 
 
 def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> Roi:
-    """One segment as the outline on the geometry `reference`; resampled (nearest neighbour) where it lies on another.
+    """One segment as the outline on the geometry `reference`; resampled (nearest neighbour) where it lies on
+    another.
 
-    The file is a label map or a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers). `segment` is a name, an id or a label
-    value; it may be left out when the file holds only one segment.
-    Raises `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
+    The file is a label map or a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers). `segment`
+    is a name, an id or a label value; it may be left out when the file holds only one segment. Raises
+    `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
     fractional labels, and as `roi_on`.
     """
     _require_no_dicom(require_file(path, "the outline's file"))
@@ -97,9 +107,10 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
 def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
     """The outline where the mask is above zero, on the geometry `reference`; `name` is what faults call it.
 
-    On another grid it is resampled (nearest neighbour), with the warning `outline_resampled`; a part of the reference's own grid, as
-    Slicer saves it, is only put in its place. Raises `InputError` when the mask is empty, not finite, lies for the most part outside
-    the image, is too small for its voxels, or has lost its place: a header that knows nothing, or a grid of the image's size beside it.
+    On another grid it is resampled (nearest neighbour), with the warning `outline_resampled`; a part of the
+    reference's own grid, as Slicer saves it, is only put in its place. Raises `InputError` when the mask is
+    empty, not finite, lies for the most part outside the image, is too small for its voxels, or has lost its
+    place: a header that knows nothing, or a grid of the image's size beside it.
     """
     require_finite(mask.array, name)
     outlined = mask.array > 0
@@ -108,26 +119,34 @@ def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
     if mask.geometry.matches(reference):
         return Roi(outlined)
     inside = float(reference.holds(mask.geometry.to_lps(np.argwhere(outlined)[:, ::-1])).mean())
-    differences = _differences(mask.geometry, reference)
+    differences = mask.geometry.differences_text(reference)
     fault = _fault_of_place(mask.geometry, reference, inside)
     if fault:
         what, cure = fault
         raise InputError(f"{name}: {what} ({differences}); {cure}")
     on_reference = resample_mask(mask, reference)
     if not on_reference.any():
-        raise InputError(f"{name}: is too small for the image's voxels, nothing is left of it ({differences}); outline the lesion on the image")
+        raise InputError(
+            f"{name}: is too small for the image's voxels, nothing is left of it "
+            f"({differences}); outline the lesion on the image"
+        )
     if mask.geometry.shape != reference.shape and mask.geometry.is_part_of(reference):
         return Roi(on_reference)
     lost = f"; {1 - inside:.0%} of it lies outside the image" if inside < 1 else ""
-    text = f"the outline was resampled onto the image (nearest neighbour), its grid is another: {differences}{lost}; check that it lies on the lesion"
+    text = (
+        "the outline was resampled onto the image (nearest neighbour), its grid is another: "
+        f"{differences}{lost}; check that it lies on the lesion"
+    )
     return Roi(on_reference, (ReadingWarning("outline_resampled", text),))
 
 
 def _fault_of_place(geometry: Geometry, reference: Geometry, inside: float) -> tuple[str, str] | None:
-    """What is wrong with the place of an outline whose `geometry` does not match `reference`, and the cure; None = its place is plausible.
+    """What is wrong with the place of an outline whose `geometry` does not match `reference`, and the cure;
+    None = its place is plausible.
 
-    `inside` is the share of the outline's voxels that lie in the image. The place is lost when all that differs from the image is what a
-    program writes where it knows nothing. A grid of the image's size beside the image is its own with an axis flipped or a sign lost.
+    `inside` is the share of the outline's voxels that lie in the image. The place is lost when all that
+    differs from the image is what a program writes where it knows nothing. A grid of the image's size beside
+    the image is its own with an axis flipped or a sign lost.
     """
     differing = geometry.differences(reference).keys() - {"size"}
     same_size = geometry.shape == reference.shape
@@ -137,10 +156,14 @@ def _fault_of_place(geometry: Geometry, reference: Geometry, inside: float) -> t
         cure = copy if same_size else "save it with the geometry of the image that it was drawn on"
         return "its header has lost its place", f"{cure}, or export it again from the program it was drawn in"
     if wholly and _is_unplaced(reference, differing):
-        return "cannot be placed on the image, whose header has lost its place", "give the image as it was exported, with its geometry"
-    cure = "give the outline that belongs to this study" + (f", or {copy} if it was drawn on this image" if same_size else "")
+        what = "cannot be placed on the image, whose header has lost its place"
+        return what, "give the image as it was exported, with its geometry"
+    cure = "give the outline that belongs to this study"
+    if same_size:
+        cure += f", or {copy} if it was drawn on this image"
     if inside < _LEAST_INSIDE:
-        return (f"{1 - inside:.0%} of it lies outside the image" if inside else "lies outside the image"), cure
+        what = f"{1 - inside:.0%} of it lies outside the image" if inside else "lies outside the image"
+        return what, cure
     if same_size and not geometry.holds(reference.middle) and not reference.holds(geometry.middle):
         return "has the image's size but lies beside it", cure
     return None
@@ -150,15 +173,11 @@ def _is_unplaced(geometry: Geometry, parts: Iterable[str]) -> bool:
     """Whether these parts of a geometry are what a program writes where it knows nothing."""
 
     def knows_nothing_of(part: str) -> bool:
-        return any(np.allclose(getattr(geometry, part), unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part])
+        return any(
+            np.allclose(getattr(geometry, part), unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part]
+        )
 
     return all(map(knows_nothing_of, parts))
-
-
-def _differences(geometry: Geometry, reference: Geometry) -> str:
-    """What differs from the image's geometry, in one line."""
-    found = geometry.differences(reference).items()
-    return ", ".join(f"{part} {values}" for part, values in found) or "shifted by more than a thousandth of a voxel"
 
 
 def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.PathLike, name: str = "Lesion") -> None:
@@ -184,30 +203,40 @@ def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.Path
 
 
 def _require_no_dicom(path: Path) -> None:
-    """Raises `InputError` for DICOM, with what it is: contours are no label map, nor are a segmentation's frames the slices of one."""
+    """Raises `InputError` for DICOM, with what it is: contours are no label map, nor are a segmentation's
+    frames the slices of one.
+    """
     try:
+        if not is_dicom_file(path):
+            return
         with path.open("rb") as file:
             start = file.read(4096)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
     storage = re.search(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.([0-9]+(?:\.[0-9]+)*)", start)
-    # Older systems write no preamble: the file then begins with an element of group 2 or 8.
-    if start[128:132] != b"DICM" and not (storage and start[:2] in (b"\x02\x00", b"\x08\x00")):
-        return
-    what, extension = _DICOM_OUTLINES.get(storage[1].decode() if storage else "", ("DICOM object, an image perhaps", ""))
-    load = f"load it in 3D Slicer (extension {extension})" if extension else "load it in 3D Slicer"
-    raise InputError(f"{path}: is a {what}, which is not read as an outline; {load} and save the segmentation as .seg.nrrd")
+    name = storage[1].decode() if storage else ""
+    what, extension = _DICOM_OUTLINES.get(name, ("DICOM object, an image perhaps", ""))
+    where = f"3D Slicer (extension {extension})" if extension else "3D Slicer"
+    cure = f"load it in {where} and save the segmentation as .seg.nrrd"
+    raise InputError(f"{path}: is a {what}, which is not read as an outline; {cure}")
 
 
 def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str) -> None:
     """Raises `InputError`, with what it is, for an image that is not one 3D label map."""
-    values, size = image.GetNumberOfComponentsPerPixel(), image.GetSize()
+    values = image.GetNumberOfComponentsPerPixel()
+    size = image.GetSize()
     export = "export the lesion alone as one 3D label map, or its segmentation from 3D Slicer (.seg.nrrd)"
     if len(size) == 4 or (values > 1 and nrrd_list_axis(header) is not None):
         count = size[3] if len(size) == 4 else values
-        raise InputError(f"{name}: is a 4D series, or has a layer for each label ({count} volumes); a ROI is one 3D label map: {export}")
+        raise InputError(
+            f"{name}: is a 4D series, or has a layer for each label ({count} "
+            f"volumes); a ROI is one 3D label map: {export}"
+        )
     if values > 1:
-        raise InputError(f"{name}: has {values} values a voxel: label groups or layers of another program, or a colour or vector image; {export}")
+        raise InputError(
+            f"{name}: has {values} values a voxel: label groups or layers of another "
+            f"program, or a colour or vector image; {export}"
+        )
 
 
 def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
@@ -243,13 +272,18 @@ def _layers(image: sitk.Image, name: str) -> list[Volume]:
 
 
 def _label_map(layer: Volume, name: str) -> Volume:
-    """The layer with whole numbers: what resampling has left at 0.9999999 is a 1. Raises `InputError` for values that are fractional."""
+    """The layer with whole numbers: what resampling has left at 0.9999999 is a 1. Raises `InputError` for
+    values that are fractional.
+    """
     if layer.array.dtype.kind != "f":
         return layer
     whole = np.rint(layer.array)
     fractional = ~(np.abs(layer.array - whole) <= _ROUNDING)  # NaN too
     if fractional.any():
-        raise InputError(f"{name}: holds fractional values such as {layer.array[fractional][0]:g}; threshold it and give a label map")
+        raise InputError(
+            f"{name}: holds fractional values such as {layer.array[fractional][0]:g}; "
+            "threshold it and give a label map"
+        )
     return layer.with_array(whole)
 
 
@@ -259,7 +293,9 @@ def _labels(array: np.ndarray, name: str) -> list[_Segment]:
     if not len(values):
         lowest = array.min()
         if lowest < 0:
-            raise InputError(f"{name}: is empty above 0, its label is {lowest:g}; save the lesion with a label above 0")
+            raise InputError(
+                f"{name}: is empty above 0, its label is {lowest:g}; save the lesion with a label above 0"
+            )
         raise InputError(f"{name}: is empty (no label above 0); outline the lesion first")
     return [_Segment(int(value)) for value in values]
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from .reader import Reading
 
 FileOfInstance = Callable[[str], str]
-"""The file of a DICOM image by its SOP instance UID, empty where it is not known (`fileForInstance` of Slicer's DICOM database)."""
+"""The file of a DICOM image by its SOP instance UID, empty where it is not known (`fileForInstance` of
+Slicer's DICOM database).
+"""
 INSTANCE_UIDS = "DICOM.instanceUIDs"
 """Where Slicer keeps, on a volume node, what it was loaded from."""
 
@@ -99,33 +101,50 @@ def study_from_nodes(
 ) -> Study:
     """The study of one volume node per phase, in the order given.
 
-    Times, and Philips' scales, come from the headers of the files that the nodes were loaded from, where `file_of` finds them; else
-    the times are unknown. Raises `InputError` as `volume_from_node`, `study_from_volumes` and `phase_times` do.
+    Times, and Philips' scales, come from the headers of the files that the nodes were loaded from, where
+    `file_of` finds them; else the times are unknown. Raises `InputError` as `volume_from_node`,
+    `study_from_volumes` and `phase_times` do.
     """
-    volumes, names = [volume_from_node(node) for node in nodes], [node.GetName() for node in nodes]
+    volumes = [volume_from_node(node) for node in nodes]
+    names = [node.GetName() for node in nodes]
     told = header_times(nodes, file_of)
     if told is None:
         return study_from_volumes(volumes, names=names, warnings=warnings)
-    places = np.argsort(told.order)  # where each node's times stand among those in time order
-    starts, durations, scales = ([values[n] for n in places] for values in (told.starts_s, told.durations_s, told.scales))
-    volumes = [volume if scale == 1 else volume.with_array(volume.array / scale) for volume, scale in zip(volumes, scales)]
-    return study_from_volumes(volumes, starts, durations, told.contrast_start_s, names, warnings=(*told.warnings, *warnings))
+    starts: list[float | None] = [None] * len(nodes)
+    durations: list[float | None] = [None] * len(nodes)
+    for n, start, duration, scale in zip(told.order, told.starts_s, told.durations_s, told.scales):
+        starts[n] = start
+        durations[n] = duration
+        if scale != 1:
+            volumes[n] = volumes[n].with_array(volumes[n].array / scale)
+    doubts = (*told.warnings, *warnings)
+    return study_from_volumes(volumes, starts, durations, told.contrast_start_s, names, warnings=doubts)
 
 
-def header_times(nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], file_of: FileOfInstance) -> PhaseTimes | None:
-    """Order and times of volume nodes that were loaded from DICOM, a phase each, by the headers of their files.
+def header_times(
+    nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], file_of: FileOfInstance
+) -> PhaseTimes | None:
+    """Order and times of volume nodes that were loaded from DICOM, a phase each, by the headers of their
+    files.
 
-    None where a node does not say what it was loaded from, a file is not to be found, or the headers do not tell.
-    Raises `InputError` for a header that is broken.
+    None where a node does not say what it was loaded from, a file is not to be found, or the headers do not
+    tell. Raises `InputError` for a header that is broken.
     """
     if len(nodes) < 2:
         return None
-    files = [[file_of(uid) for uid in (node.GetAttribute(INSTANCE_UIDS) or "").split()] for node in nodes]
-    if not all(paths and all(path and Path(path).is_file() for path in paths) for paths in files):
+    files = [_files_of(node, file_of) for node in nodes]
+    if not all(files):
         return None
     from .dicom import phase_times  # pydicom takes its time to import
 
-    return phase_times([[Path(path) for path in paths] for paths in files])
+    return phase_times(files)
+
+
+def _files_of(node: slicer.vtkMRMLScalarVolumeNode, file_of: FileOfInstance) -> list[Path]:
+    """The files that a volume node was loaded from; none where one of them is not to be found."""
+    found = [file_of(uid) for uid in (node.GetAttribute(INSTANCE_UIDS) or "").split()]
+    files = [Path(path) for path in found if path]
+    return files if len(files) == len(found) and all(path.is_file() for path in files) else []
 
 
 def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
@@ -150,7 +169,8 @@ def _sequence_times(sequence: slicer.vtkMRMLSequenceNode) -> list[float] | None:
 
 
 def segment_roi(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, geometry: Geometry) -> Roi:
-    """One segment as the outline on `geometry`, resampled there as `roi_on` does; parent transforms are applied.
+    """One segment as the outline on `geometry`, resampled there as `roi_on` does; parent transforms are
+    applied.
 
     Raises `InputError` when the segment is not there, and as `roi_on`.
     """

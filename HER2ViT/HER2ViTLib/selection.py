@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user chooses among the series of an examination: numbers or UIDs of series (none = by the rules), and a word of the image
-    type (empty = magnitude, and of Dixon images water).
+    """What the user chooses among the series of an examination: numbers or UIDs of series (none = by the
+    rules), and a word of the image type (empty = magnitude, and of Dixon images water).
     """
 
     series: tuple[str, ...] = ()

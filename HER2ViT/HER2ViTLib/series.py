@@ -22,7 +22,9 @@ _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "ms
 _NIFTI_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
 """NIFTI_UNITS_SEC, MSEC, USEC."""
 _NARROW = 32
-"""Pixels across below which a slice may be an axis of time or of slices taken for columns or rows; whole images have far more."""
+"""Pixels across below which a slice may be an axis of time or of slices taken for columns or rows; whole
+images have far more.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,17 @@ def read_image_file(path: Path) -> Series:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether a file starts as DICOM files do (as pydicom's `is_dicom`, whose import takes longer than reading a NIfTI study).
+    """Whether a file starts as DICOM files do (as pydicom's `is_dicom`, whose import takes longer than
+    reading a NIfTI study).
 
-    Older systems write neither preamble nor meta information: such a file begins with an element of group 2 or 8, and soon names a
-    class of DICOM's (PS3.10 7.1; PS3.6 annex A).
+    Older systems write neither preamble nor meta information: such a file begins with an element of group 2
+    or 8, and soon names a class of DICOM's (PS3.10 7.1; PS3.6 annex A).
     """
     with path.open("rb") as file:
         start = file.read(1024)
-    return start[128:132] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start)
+    return start[128:132] == b"DICM" or (
+        start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start
+    )
 
 
 def require_one_phase(phases: int, name: object) -> None:
@@ -122,15 +127,20 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
 
 
 def _require_order_of_axes(size: Sequence[int], name: str) -> None:
-    """Raises `InputError` for a 4D image of volumes that no scanner makes: its axes are not columns, rows, slices, phases.
+    """Raises `InputError` for a 4D image of volumes that no scanner makes: its axes are not columns, rows,
+    slices, phases.
 
-    Nothing in a file says which axis is time. Slices a few pixels wide, and many more phases than pixels across, tell that it is not the last.
+    Nothing in a file says which axis is time. Slices a few pixels wide, and many more phases than pixels
+    across, tell that it is not the last.
     """
     columns, rows, _slices, phases = size
     narrow, wide = sorted((columns, rows))
     if phases >= 2 * narrow or (narrow < _NARROW and wide >= 4 * narrow):
         axes = " x ".join(map(str, size))
-        raise InputError(f"{name}: its axes are {axes}, {phases} phases of {columns} x {rows} pixels; save it as columns, rows, slices, phases")
+        raise InputError(
+            f"{name}: its axes are {axes}, {phases} phases of {columns} x {rows} "
+            "pixels; save it as columns, rows, slices, phases"
+        )
 
 
 def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:

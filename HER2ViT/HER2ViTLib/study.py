@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from .inputs import require_file
 from .messages import InputError, ReadingWarning
 from .selection import EVERYTHING, Selection
@@ -57,11 +55,15 @@ class Study:
 # Reading
 
 
-def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike], selection: Selection = EVERYTHING) -> Study:
-    """A study from a DICOM folder, one 4D file (NIfTI, NRRD, Slicer's `.seq.nrrd`), one 3D file, or one file per phase in time order.
+def load_study(
+    paths: str | os.PathLike | Sequence[str | os.PathLike], selection: Selection = EVERYTHING
+) -> Study:
+    """A study from a DICOM folder, one 4D file (NIfTI, NRRD, Slicer's `.seq.nrrd`), one 3D file, or one file
+    per phase in time order.
 
-    `selection` chooses among the series of DICOM folders. Raises `InputError` for whatever is not such a study: missing files, colour or
-    2D images, NaN, phases of different geometry, a file given twice, a 4D file among several; a selection where nothing is DICOM.
+    `selection` chooses among the series of DICOM folders. Raises `InputError` for whatever is not such a
+    study: missing files, colour or 2D images, NaN, phases of different geometry, a file given twice, a 4D
+    file among several; a selection where nothing is DICOM.
     """
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not paths:
@@ -70,7 +72,9 @@ def load_study(paths: str | os.PathLike | Sequence[str | os.PathLike], selection
     if len(paths) == 1:
         [series] = _read(paths, selection)
         phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
-        study = Study(phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes)
+        study = Study(
+            phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes
+        )
         names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
     else:
         study = _one_phase_each(paths, selection)
@@ -98,10 +102,15 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
 
 
 def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
-    """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a scaling."""
+    """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
+    scaling.
+    """
     is_dicom = [_is_dicom(path) for path in paths]
     if not any(is_dicom) and selection != EVERYTHING:
-        raise InputError(f"{paths[0]}: is no DICOM, which alone has series and image types to choose from; leave out --series and --image-type")
+        raise InputError(
+            f"{paths[0]}: is no DICOM, which alone has series and image types to "
+            "choose from; leave out --series and --image-type"
+        )
     of_dicom: Iterator[Series] = iter(())
     if any(is_dicom):
         from .dicom import read_dicom  # pydicom takes longer to import than a NIfTI study to read
@@ -141,10 +150,11 @@ def study_from_volumes(
     image_sha256: Sequence[tuple[str, str]] = (),
     warnings: Sequence[ReadingWarning] = (),
 ) -> Study:
-    """A study from volumes in time order; times (s) where known, on one clock; `names` is what faults call the volumes.
+    """A study from volumes in time order; times (s) where known, on one clock; `names` is what faults call
+    the volumes.
 
-    Without `image_sha256` the voxels are hashed. `warnings` are what is already known to be doubtful about the volumes.
-    Raises `InputError` for no volume, voxels that are not finite, different geometries.
+    Without `image_sha256` the voxels are hashed. `warnings` are what is already known to be doubtful about
+    the volumes. Raises `InputError` for no volume, voxels that are not finite, different geometries.
     """
     if not volumes:
         raise InputError("no image given; choose at least one DCE volume")
@@ -169,25 +179,11 @@ def _require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:
 def _require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> None:
     """Raises `InputError` with a line for each volume that does not lie where the first one lies."""
     first = volumes[0].geometry
+    cure = "resample it onto the first phase or leave it out"
     faults = [
-        f"{name}: lies elsewhere than {names[0]} ({_difference(volume.geometry, first)}); resample it onto the first phase or leave it out"
+        f"{name}: lies elsewhere than {names[0]} ({volume.geometry.differences_text(first)}); {cure}"
         for volume, name in zip(volumes[1:], names[1:])
         if not volume.geometry.matches(first)
     ]
     if faults:
         raise InputError(faults)
-
-
-def _difference(geometry: Geometry, reference: Geometry) -> str:
-    """What differs between two geometries, in words."""
-
-    def words(values: Sequence[float]) -> str:
-        return " x ".join(f"{value:g}" for value in values)
-
-    if geometry.shape != reference.shape:
-        return f"size {words(geometry.shape[::-1])} against {words(reference.shape[::-1])}"
-    for name in ("spacing", "direction", "origin"):
-        ours, theirs = (np.round(getattr(g, name), 5) for g in (geometry, reference))
-        if not np.array_equal(ours, theirs):
-            return f"{name} {words(ours)} against {words(theirs)}"
-    return "voxels shifted by more than 1e-3 of a voxel"

@@ -79,15 +79,19 @@ class Geometry:
 
     def matches(self, other: Geometry) -> bool:
         """Whether every voxel of both lies at the same place, within a thousandth of a voxel."""
-        return self.shape == other.shape and bool(np.abs(self._corners_on(other) - self._corners).max() <= GEOMETRY_TOLERANCE_VOXELS)
+        return self.shape == other.shape and bool(
+            np.abs(self._corners_on(other) - self._corners).max() <= GEOMETRY_TOLERANCE_VOXELS
+        )
 
     def is_part_of(self, other: Geometry) -> bool:
-        """Whether every voxel is one of `other`'s grid, thought to go on beyond its edges: the same axes, shifted by whole voxels."""
+        """Whether every voxel is one of `other`'s grid, thought to go on beyond its edges: the same axes,
+        shifted by whole voxels.
+        """
         shifts = self._corners_on(other) - self._corners
         return bool(np.abs(shifts - np.rint(shifts[0])).max() <= GEOMETRY_TOLERANCE_VOXELS)
 
     def fills(self, other: Geometry) -> bool:
-        """Whether both cover the same part of the patient, within half a voxel, whichever way their axes run."""
+        """Whether both cover the same part of the patient, within half a voxel, however their axes run."""
         ours, theirs = (np.sort(corners, axis=0) for corners in (self._corners_on(other), other._corners))
         return bool(np.abs(ours - theirs).max() <= 0.5)
 
@@ -112,15 +116,28 @@ class Geometry:
         return other.to_index(self.to_lps(self._corners))
 
     def differences(self, other: Geometry) -> dict[str, str]:
-        """What differs, in words, of size, spacing, direction and origin, written to the fourth decimal: {part: "ours against theirs"}."""
+        """What differs, in words, of size, spacing, direction and origin, written to the fourth decimal:
+        {part: "ours against theirs"}.
+        """
         parts = {
             "size": (self.shape[::-1], other.shape[::-1], ""),
             "spacing": (self.spacing, other.spacing, " mm"),
             "direction": (self.direction, other.direction, ""),
             "origin": (self.origin, other.origin, " mm"),
         }
-        written = {part: (_listed(ours), _listed(theirs), unit) for part, (ours, theirs, unit) in parts.items()}
-        return {part: f"({ours}) against ({theirs}){unit}" for part, (ours, theirs, unit) in written.items() if ours != theirs}
+        written = {
+            part: (_listed(ours), _listed(theirs), unit) for part, (ours, theirs, unit) in parts.items()
+        }
+        return {
+            part: f"{ours} against {theirs}{unit}"
+            for part, (ours, theirs, unit) in written.items()
+            if ours != theirs
+        }
+
+    def differences_text(self, other: Geometry) -> str:
+        """What differs, in one line."""
+        found = [f"{part} {values}" for part, values in self.differences(other).items()]
+        return ", ".join(found) or "shifted by more than a thousandth of a voxel"
 
     def with_slice_axis(self, axis: str) -> Geometry:
         """The same voxels with array axis `axis` ("i", "j" or "k") moved to the front: see `Volume.with_slice_axis`."""
@@ -173,7 +190,7 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
 
 
 def _listed(values: Sequence[float]) -> str:
-    return " ".join(f"{round(value, 4) + 0.0:.10g}" for value in values)  # + 0.0: no minus before a zero
+    return " x ".join(f"{round(value, 4) + 0.0:.10g}" for value in values)  # + 0.0: no minus before a zero
 
 
 def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
@@ -183,11 +200,12 @@ def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
 
 
 def read_sitk(path: str | os.PathLike) -> sitk.Image:
-    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it; one volume of more axes than three is three-dimensional.
+    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it; one volume of more axes
+    than three is three-dimensional.
 
-    Other formats that SimpleITK knows are left out: several of them open further files as they please. Raises `InputError` for a missing
-    file, one that holds no image, a header that names a voxel file outside its folder or does not say what its axes are, or more voxels
-    than the file can hold.
+    Other formats that SimpleITK knows are left out: several of them open further files as they please. Raises
+    `InputError` for a missing file, one that holds no image, a header that names a voxel file outside its
+    folder or does not say what its axes are, or more voxels than the file can hold.
     """
     path = require_file(path, "the image file itself")
     _require_utf8_name(path)
@@ -207,7 +225,9 @@ def read_sitk(path: str | os.PathLike) -> sitk.Image:
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into the memory; use a machine with more, or crop the image") from error
     except (RuntimeError, OSError, EOFError, ValueError, OverflowError, struct.error, zlib.error) as error:
-        unknown = f"cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
+        unknown = (
+            f"cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
+        )
         raise InputError(f"{path}: {_axis_of_no_kind(path) or unknown}") from error
     return image
 
@@ -327,9 +347,11 @@ def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
 
 
 def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
-    """Whether a gzip file's own check sum is that of its first `offset` bytes and the image's voxels: then nothing is missing, nor changed.
+    """Whether a gzip file's own check sum is that of its first `offset` bytes and the image's voxels: then
+    nothing is missing, nor changed.
 
-    Inflating the file once more to see that takes as long as reading it. False, too, for what can only be told so: scaled voxels, say.
+    Inflating the file once more to see that takes as long as reading it. False, too, for what can only be
+    told so: scaled voxels, say.
     """
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b" or offset > _LONGEST_HEADER:
@@ -362,7 +384,9 @@ def _inflated(path: Path) -> IO[bytes]:
 
 
 def _axis_of_no_kind(path: Path) -> str:
-    """What is wrong with a NRRD header, and the cure, where an axis has no direction in space nor a kind that says what it is; else empty."""
+    """What is wrong with a NRRD header, and the cure, where an axis has no direction in space nor a kind that
+    says what it is; else empty.
+    """
     try:
         header = nrrd_header(path)
     except OSError:
@@ -373,7 +397,10 @@ def _axis_of_no_kind(path: Path) -> str:
         kind = kinds[axis] if axis < len(kinds) else "not given"
         if direction == "none" and kind in ("not given", "???", "none", "domain", "space", "time"):
             what = f"axis {axis} of {len(directions)} has no direction in space, and its kind is {kind}"
-            return f"{what}; export one 3D volume, or write `list` for that axis into the header's `kinds` if it lists volumes"
+            return (
+                f"{what}; export one 3D volume, or write `list` for that axis into "
+                "the header's `kinds` if it lists volumes"
+            )
     return ""
 
 
@@ -382,11 +409,18 @@ def _three_dimensional(image: sitk.Image) -> sitk.Image:
     size = image.GetSize()
     if len(size) < 4 or max(size[3:]) > 1:
         return image
-    return sitk.Extract(image, [*size[:3], *(0 for _ in size[3:])], [0] * len(size), sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX)
+    return sitk.Extract(
+        image,
+        [*size[:3], *(0 for _ in size[3:])],
+        [0] * len(size),
+        sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX,
+    )
 
 
 def _itk_reason(error: Exception) -> str:
-    """The last telling line of an ITK exception, without its objects' addresses: what follows it may be the rows of a matrix."""
+    """The last telling line of an ITK exception, without its objects' addresses: what follows it may be the
+    rows of a matrix.
+    """
     lines = [line.strip() for line in str(error).splitlines() if re.search("[A-Za-z]{3}", line)]
     return re.sub(r"\(0x[0-9a-fA-F]+\)", "", lines[-1])[:160] if lines else "unknown reason"
 

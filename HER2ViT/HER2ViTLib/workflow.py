@@ -86,18 +86,17 @@ def moved_up(items: Sequence[Item], index: int) -> list[Item]:
 
 @dataclass(frozen=True)
 class PhaseOrder:
-    """How the phases in the panel's list were brought into order: by the DICOM headers, by numbers in their names, or by the user."""
+    """How the phases in the panel's list were brought into order: by the DICOM headers, by numbers in their
+    names, or by the user.
+    """
 
     order: tuple[int, ...]
     rule: str
 
-    @property
-    def text(self) -> str:
-        """What the panel says of the order."""
-        return ORDER_TEXTS[self.rule]
 
-
-BY_HEADERS, BY_NAMES, BY_USER = "headers", "names", "user"
+BY_HEADERS = "headers"
+BY_NAMES = "names"
+BY_USER = "user"
 ORDER_TEXTS = {
     BY_HEADERS: "Order and times: from the DICOM headers.",
     BY_NAMES: "Order: by the numbers in the names, a guess; check it. Times: unknown.",
@@ -107,8 +106,8 @@ ORDER_TEXTS = {
 
 
 def phase_order(names: Sequence[str], by_headers: Sequence[int] | None) -> PhaseOrder:
-    """The order of volumes that are to be phases: `by_headers` (indices in time order) where known, else by a number in the names, else
-    as they come.
+    """The order of volumes that are to be phases: `by_headers` (indices in time order) where known, else by a
+    number in the names, else as they come.
     """
     if by_headers is not None:
         return PhaseOrder(tuple(by_headers), BY_HEADERS)
@@ -122,17 +121,19 @@ def order_warning(rule: str) -> list[ReadingWarning]:
     """`order_without_times` where the phases' order was guessed from their names."""
     if rule != BY_NAMES:
         return []
-    return [ReadingWarning("order_without_times", "the phases are in the order of the numbers in their names; their times are not known")]
+    text = "the phases are in the order of the numbers in their names; their times are not known"
+    return [ReadingWarning("order_without_times", text)]
 
 
-def _telling_numbers(names: Sequence[str]) -> list[float] | None:
-    """The one number in each name by which all of them differ; None where the names are not alike but for such a number."""
+def _telling_numbers(names: Sequence[str]) -> list[int] | None:
+    """The one number in each name by which all of them differ; None where the names are not alike but for
+    such a number.
+    """
     texts = {re.sub(r"\d+", "#", name) for name in names}
     if len(texts) != 1 or len(names) < 2:
         return None
-    columns = zip(*([int(number) for number in re.findall(r"\d+", name)] for name in names))
-    telling = [list(column) for column in columns if len(set(column)) > 1]
-    distinct = [column for column in telling if len(set(column)) == len(names)]
+    numbers = [list(map(int, re.findall(r"\d+", name))) for name in names]
+    distinct = [list(column) for column in zip(*numbers) if len(set(column)) == len(names)]
     return distinct[0] if len(distinct) == 1 else None
 
 

@@ -95,7 +95,8 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
     n = complete.sum(axis=0)
     low, high = np.where(counted, ratings, np.inf).min(axis=(0, 1)), np.where(counted, ratings, -np.inf).max(axis=(0, 1))
     varies = (n > 1) & (high - low > _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)))
-    unit, cases = np.where(varies, high - low, np.nan), np.where(varies, n, np.nan)
+    unit = np.where(varies, high - low, np.nan)
+    cases = np.where(varies, n, np.nan)
     round_off = _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)) / unit
     first = np.broadcast_to(complete.argmax(axis=0), (1, *ratings.shape[1:]))
     first_case = np.take_along_axis(ratings, first, axis=0)

@@ -88,11 +88,27 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
     """
     made_from = [
         [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
-        [case.case_id, case.segment, case.early_phase, astuple(case.selection), case.values["image"], case.values["roi"]],
+        [
+            case.case_id,
+            case.segment,
+            case.early_phase,
+            astuple(case.selection),
+            case.values["image"],
+            case.values["roi"],
+        ],
         [_signature(path) for path in (*case.images, case.roi)],
     ]
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
-    return Job(case.case_id, case.images, case.roi, case.segment or None, case.early_phase, case.selection, folder, key)
+    return Job(
+        case.case_id,
+        case.images,
+        case.roi,
+        case.segment or None,
+        case.early_phase,
+        case.selection,
+        folder,
+        key,
+    )
 
 
 def _signature(path: Path) -> list:

@@ -289,7 +289,8 @@ def _one_reading(options: argparse.Namespace) -> tuple:
     study = load_study(options.image, _selection(options))
     roi = read_roi(options.roi, study.geometry, options.segment)
     reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
-    study, roi = study.with_slice_axis(options.slice_axis), roi.with_slice_axis(options.slice_axis)
+    study = study.with_slice_axis(options.slice_axis)
+    roi = roi.with_slice_axis(options.slice_axis)
     names = _input_names(options.image, options.roi) if options.keep_names else {}
     reading = reader.read(
         study,
@@ -305,9 +306,18 @@ def _one_reading(options: argparse.Namespace) -> tuple:
 def _add_selection(command: argparse.ArgumentParser) -> None:
     """Which images of a DICOM examination are meant."""
     command.add_argument(
-        "--series", action="append", default=[], metavar="NUMBER|UID", help="read this DICOM series; once for each (default: the DCE-MRI)"
+        "--series",
+        action="append",
+        default=[],
+        metavar="NUMBER|UID",
+        help="read this DICOM series; once for each (default: the DCE-MRI)",
     )
-    command.add_argument("--image-type", default="", metavar="WORD", help="read the images with this word in their DICOM image type")
+    command.add_argument(
+        "--image-type",
+        default="",
+        metavar="WORD",
+        help="read the images with this word in their DICOM image type",
+    )
 
 
 def _selection(options: argparse.Namespace) -> Selection:
@@ -366,7 +376,10 @@ def _segment(options: argparse.Namespace) -> None:
     millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
     for told in (*study.warnings, *chosen.warnings):
         _say(f"Warning  {told.code}: {told.text}")
-    _say(f"early phase {chosen.early.index} ({chosen.early.rule}); outline {millilitres:.2f} ml on {slices} slices")
+    _say(
+        f"early phase {chosen.early.index} ({chosen.early.rule}); outline "
+        f"{millilitres:.2f} ml on {slices} slices"
+    )
     _say(f"wrote {options.out}")
 
 

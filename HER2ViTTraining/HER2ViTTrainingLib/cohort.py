@@ -81,7 +81,9 @@ class Case:
 
     @property
     def selection(self) -> Selection:
-        """Which images of a DICOM examination are meant: the columns `series` (several joined by `;`) and `image_type`."""
+        """Which images of a DICOM examination are meant: the columns `series` (several joined by `;`) and
+        `image_type`.
+        """
         series = (name.strip() for name in self.values.get("series", "").split(";"))
         return Selection(tuple(name for name in series if name), self.values.get("image_type", ""))
 
@@ -342,8 +344,9 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
 def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     """The cases of a manifest that are to be read by a model: those not excluded, in its order.
 
-    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type` and `exclude` count; HER2 status and
-    clinical columns need not be there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
+    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type` and
+    `exclude` count; HER2 status and clinical columns need not be there. Whether the files are there is not
+    looked at. Raises `InputError` with all faults, a line each.
     """
     path = Path(path)
     faults = _Faults(path)

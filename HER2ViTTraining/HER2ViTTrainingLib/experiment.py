@@ -197,12 +197,14 @@ def run_repeated(
     folds: bool = False,
     scheduler: str | None = None,
 ) -> list[str]:
-    """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each, in a folder of its own.
+    """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each,
+    in a folder of its own.
 
-    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed5` for seed 5). With folds every development case has
-    the score of the models that were not trained on it, set `out-of-fold`; they were stopped and calibrated on its fold. `scheduler` is
-    the address of a Dask cluster to train on side by side; its workers must see the same files under the same names.
-    Returns the files' names. Raises `InputError`.
+    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed5` for seed 5). With
+    folds every development case has the score of the models that were not trained on it, set `out-of-fold`;
+    they were stopped and calibrated on its fold. `scheduler` is the address of a Dask cluster to train on
+    side by side; its workers must see the same files under the same names. Returns the files' names. Raises
+    `InputError`.
     """
     out = prepare_folder(out, RESULT_FILES)
     cache = Path(cache or out / "cache").resolve()
@@ -216,11 +218,20 @@ def run_repeated(
     names = [(seed, fold) for seed in every_seed for fold in every_set]
     folders = {(seed, fold): "-".join(filter(None, [f"seed{seed}" if seeds > 1 else "", fold])) for seed, fold in names}
     jobs = [
-        (replace(experiment, seed=seed), cohort, splits, every_set[fold], out.resolve() / folders[seed, fold], cache)
+        (
+            replace(experiment, seed=seed),
+            cohort,
+            splits,
+            every_set[fold],
+            out.resolve() / folders[seed, fold],
+            cache,
+        )
         for seed, fold in names
     ]
     _each(jobs, scheduler)
-    rows = {seed: [row for fold in every_set for row in _held_out(out / folders[seed, fold], folds)] for seed in every_seed}
+    rows: dict[int, list[dict[str, str]]] = {seed: [] for seed in every_seed}
+    for seed, fold in names:
+        rows[seed] += _held_out(out / folders[seed, fold], folds)
     write_atomically(out / PREDICTIONS_FILE, csv_bytes(*_mean_over_seeds(rows)))
     return [PREDICTIONS_FILE, *folders.values()]
 

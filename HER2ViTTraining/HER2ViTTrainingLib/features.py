@@ -130,9 +130,11 @@ def _shape(mask: np.ndarray, spacing: Sequence[float]) -> list[float]:
 
 
 def largest_diameter(mask: np.ndarray, spacing: Sequence[float]) -> float:
-    """Largest distance (mm) between the centres of two voxels of a boolean mask (K, J, I) or (J, I) that is not empty; `spacing` i first.
+    """Largest distance (mm) between the centres of two voxels of a boolean mask (K, J, I) or (J, I) that is
+    not empty; `spacing` i first.
 
-    ITK's Feret diameter, but of the corners alone: it compares all pairs on the surface, with a cost that grows with its square.
+    ITK's Feret diameter, but of the corners alone: it compares all pairs on the surface, with a cost that
+    grows with its square.
     """
     places = _corners(mask) * np.asarray(spacing)
     places -= places.mean(axis=0)
@@ -148,9 +150,11 @@ def largest_diameter(mask: np.ndarray, spacing: Sequence[float]) -> float:
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:
-    """Indices (N, 2 or 3), i first, of voxels among which are all corners of the mask's convex hull: no others can lie farthest apart.
+    """Indices (N, 2 or 3), i first, of voxels among which are all corners of the mask's convex hull: no
+    others can lie farthest apart.
 
-    A corner of the hull is the end of a row, and a corner of the hull of each slice that it lies on, whichever way the slices are cut.
+    A corner of the hull is the end of a row, and a corner of the hull of each slice that it lies on,
+    whichever way the slices are cut.
     """
     solid = mask.reshape((1,) * (3 - mask.ndim) + mask.shape)
     rows = np.argwhere(solid.any(axis=2))
@@ -161,7 +165,8 @@ def _corners(mask: np.ndarray) -> np.ndarray:
         found = found[np.argsort(found[:, axis], kind="stable")]
         starts = np.flatnonzero(np.diff(found[:, axis], prepend=-1))
         slices = np.split(np.delete(found, axis, axis=1), starts[1:])
-        found = found[np.concatenate([start + cv2.convexHull(points, returnPoints=False).ravel() for start, points in zip(starts, slices)])]
+        hulls = [cv2.convexHull(points, returnPoints=False).ravel() for points in slices]
+        found = found[np.concatenate([start + hull for start, hull in zip(starts, hulls)])]
     return found[:, ::-1][:, : mask.ndim]
 
 
@@ -227,11 +232,17 @@ def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
         mask = roi.mask
         chosen = choose_phases(study, mask, outline.early_phase)
         early = chosen.early_volume(study)
-        patches = {key: preprocessing.apply(early, mask).image for key, preprocessing in preprocessings.items()}
+        patches = {
+            key: preprocessing.apply(early, mask).image for key, preprocessing in preprocessings.items()
+        }
     keys = {"case_id": outline.case_id, "rater": outline.rater}
     hashes = [*study.image_sha256, ("roi", image_sha256(outline.roi))]
     inputs = [{"role": role, "sha256": digest} for role, digest in hashes]
-    about = {**keys, "inputs": inputs, "warnings": [asdict(warning) for warning in (*study.warnings, *roi.warnings, *chosen.warnings)]}
+    about = {
+        **keys,
+        "inputs": inputs,
+        "warnings": [asdict(warning) for warning in (*study.warnings, *roi.warnings, *chosen.warnings)],
+    }
     return _Measured({**keys, **_voxel_features(study, mask, chosen.pre, chosen.early.index)}, about, patches)
 
 
@@ -254,8 +265,9 @@ def _voxel_features(study: Study, roi: np.ndarray, pre: int | None, early: int) 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """The features of outlines: `rows` with case_id, rater and the features by name, in the order of `columns`; and, in `cases`, what each
-    comes from and what was doubtful about it."""
+    """The features of outlines: `rows` with case_id, rater and the features by name, in the order of
+    `columns`; and, in `cases`, what each comes from and what was doubtful about it.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
@@ -285,7 +297,9 @@ def feature_table(
         rows = [{**row, **more} for row, more in zip(rows, model_rows)]
     cases = [one.about for one in measured]
     rows = [{name: _rounded(value) for name, value in row.items()} for row in rows]
-    return FeatureTable(("case_id", "rater", *columns), tuple(rows), tuple(cases), models.bundles if models else ())
+    return FeatureTable(
+        ("case_id", "rater", *columns), tuple(rows), tuple(cases), models.bundles if models else ()
+    )
 
 
 def feature_rows(outlines: Sequence[Outline], bundles: Sequence[str | os.PathLike] = (), device: str = "auto") -> list[Mapping[str, Any]]:

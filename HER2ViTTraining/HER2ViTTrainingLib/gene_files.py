@@ -42,7 +42,8 @@ _KINDS = {
     "STRING identifiers": r"\d+\.ENS[A-Z]*P\d+",
     "Entrez numbers": r"\d+",
 }
-_LAYOUT_LINES, _LAYOUT_COLUMNS = 50_000, 16
+_LAYOUT_LINES = 50_000
+_LAYOUT_COLUMNS = 16
 """How much of an edge list is looked at to see where its genes are; BioGRID has them in columns 8 and 9."""
 
 
@@ -344,7 +345,9 @@ def _require_genes_first(rows: Sequence[Sequence[str]], path: Path, counts: Coun
     many rows, or one cell both."""
     counted = set(counts.genes)
     columns = range(max(map(len, rows)))
-    is_gene = [np.array([len(row) > n and row[n] in counted for row in rows]) for n in columns]
+    is_gene = np.zeros((len(columns), len(rows)), bool)
+    for number, row in enumerate(rows):
+        is_gene[: len(row), number] = [cell in counted for cell in row]
     both = {(a, b): is_gene[a] & is_gene[b] for a, b in itertools.combinations(columns, 2)}
     a, b = max(both, key=lambda pair: both[pair].sum())
     cure = "give a header, then the two genes in columns 1 and 2"

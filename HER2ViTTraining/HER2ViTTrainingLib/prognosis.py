@@ -313,7 +313,9 @@ def log_rank(follow_up: FollowUp, grouping: Grouping) -> tuple[LogRank, list[Log
 def _log_rank(follow_up: FollowUp, grouping: Grouping, levels: tuple[str, ...]) -> LogRank:
     counted = groups_at_risk(follow_up, grouping, levels)
     chosen = np.isin(grouping.labels, counted)
-    times, events, labels = follow_up.times[chosen], follow_up.events[chosen], grouping.labels[chosen]
+    times = follow_up.times[chosen]
+    events = follow_up.events[chosen]
+    labels = grouping.labels[chosen]
     if len(counted) < 2:
         return LogRank(levels)
     first = times[events].min()

@@ -222,7 +222,10 @@ def _case_overlaps(job: tuple[Mapping[str, Outline], Sequence[tuple[str, str]]])
     with faults_of(f"case {first.case_id}"):
         geometry = first.study().geometry
         needed = dict.fromkeys(rater for pair in pairs for rater in pair)
-        masks = {rater: read_roi(outlines[rater].roi, geometry, outlines[rater].segment or None).mask for rater in needed}
+        masks = {
+            rater: read_roi(outlines[rater].roi, geometry, outlines[rater].segment or None).mask
+            for rater in needed
+        }
     found = []
     for a, b in pairs:
         distances = surface_distances(masks[a], masks[b], geometry)

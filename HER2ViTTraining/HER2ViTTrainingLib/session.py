@@ -138,7 +138,9 @@ class Session:
         """
         case, seconds = self._case_in_progress()
         reference = read_volume(case.images(self.folder)[0]).geometry
-        outline = roi_on(Volume(np.asarray(mask, bool), geometry), reference, f"case {case.code}: the outline").mask
+        outline = roi_on(
+            Volume(np.asarray(mask, bool), geometry), reference, f"case {case.code}: the outline"
+        ).mask
         self._require_clock()
         path = case.outline(self.folder)
         try:

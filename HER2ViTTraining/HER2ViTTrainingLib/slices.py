@@ -76,7 +76,8 @@ def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
 
 def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> str:
     """Names a case's input by all that it depends on."""
-    images, chosen = [hashes.of(path) for path in case.images], [case.segment, case.early_phase, astuple(case.selection)]
+    images = [hashes.of(path) for path in case.images]
+    chosen = [case.segment, case.early_phase, astuple(case.selection)]
     made_from = [FORMAT, images, hashes.of(case.roi), *chosen, preprocessing.to_json()]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,19 @@ from measure import Claim, python, ratio_claim, seconds
 from HER2ViTLib.volume import Geometry, Volume, write_volume
 from HER2ViTTrainingLib.features import largest_diameter, shape_features
 
-GEOMETRY = Geometry((100, 256, 256), (0.6, 0.6, 1.0), (-77.0, -77.0, -50.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-CASES, PHASES = 6, 4
+GEOMETRY = Geometry(
+    (100, 256, 256), (0.6, 0.6, 1.0), (-77.0, -77.0, -50.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+)
+CASES = 6
+PHASES = 4
 RADII_MM = (8.0, 11.0, 15.0, 20.0, 27.0)
 """Of the ball that each lesion is drawn from: 3 to 100 cm3, T1 to T3."""
 
 
 def a_lesion(radius_mm: float, seed: int = 0) -> np.ndarray:
-    """An irregular lesion in the middle of the image: a ball with waves and spicules on its surface, and a dark core in it."""
+    """An irregular lesion in the middle of the image: a ball with waves and spicules on its surface, and a
+    dark core in it.
+    """
     random = np.random.default_rng(seed)
     at = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(GEOMETRY.shape, GEOMETRY.spacing[::-1])]
     z, y, x = np.meshgrid(*at, indexing="ij", sparse=True)
@@ -38,24 +44,38 @@ def claims() -> list[Claim]:
 
 
 def growth() -> Claim:
-    """The power of the number of voxels that the time of the shape features grows with, fitted over lesions of all sizes; 1 is linear."""
+    """The power of the number of voxels that the time of the shape features grows with, fitted over lesions
+    of all sizes; 1 is linear.
+    """
     lesions = [a_lesion(radius) for radius in RADII_MM]
-    times = [min(seconds(lambda mask=mask: shape_features(mask, GEOMETRY)) for _ in range(5)) for mask in lesions]
-    diameters = [min(seconds(lambda mask=mask: largest_diameter(mask, GEOMETRY.spacing)) for _ in range(5)) for mask in lesions]
+    times = [_quickest(shape_features, mask, GEOMETRY) for mask in lesions]
+    diameters = [_quickest(largest_diameter, mask, GEOMETRY.spacing) for mask in lesions]
     voxels = [int(mask.sum()) for mask in lesions]
     power = float(np.polyfit(np.log(voxels), np.log(times), 1)[0])
-    small, large = (f"{voxels[n]} voxels {times[n] * 1e3:.0f} ms, the largest diameter {diameters[n] * 1e3:.0f} ms of it" for n in (0, -1))
-    return Claim("shape features: power of the number of voxels that their time grows with", 1.0, power, "", f"{small}; {large}")
+    told = [
+        f"{count} voxels {time * 1e3:.0f} ms, the largest diameter {diameter * 1e3:.0f} ms of it"
+        for count, time, diameter in zip(voxels, times, diameters)
+    ]
+    name = "shape features: power of the number of voxels that their time grows with"
+    return Claim(name, 1.0, power, "", f"{told[0]}; {told[-1]}")
+
+
+def _quickest(measure: Callable, *arguments: object) -> float:
+    """Seconds of the quickest of five calls."""
+    return min(seconds(lambda: measure(*arguments)) for _ in range(5))
 
 
 def whole_command() -> Claim:
-    """The command on real-sized studies with irregular lesions, against a process that reads the same files."""
+    """The command on real-sized studies with irregular lesions, against reading the same files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = a_cohort(folder)
         ours = python("-m", "HER2ViTTrainingLib.cli", "features", str(manifest), "--out", f"{folder}/out")
         files = sorted(str(path) for path in folder.glob("*.nii.gz"))
-        code = f"import numpy, SimpleITK as sitk; [sitk.GetArrayFromImage(sitk.ReadImage(path)) for path in {files!r}]"
+        code = (
+            "import numpy, SimpleITK as sitk; [sitk.GetArrayFromImage(sitk.ReadImage(path)) "
+            f"for path in {files!r}]"
+        )
         title = f"her2vit features of {CASES} studies of {PHASES} phases against reading the files"
         return ratio_claim(title, 1.5, ours, python("-c", code), runs=5, warm_up=1)
 
@@ -72,7 +92,9 @@ def a_cohort(folder: Path) -> Path:
     for case in range(CASES):
         for phase in range(PHASES if case else 0):
             shutil.copyfile(folder / f"0_{phase}.nii.gz", folder / f"{case}_{phase}.nii.gz")
-        write_volume(Volume(a_lesion(RADII_MM[case % len(RADII_MM)], case), GEOMETRY), folder / f"{case}_roi.nii.gz")
+        write_volume(
+            Volume(a_lesion(RADII_MM[case % len(RADII_MM)], case), GEOMETRY), folder / f"{case}_roi.nii.gz"
+        )
         images = ";".join(f"{case}_{phase}.nii.gz" for phase in range(PHASES))
         rows.append(f"case{case},{images},{case}_roi.nii.gz,low")
     manifest = folder / "manifest.csv"

@@ -44,7 +44,9 @@ def warm_reading() -> Claim:
             for bundle in bundles:
                 bundle.model(images)
 
-    return ratio_claim("warm reading against two bare forwards", 1.3, lambda: reader.read(study, Roi(roi)), bare, runs=30)
+    return ratio_claim(
+        "warm reading against two bare forwards", 1.3, lambda: reader.read(study, Roi(roi)), bare, runs=30
+    )
 
 
 def whole_process() -> Claim:
