@@ -345,7 +345,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.sessionSaveButton.enabled = working and bool(self._parameterNode.segmentID)
 
     def _updateResult(self):
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         rows = self.logic.resultRows(self._parameterNode)
         self.ui.headlineLabel.text = workflow.headline(rows) or _("No reading yet.")
@@ -385,7 +385,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._setPhases([node for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)) if index != row])
 
     def onMovePhaseUp(self, checked=False):
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         row = self.ui.phasesList.currentRow
         self._parameterNode.phaseOrder = workflow.BY_USER
@@ -407,7 +407,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSegmentChanged(self, segmentID):
         if self._updatingGui or not self._parameterNode:
             return
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         existing = self.logic.segmentIDs(self._parameterNode.segmentation)
         self._parameterNode.segmentID = workflow.chosen_segment(self._parameterNode.segmentID, segmentID, existing)
@@ -525,7 +525,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        from HER2ViTLib.workflow import LoadedModels
+        from HER2ViTLib.workflow.decisions import LoadedModels
 
         self._models = LoadedModels()
         self._readFrom = None
@@ -562,7 +562,8 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         Raises InputError for a header that is broken.
         """
-        from HER2ViTLib import scene, workflow
+        from HER2ViTLib.mrml import results as scene
+        from HER2ViTLib.workflow import decisions as workflow
 
         unique = list(
             {node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values()
@@ -575,13 +576,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def phaseOrderText(self, parameters):
         """How the phases came into their order, in words; empty without phases."""
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         return workflow.ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
 
     def _fileOfInstance(self):
         """The DICOM database's look-up of an image's file; a Slicer without DICOM support has none."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         database = getattr(slicer, "dicomDatabase", None)
         return database.fileForInstance if database and database.isOpen else scene.no_file
@@ -590,12 +591,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return parameters.sequence.GetNumberOfDataNodes() if parameters.sequence else len(self.phaseNodes(parameters))
 
     def segmentIDs(self, segmentation):
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         return list(scene.segment_names(segmentation)) if segmentation else []
 
     def choices(self, parameters):
-        from HER2ViTLib.workflow import Choices
+        from HER2ViTLib.workflow.decisions import Choices
 
         return Choices(
             phases=self.phaseCount(parameters),
@@ -621,7 +622,8 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def study(self, parameters):
         """The chosen phases as a study. Raises InputError, one line, when they are none."""
-        from HER2ViTLib import scene, workflow
+        from HER2ViTLib.mrml import results as scene
+        from HER2ViTLib.workflow import decisions as workflow
 
         if parameters.sequence:
             return scene.study_from_sequence(parameters.sequence)
@@ -630,7 +632,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def paintingNode(self, parameters):
         """The volume to outline the lesion on; None when no phase is a volume in the scene."""
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         nodes = self.phaseNodes(parameters)
         if parameters.sequence or not nodes:
@@ -641,7 +643,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def loadSample(self, parameters):
         """Loads the bundled simulated case with its outline and chooses it, with the demo models."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
         from HER2ViTLib.sample import sample_phases, sample_roi
 
         phases = [slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}", "show": n == 1}) for n, path in enumerate(sample_phases())]
@@ -672,8 +674,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def outlineFromSeed(self, parameters):
         """Outlines the lesion around the seed into our own segmentation and chooses it. Raises InputError."""
-        from HER2ViTLib import lesion, scene
-        from HER2ViTLib.phases import choose_phases
+        from HER2ViTLib.lesion import outlining as lesion
+        from HER2ViTLib.mrml import results as scene
+        from HER2ViTLib.study.phases import choose_phases
 
         study = self.study(parameters)
         chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
@@ -689,14 +692,14 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         """Makes a new, empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
         import numpy as np
 
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         study = self.study(parameters)
         early = workflow.painting_phase(len(study.phases), parameters.earlyPhase)
         self._chooseOutline(parameters, np.zeros(study.geometry.shape, bool), study, early, None)
 
     def _chooseOutline(self, parameters, mask, study, early, segmentation):
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         image = self._imageNode(parameters, study, early)
         if parameters.segmentation and parameters.segmentation is not segmentation:
@@ -712,7 +715,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def _imageNode(self, parameters, study, phase):
         """The volume node of a phase; of a sequence, whose volumes no view can show, a copy of it."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         if not parameters.sequence:
             return self.phaseNodes(parameters)[phase]
@@ -736,7 +739,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def openSession(self, parameters, path, reason=""):
         """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over. Raises InputError."""
-        from HER2ViTTrainingLib.session import Session
+        from HER2ViTLib.session.session import Session
 
         session = Session(path)
         session.open(reason)
@@ -774,7 +777,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def saveSessionOutline(self, parameters):
         """Keeps the chosen segment as the case's outline and shows the next case. Raises InputError."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         geometry = self.study(parameters).geometry
         self.session.save_outline(
@@ -796,7 +799,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def ensureDependencies(self):
         """Whether everything a reading needs is there; asks once, then installs what is not. Never touches Slicer's own packages."""
-        from HER2ViTLib import dependencies
+        from HER2ViTLib.workflow import dependencies
 
         packages, torch = dependencies.missing_packages(), dependencies.missing_torch()
         if not (packages or torch):
@@ -820,7 +823,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
 
     def _installPackages(self, packages):
-        from HER2ViTLib import dependencies
+        from HER2ViTLib.workflow import dependencies
 
         if not packages:
             return
@@ -832,8 +835,8 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def run(self, parameters, progress=logging.info):
         """One reading of what is chosen: result table, attention maps, the slice in view. Raises InputError; then nothing has changed."""
-        from HER2ViTLib import scene
         from HER2ViTLib.messages import InputError
+        from HER2ViTLib.mrml import results as scene
 
         started = time.monotonic()
         choices = self.choices(parameters)
@@ -843,7 +846,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         study = self.study(parameters)
         roi = scene.segment_roi(parameters.segmentation, parameters.segmentID, study.geometry)
         reader = self._models.reader(choices, progress)
-        from HER2ViTLib.reader import Overrides  # torch: only now
+        from HER2ViTLib.reading.reader import Overrides  # torch: only now
 
         progress(_("Reading..."))
         reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
@@ -853,7 +856,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return reading
 
     def _show(self, parameters, reading, study):
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         former = scene.ReadingNodes(parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2)
         nodes = scene.put_reading(slicer.mrmlScene, reading, former)
@@ -873,7 +876,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     # Showing
 
     def resultRows(self, parameters):
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         return scene.rows_from_table(parameters.resultTable)
 
@@ -883,7 +886,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def sliceWidget(self):
         """The slice view that shows readings; None without a main window."""
-        from HER2ViTLib import workflow
+        from HER2ViTLib.workflow import decisions as workflow
 
         layoutManager = slicer.app.layoutManager()
         widgets = {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()} if layoutManager else {}
@@ -891,7 +894,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def showOverlay(self, parameters):
         """The image of the last reading with the attention map over it, in a slice view."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         widget = self.sliceWidget()
         if widget and parameters.image:
@@ -899,7 +902,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def jumpToSlice(self, parameters):
         """Turns the slice view to the slice that was read, the lesion in the middle."""
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         widget, attention = self.sliceWidget(), self.attentionNode(parameters)
         if widget and attention:
@@ -942,7 +945,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
 
     def _canRead(self):
         """Whether torch and the like are there. A test installs nothing: it says so and leaves the readings out."""
-        from HER2ViTLib import dependencies
+        from HER2ViTLib.workflow import dependencies
 
         missing = [*dependencies.missing_packages(), *(["torch"] if dependencies.missing_torch() else [])]
         if missing:
@@ -953,7 +956,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         """A point in the middle of the sample's outline, as a user would place it."""
         import numpy as np
 
-        from HER2ViTLib import scene
+        from HER2ViTLib.mrml import results as scene
 
         study = logic.study(parameters)
         mask = scene.segment_roi(parameters.segmentation, parameters.segmentID, study.geometry).mask
@@ -995,7 +998,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
 
     def test_outline(self):
         """A seed in the lesion gives an outline like the sample's own, in a segmentation of its own."""
-        from HER2ViTLib import lesion, scene
+        from HER2ViTLib.lesion import outlining as lesion
+        from HER2ViTLib.mrml import results as scene
 
         logic, parameters = self._sample()
         given = parameters.segmentation
@@ -1055,8 +1059,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             raise unittest.SkipTest("this Slicer has no DICOM support")
         from DICOMLib import DICOMUtils
 
-        from HER2ViTLib.phases import choose_phases
-        from HER2ViTLib.study import load_study
+        from HER2ViTLib.study.phases import choose_phases
+        from HER2ViTLib.study.study import load_study
 
         logic = HER2ViTLogic()
         parameters = logic.getParameterNode()
@@ -1092,8 +1096,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         """The sample as one DICOM series of four phases; the paths of its files."""
         from pydicom.uid import generate_uid
 
+        from HER2ViTLib.imaging.volume import read_volume
         from HER2ViTLib.sample import sample_phases
-        from HER2ViTLib.volume import read_volume
 
         folder.mkdir()
         uids = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -1298,7 +1302,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         import shutil
 
         from HER2ViTLib.sample import sample_phases, sample_roi
-        from HER2ViTTrainingLib.session_plan import Plan, write_plan
+        from HER2ViTTrainingLib.repeatability.plan import Plan, write_plan
 
         logic, parameters = self._sample()
         seed, _mask = self._seed(logic, parameters)

@@ -67,7 +67,7 @@ class HER2ViTTrainingLogic(ScriptedLoadableModuleLogic):
 
     def commandsHelp(self):
         """What `her2vit help` prints."""
-        from HER2ViTTrainingLib.cli import build_parser
+        from HER2ViTTrainingLib.commands.main import build_parser
 
         return build_parser().format_help()
 

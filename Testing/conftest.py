@@ -31,7 +31,7 @@ def a_cluster():
 @pytest.fixture
 def refused(capsys):
     """Runs a command that must be refused, with exit status 2 and one line; returns that line."""
-    from HER2ViTTrainingLib.cli import main
+    from HER2ViTTrainingLib.commands.main import main
 
     def line_of(words):
         capsys.readouterr()

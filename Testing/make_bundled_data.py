@@ -14,14 +14,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from HER2ViTLib.bundle import CARD_FILE, load_bundle, save_bundle
+from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE
-from HER2ViTLib.output import csv_bytes, write_atomically
-from HER2ViTTrainingLib.cohort import make_splits, read_manifest
-from HER2ViTTrainingLib.experiment import Experiment, Network, run_experiment, stored_model_args
-from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort, write_sample
-from HER2ViTTrainingLib.training import RECIPES
+from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
+from HER2ViTTrainingLib.cohort.manifest import make_splits, read_manifest
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort, write_sample
+from HER2ViTTrainingLib.training.runs import Experiment, Network, run_experiment, stored_model_args
+from HER2ViTTrainingLib.training.trainer import RECIPES
 
 DATA = Path(__file__).resolve().parent.parent / "HER2ViT" / "HER2ViTLib" / "data"
 # Half of the patches are dropped while training: twice as fast, and it keeps a small cohort from being learnt by heart.

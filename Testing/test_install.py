@@ -58,20 +58,20 @@ def test_the_wheel_runs_the_demo_outside_the_clone(tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel], check=True, env=clean_environment())
     (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     python = tmp_path / "env" / "bin" / "python"
-    code = "import HER2ViTLib, sys; from HER2ViTTrainingLib.cli import main; assert HER2ViTLib.__file__.startswith(sys.prefix); sys.exit(main())"
+    code = "import HER2ViTLib, sys; from HER2ViTTrainingLib.commands.main import main; assert HER2ViTLib.__file__.startswith(sys.prefix); sys.exit(main())"
     run = subprocess.run([python, "-c", code, "demo", "--out", "demo"], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / "demo" / "reading.json").read_text())["call"] in ("zero", "low", "positive")
 
 
-@pytest.mark.parametrize("door", ["HER2ViTLib", "HER2ViTTrainingLib", "HER2ViTTrainingLib.cli"])
+@pytest.mark.parametrize("door", ["HER2ViTLib", "HER2ViTTrainingLib", "HER2ViTTrainingLib.commands.main"])
 def test_doors_import_nothing_heavy(door):
     code = f"import sys, {door}; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run_python(code).strip() == "[]"
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys; from HER2ViTTrainingLib.cli import main; main(['help', 'read']); print([n for n in {HEAVY!r} if n in sys.modules])"
+    code = f"import sys; from HER2ViTTrainingLib.commands.main import main; main(['help', 'read']); print([n for n in {HEAVY!r} if n in sys.modules])"
     assert run_python(code).splitlines()[-1] == "[]"
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from csv_files import rows_of
-from HER2ViTTrainingLib.cli import main
-from HER2ViTTrainingLib.simulation import GENE_LOG2_FOLD_CHANGES
+from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.simulation.patients import GENE_LOG2_FOLD_CHANGES
+from support.csv_files import rows_of
 
 CASES = 70
 

@@ -19,7 +19,7 @@ def main() -> int:
     """Runs the command in the process's arguments; returns the exit status."""
     _find_libraries()
     _find_interpreter()
-    from HER2ViTTrainingLib.cli import main as run
+    from HER2ViTTrainingLib.commands.main import main as run
 
     words = sys.argv[1:]
     return run(words[1:] if words[:1] == ["--"] else words)

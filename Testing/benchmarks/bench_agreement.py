@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from measure import Claim, ratio_claim
 
-from HER2ViTTrainingLib.agreement import HEADLINE, icc
+from HER2ViTTrainingLib.stats.agreement import HEADLINE, icc
 
 FEATURES, CASES, READS = 1000, 60, 2
 LOOPED = 100

@@ -22,12 +22,12 @@ import torch
 from bundles import full_size_bundles
 from measure import Claim, seconds
 
-from HER2ViTLib.bundle import load_bundle
 from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.sample import demo_bundles
-from HER2ViTTrainingLib.batch import CHUNK, read_batch
-from HER2ViTTrainingLib.executors import executor
-from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
+from HER2ViTTrainingLib.batch.batch import CHUNK, read_batch
+from HER2ViTTrainingLib.parallel.executors import executor
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
 
 HERE = Path(__file__).resolve().parent
 WORKERS, SCALE, PARTS, TURNS, KILLS = 2, 0.3, 4, 2, 100
@@ -210,7 +210,7 @@ def _killed(manifest: Path, folder: Path, kills: int) -> Claim:
 def _start(manifest: Path, out: Path) -> subprocess.Popen:
     bundles = [word for path in demo_bundles() for word in ("--bundle", str(path))]
     command = ["batch", str(manifest), *bundles, "--device", "cpu", "--workers", str(WORKERS), "--out", str(out)]
-    return subprocess.Popen([sys.executable, "-m", "HER2ViTTrainingLib.cli", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-m", "HER2ViTTrainingLib.commands.main", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _wait(process: subprocess.Popen) -> int:

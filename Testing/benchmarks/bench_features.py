@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from measure import Claim, python, ratio_claim, seconds
 
-from HER2ViTLib.volume import Geometry, Volume, write_volume
-from HER2ViTTrainingLib.features import largest_diameter, shape_features
+from HER2ViTLib.imaging.volume import Geometry, Volume, write_volume
+from HER2ViTTrainingLib.repeatability.features import largest_diameter, shape_features
 
 GEOMETRY = Geometry(
     (100, 256, 256), (0.6, 0.6, 1.0), (-77.0, -77.0, -50.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
@@ -70,7 +70,7 @@ def whole_command() -> Claim:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = a_cohort(folder)
-        ours = python("-m", "HER2ViTTrainingLib.cli", "features", str(manifest), "--out", f"{folder}/out")
+        ours = python("-m", "HER2ViTTrainingLib.commands.main", "features", str(manifest), "--out", f"{folder}/out")
         files = sorted(str(path) for path in folder.glob("*.nii.gz"))
         code = (
             "import numpy, SimpleITK as sitk; [sitk.GetArrayFromImage(sitk.ReadImage(path)) "

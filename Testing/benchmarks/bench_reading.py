@@ -11,12 +11,12 @@ import torch
 from bundles import full_size_bundles
 from measure import Claim, over_empty_python_claim, python, ratio_claim
 
-from HER2ViTLib.bundle import load_bundle
-from HER2ViTLib.reader import Reader
-from HER2ViTLib.roi import Roi
+from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.lesion.masks import Roi
+from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
-from HER2ViTLib.study import study_from_volumes
-from HER2ViTLib.volume import Geometry, Volume
+from HER2ViTLib.study.study import study_from_volumes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEOMETRY = Geometry((50, 256, 256), (0.86, 0.86, 3.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -54,7 +54,7 @@ def whole_process() -> Claim:
     phases, roi = [str(path) for path in sample_phases()], str(sample_roi())
     with tempfile.TemporaryDirectory() as folder:
         bundles = [word for path in demo_bundles() for word in ("--bundle", str(path))]
-        ours = python("-m", "HER2ViTTrainingLib.cli", "read", *phases, "--roi", roi, *bundles, "--out", f"{folder}/out")
+        ours = python("-m", "HER2ViTTrainingLib.commands.main", "read", *phases, "--roi", roi, *bundles, "--out", f"{folder}/out")
         code = f"import torch, timm, SimpleITK as sitk; [sitk.ReadImage(path) for path in {[*phases, roi]!r}]"
         return ratio_claim("her2vit read against import torch, timm and reading the files", 1.5, ours, python("-c", code), runs=7, warm_up=1)
 
@@ -79,7 +79,7 @@ def doors() -> list[Claim]:
     for module in ("HER2ViT", "HER2ViTTraining"):
         code = f"{stand_ins}sys.path.insert(0, {str(REPOSITORY / module)!r})\nimport {module}\n{check}"
         found.append(over_empty_python_claim(f"import module file {module}.py", 150, ["-c", code]))
-    found.append(over_empty_python_claim("her2vit help", 150, ["-m", "HER2ViTTrainingLib.cli", "help"]))
+    found.append(over_empty_python_claim("her2vit help", 150, ["-m", "HER2ViTTrainingLib.commands.main", "help"]))
     return found
 
 

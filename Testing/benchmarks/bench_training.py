@@ -13,11 +13,11 @@ from measure import Claim, ratio_claim, seconds
 from torch.nn import functional
 
 from HER2ViTLib.her2 import ZERO_VS_REST
-from HER2ViTLib.preprocessing import SquarePreprocessing
-from HER2ViTTrainingLib.cohort import make_splits, read_manifest
-from HER2ViTTrainingLib.experiment import Experiment, fingerprint, load_data
-from HER2ViTTrainingLib.simulation import PROTOCOLS, simulate_cohort
-from HER2ViTTrainingLib.training import RECIPES, Labelled, Trainer
+from HER2ViTLib.model.preprocessing import SquarePreprocessing
+from HER2ViTTrainingLib.cohort.manifest import make_splits, read_manifest
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
+from HER2ViTTrainingLib.training.runs import Experiment, fingerprint, load_data
+from HER2ViTTrainingLib.training.trainer import RECIPES, Labelled, Trainer
 
 CASES = 400
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import timm
 import torch
 
-from HER2ViTLib.bundle import Calibration, Settings, save_bundle
 from HER2ViTLib.her2 import TASKS
-from HER2ViTLib.preprocessing import SquarePreprocessing
+from HER2ViTLib.model.bundle import Calibration, Settings, save_bundle
+from HER2ViTLib.model.preprocessing import SquarePreprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 PERCENTILES = {"relative_enhancement": (0.2, 3.0), "lesion_area": (20.0, 900.0), "lesion_to_background_contrast": (1.0, 5.0)}

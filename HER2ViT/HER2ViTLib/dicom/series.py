@@ -1,0 +1,196 @@
+"""The phases of a DCE-MRI among the series of an examination in DICOM files.
+
+Files are sorted by what their headers say, never by name. Only geometry, pixels and relative times leave this
+room. What is not used is compared with what is: a series that may be a phase is never dropped without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from HER2ViTLib.imaging.series import Series, is_dicom_file, require_one_phase
+from HER2ViTLib.imaging.volume import MOST_VALUES, Volume
+from HER2ViTLib.messages import InputError, ReadingWarning
+
+from .groups import alike, choose, joined, of_chosen_series, readable, require_selected, selected, without_copies
+from .headers import Frame, read_frames
+from .pixels import PHILIPS_NOTE, has_own_scales, read_pixels, scaling_warnings
+from .relations import moments
+from .remarks import derived_warnings, left_out_warnings, normalisation_warnings, unused_notes
+from .selection import EVERYTHING, Selection
+from .stacks import Stack, clock_times, geometries_of, order_warnings, stack_of, unwrapped_phases
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """Order (indices), starts and durations (s; None = unknown) of phases, in time order; the contrast start
+    is on their clock.
+
+    `scales`: what Philips' rescaled values of each phase must be divided by to be comparable, 1 elsewhere.
+    """
+
+    order: tuple[int, ...]
+    starts_s: tuple[float | None, ...]
+    durations_s: tuple[float | None, ...]
+    contrast_start_s: float | None
+    scales: tuple[float, ...]
+    warnings: tuple[ReadingWarning, ...]
+
+
+@dataclass(frozen=True)
+class _Examination:
+    """What was chosen in one folder or file, and what is said of the rest of it."""
+
+    name: str
+    stack: Stack
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
+
+
+def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list[Series]:
+    """The phases of the one DCE-MRI in each folder (subfolders included) or enhanced file, on one clock and
+    of one scaling.
+
+    Several paths are a phase each, in time order. Scouts, other sequences and derived series beside the
+    DCE-MRI are left out, and noted; one that may be a phase is warned of (`phase_left_out`). Phase images,
+    real and imaginary parts and maps are never read; of Dixon images the water is. Volumes are (K, J, I) in
+    LPS, times in seconds of the day. Raises `InputError` where it is not clear which series is meant (listing
+    them), where slices are missing or uneven, where nothing in the header brings the phases into order, where
+    one of several paths holds more than one phase.
+    """
+    with _quiet():
+        found = [read_frames(_dicom_files(path)) for path in paths]
+    require_selected([frame for frames in found for frame in frames], selection, ", ".join(map(str, paths)))
+    examinations = [_examined(frames, selection, str(path)) for frames, path in zip(found, paths)]
+    if len(paths) > 1:
+        for examination in examinations:
+            require_one_phase(len(examination.stack.phases), examination.name)
+    phases = [phase for examination in examinations for phase in examination.stack.phases]
+    used = [frame for phase in phases for frame in phase]
+    starts, durations, contrast = _times_in_any_order(phases)
+    told = (*scaling_warnings(used), *normalisation_warnings(used), *derived_warnings(used))
+    own_scales = has_own_scales(used)
+    read = []
+    for n, examination in enumerate(examinations):
+        mine = slice(n, n + 1) if len(paths) > 1 else slice(None)
+        volumes, sha256 = _volumes(examination, own_scales)
+        doubts = (*order_warnings(examination.stack, starts), *examination.warnings, *told)
+        notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
+        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes))
+    return read
+
+
+def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
+    """When phases were taken whose files are known, a list for each; None where the headers do not bring them
+    into order.
+
+    Raises `InputError` for a header that is broken.
+    """
+    owner: dict[tuple[Path, int], int] = {}
+    frames: list[Frame] = []
+    with _quiet():
+        for n, paths in enumerate(files):
+            found = read_frames(paths)
+            owner.update({(frame.path, frame.number): n for frame in found})
+            frames += found
+    try:
+        stack = stack_of(frames, "the phases") if frames else Stack([])
+    except InputError:
+        return None
+    order = [_only_owner(phase, owner) for phase in stack.phases]
+    if sorted(order) != list(range(len(files))):
+        return None
+    own_scales = has_own_scales(frames)
+    scales = [phase[0].slope * phase[0].scale_slope if own_scales else 1.0 for phase in stack.phases]
+    starts, durations, contrast = clock_times(stack.phases)
+    told = (*order_warnings(stack, starts), *scaling_warnings(frames), *normalisation_warnings(frames))
+    return PhaseTimes(tuple(order), tuple(starts), tuple(durations), contrast, tuple(scales), told)
+
+
+def _only_owner(phase: Sequence[Frame], owner: dict[tuple[Path, int], int]) -> int:
+    """The one list of files that a phase's slices are in, -1 where there are several."""
+    found = {owner[frame.path, frame.number] for frame in phase}
+    return found.pop() if len(found) == 1 else -1
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")
+        yield
+
+
+def _dicom_files(path: Path) -> list[Path]:
+    """The file, or the DICOM files in a folder and its subfolders, DICOMDIR and hidden files left out.
+
+    Raises `InputError` for a folder without any, and for a file that cannot be read.
+    """
+    if not path.is_dir():
+        return [path]
+    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    try:
+        files = [file for file in inside if file.name.upper() != "DICOMDIR" and is_dicom_file(file)]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from error
+    if not files:
+        raise InputError(
+            f"{path}: no DICOM file in this folder; give a DICOM folder, or "
+            "the image files themselves in time order"
+        )
+    return files
+
+
+def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Examination:
+    """The DCE-MRI among the frames of a folder or file; `name` is what faults call it."""
+    if not frames:
+        raise InputError(
+            f"{name}: no greyscale slice with position and orientation in its DICOM files; give MR images"
+        )
+    chosen = selected(frames, selection, name)
+    signal = readable(chosen, selection, name)
+    once = without_copies(signal)
+    groups = of_chosen_series(once) if selection.series else alike(once)
+    stack, others = choose(joined(groups, name), name)
+    reasons = dict.fromkeys((frame.series for frame in frames), "not chosen")
+    reasons.update(dict.fromkeys((frame.series for frame in chosen), ""))
+    reasons.update(dict.fromkeys((frame.series for frame in signal), "copies of images that are used"))
+    reasons.update(dict.fromkeys((frame.series for frame in once), ""))
+    told = [warning for group in others for warning in left_out_warnings(group, stack.frames)]
+    return _Examination(name, stack, tuple(told), unused_notes(frames, stack.frames, reasons))
+
+
+def _times_in_any_order(
+    phases: Sequence[Sequence[Frame]],
+) -> tuple[list[float | None], list[float | None], float | None]:
+    """Times as `clock_times`, of phases that the user may have given in another order than that of time."""
+    phases = unwrapped_phases(phases)
+    acquired = [moments(phase) for phase in phases]
+    order = list(range(len(phases)))
+    if not any(None in found for found in acquired):
+        order.sort(key=lambda n: min(acquired[n]))
+    starts, durations, contrast = clock_times([phases[n] for n in order])
+    places = [order.index(n) for n in range(len(phases))]
+    return [starts[n] for n in places], [durations[n] for n in places], contrast
+
+
+def _volumes(examination: _Examination, own_scales: bool) -> tuple[list[Volume], str]:
+    """The phases' volumes, and the hash of their files."""
+    used = examination.stack.frames
+    geometries = geometries_of(examination.stack.phases, examination.name)
+    if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
+        declared = f"{len(used)} slices of {used[0].columns} x {used[0].rows} pixels"
+        raise InputError(f"{examination.name}: declares {declared}, more than any examination has")
+    pixels, sha256 = read_pixels(used, own_scales)
+    volumes = []
+    for phase, geometry in zip(examination.stack.phases, geometries):
+        array = np.stack([pixels[frame.path, frame.number] for frame in phase])
+        volumes.append(Volume(array, geometry))
+    return volumes, sha256

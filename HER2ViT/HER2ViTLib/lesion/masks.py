@@ -1,0 +1,319 @@
+"""The lesion's outline (ROI): one segment of a label map or of a Slicer segmentation, as a mask on the image's geometry; and back to a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from HER2ViTLib.files.inputs import require_file
+from HER2ViTLib.imaging.series import is_dicom_file
+from HER2ViTLib.imaging.volume import (
+    Geometry,
+    Volume,
+    geometry_of,
+    nrrd_header,
+    nrrd_list_axis,
+    read_sitk,
+    require_finite,
+    resample_mask,
+    volume_of,
+    with_slice_axis,
+    write_volume,
+)
+from HER2ViTLib.messages import InputError, ReadingWarning
+
+_LISTED = 12
+_UNPLACED = {
+    "spacing": [(1, 1, 1)],
+    "origin": [(0, 0, 0)],
+    "direction": [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)],
+}
+"""What programs write into a header where they know nothing; the second direction is a NIfTI file's unit
+matrix in LPS.
+"""
+_ROUNDING = 1e-3
+"""How far a label may lie from a whole number."""
+_DICOM_OUTLINES = {
+    "481.3": ("DICOM RT structure set (RTSTRUCT: contours)", "SlicerRT"),
+    "66.4": ("DICOM segmentation (SEG)", "QuantitativeReporting"),
+    "66.5": ("DICOM surface segmentation", "QuantitativeReporting"),
+    "66.7": ("DICOM label map segmentation (SEG)", "QuantitativeReporting"),
+}
+"""What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer
+that opens them.
+"""
+_LEAST_INSIDE = 0.5
+"""Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a
+lesion at the edge.
+"""
+
+
+@dataclass(frozen=True)
+class Roi:
+    """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about
+    bringing it there.
+    """
+
+    mask: np.ndarray
+    warnings: tuple[ReadingWarning, ...] = ()
+
+    def with_slice_axis(self, axis: str) -> Roi:
+        """The outline cut across array axis `axis` ("i", "j" or "k"), as `Study.with_slice_axis`."""
+        return replace(self, mask=with_slice_axis(self.mask, axis))
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A segment of a file: its name and id ("" in a plain label map), its label value, and the layer that holds it."""
+
+    label: int
+    name: str = ""
+    id: str = ""
+    layer: int = 0
+
+    def __str__(self) -> str:
+        return f'"{self.name}" (id {self.id}, label {self.label})' if self.id else str(self.label)
+
+
+def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> Roi:
+    """One segment as the outline on the geometry `reference`; resampled (nearest neighbour) where it lies on
+    another.
+
+    The file is a label map or a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers). `segment`
+    is a name, an id or a label value; it may be left out when the file holds only one segment. Raises
+    `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
+    fractional labels, and as `roi_on`.
+    """
+    _require_no_dicom(require_file(path, "the outline's file"))
+    image = read_sitk(path)
+    header = nrrd_header(path)
+    named = _header_segments(header, str(path))
+    if not named:
+        _require_one_label_map(image, header, str(path))
+    layers = [_label_map(layer, str(path)) for layer in _layers(image, str(path))]
+    found = _choose(named or _labels(layers[0].array, str(path)), segment, str(path))
+    if found.layer >= len(layers):
+        raise InputError(f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the segmentation again")
+    layer = layers[found.layer]
+    return roi_on(layer.with_array(layer.array == found.label), reference, f"{path}: segment {found}" if found.id else str(path))
+
+
+def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
+    """The outline where the mask is above zero, on the geometry `reference`; `name` is what faults call it.
+
+    On another grid it is resampled (nearest neighbour), with the warning `outline_resampled`; a part of the
+    reference's own grid, as Slicer saves it, is only put in its place. Raises `InputError` when the mask is
+    empty, not finite, lies for the most part outside the image, is too small for its voxels, or has lost its
+    place: a header that knows nothing, or a grid of the image's size beside it.
+    """
+    require_finite(mask.array, name)
+    outlined = mask.array > 0
+    if not outlined.any():
+        raise InputError(f"{name}: is empty; outline the lesion first")
+    if mask.geometry.matches(reference):
+        return Roi(outlined)
+    inside = float(reference.holds(mask.geometry.to_lps(np.argwhere(outlined)[:, ::-1])).mean())
+    differences = mask.geometry.differences_text(reference)
+    fault = _fault_of_place(mask.geometry, reference, inside)
+    if fault:
+        what, cure = fault
+        raise InputError(f"{name}: {what} ({differences}); {cure}")
+    on_reference = resample_mask(mask, reference)
+    if not on_reference.any():
+        raise InputError(
+            f"{name}: is too small for the image's voxels, nothing is left of it "
+            f"({differences}); outline the lesion on the image"
+        )
+    if mask.geometry.shape != reference.shape and mask.geometry.is_part_of(reference):
+        return Roi(on_reference)
+    lost = f"; {1 - inside:.0%} of it lies outside the image" if inside < 1 else ""
+    text = (
+        "the outline was resampled onto the image (nearest neighbour), its grid is another: "
+        f"{differences}{lost}; check that it lies on the lesion"
+    )
+    return Roi(on_reference, (ReadingWarning("outline_resampled", text),))
+
+
+def _fault_of_place(geometry: Geometry, reference: Geometry, inside: float) -> tuple[str, str] | None:
+    """What is wrong with the place of an outline whose `geometry` does not match `reference`, and the cure;
+    None = its place is plausible.
+
+    `inside` is the share of the outline's voxels that lie in the image. The place is lost when all that
+    differs from the image is what a program writes where it knows nothing. A grid of the image's size beside
+    the image is its own with an axis flipped or a sign lost.
+    """
+    differing = geometry.differences(reference).keys() - {"size"}
+    same_size = geometry.shape == reference.shape
+    copy = "copy the image's spacing, direction and origin into its header"
+    wholly = differing >= {"spacing", "origin"}
+    if (same_size or wholly) and _is_unplaced(geometry, differing) and not geometry.fills(reference):
+        cure = copy if same_size else "save it with the geometry of the image that it was drawn on"
+        return "its header has lost its place", f"{cure}, or export it again from the program it was drawn in"
+    if wholly and _is_unplaced(reference, differing):
+        what = "cannot be placed on the image, whose header has lost its place"
+        return what, "give the image as it was exported, with its geometry"
+    cure = "give the outline that belongs to this study"
+    if same_size:
+        cure += f", or {copy} if it was drawn on this image"
+    if inside < _LEAST_INSIDE:
+        what = f"{1 - inside:.0%} of it lies outside the image" if inside else "lies outside the image"
+        return what, cure
+    if same_size and not geometry.holds(reference.middle) and not reference.holds(geometry.middle):
+        return "has the image's size but lies beside it", cure
+    return None
+
+
+def _is_unplaced(geometry: Geometry, parts: Iterable[str]) -> bool:
+    """Whether these parts of a geometry are what a program writes where it knows nothing."""
+
+    def knows_nothing_of(part: str) -> bool:
+        return any(
+            np.allclose(getattr(geometry, part), unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part]
+        )
+
+    return all(map(knows_nothing_of, parts))
+
+
+def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.PathLike, name: str = "Lesion") -> None:
+    """Writes a boolean mask (K, J, I) as a `.seg.nrrd` with one named segment, which 3D Slicer opens as a segmentation.
+
+    The header fields are those of Slicer's vtkMRMLSegmentationStorageNode.
+    """
+    k, j, i = geometry.shape
+    metadata = {
+        "Segment0_ID": name,
+        "Segment0_Name": name,
+        "Segment0_NameAutoGenerated": "0",
+        "Segment0_Color": "0.2 0.9 0.4",
+        "Segment0_ColorAutoGenerated": "0",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment0_Extent": f"0 {i - 1} 0 {j - 1} 0 {k - 1}",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    write_volume(Volume(np.asarray(mask, bool), geometry), path, metadata)
+
+
+def _require_no_dicom(path: Path) -> None:
+    """Raises `InputError` for DICOM, with what it is: contours are no label map, nor are a segmentation's
+    frames the slices of one.
+    """
+    try:
+        if not is_dicom_file(path):
+            return
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    storage = re.search(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.([0-9]+(?:\.[0-9]+)*)", start)
+    name = storage[1].decode() if storage else ""
+    what, extension = _DICOM_OUTLINES.get(name, ("DICOM object, an image perhaps", ""))
+    where = f"3D Slicer (extension {extension})" if extension else "3D Slicer"
+    cure = f"load it in {where} and save the segmentation as .seg.nrrd"
+    raise InputError(f"{path}: is a {what}, which is not read as an outline; {cure}")
+
+
+def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str) -> None:
+    """Raises `InputError`, with what it is, for an image that is not one 3D label map."""
+    values = image.GetNumberOfComponentsPerPixel()
+    size = image.GetSize()
+    export = "export the lesion alone as one 3D label map, or its segmentation from 3D Slicer (.seg.nrrd)"
+    if len(size) == 4 or (values > 1 and nrrd_list_axis(header) is not None):
+        count = size[3] if len(size) == 4 else values
+        raise InputError(
+            f"{name}: is a 4D series, or has a layer for each label ({count} "
+            f"volumes); a ROI is one 3D label map: {export}"
+        )
+    if values > 1:
+        raise InputError(
+            f"{name}: has {values} values a voxel: label groups or layers of another "
+            f"program, or a colour or vector image; {export}"
+        )
+
+
+def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
+    """The segments a Slicer segmentation names in its header; none for a plain label map. Raises `InputError` for labels and layers that are none."""
+    numbers = sorted(int(match[1]) for match in (re.fullmatch(r"Segment(\d{1,6})_ID", key) for key in header) if match)
+
+    def whole(key: str, default: int, least: int) -> int:
+        text = header.get(key, str(default))
+        # 0 as a label would make the lesion of all that is not outlined.
+        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
+            raise InputError(f"{name}: {key} is {text[:40]!r}, not a whole number from {least} on; save the segmentation again")
+        return int(text)
+
+    return [
+        _Segment(
+            # files written before Slicer 4.11 name neither label nor layer: each segment has a layer of its own
+            label=whole(f"Segment{n}_LabelValue", 1, 1),
+            name=header.get(f"Segment{n}_Name", ""),
+            id=header[f"Segment{n}_ID"],
+            layer=whole(f"Segment{n}_Layer", n, 0),
+        )
+        for n in numbers
+    ]
+
+
+def _layers(image: sitk.Image, name: str) -> list[Volume]:
+    """The label maps of a segmentation: one, or several where segments overlap."""
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        return [volume_of(image, name)]
+    layers = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
+    geometry = geometry_of(image, name)
+    return [Volume(layer.copy(), geometry) for layer in layers]
+
+
+def _label_map(layer: Volume, name: str) -> Volume:
+    """The layer with whole numbers: what resampling has left at 0.9999999 is a 1. Raises `InputError` for
+    values that are fractional.
+    """
+    if layer.array.dtype.kind != "f":
+        return layer
+    whole = np.rint(layer.array)
+    fractional = ~(np.abs(layer.array - whole) <= _ROUNDING)  # NaN too
+    if fractional.any():
+        raise InputError(
+            f"{name}: holds fractional values such as {layer.array[fractional][0]:g}; "
+            "threshold it and give a label map"
+        )
+    return layer.with_array(whole)
+
+
+def _labels(array: np.ndarray, name: str) -> list[_Segment]:
+    """The labels of a plain label map: its values above zero. Raises `InputError` when there is none."""
+    values = np.unique(array[array > 0])
+    if not len(values):
+        lowest = array.min()
+        if lowest < 0:
+            raise InputError(
+                f"{name}: is empty above 0, its label is {lowest:g}; save the lesion with a label above 0"
+            )
+        raise InputError(f"{name}: is empty (no label above 0); outline the lesion first")
+    return [_Segment(int(value)) for value in values]
+
+
+def _choose(segments: Sequence[_Segment], wanted: str | None, name: str) -> _Segment:
+    """The wanted segment by name, id or label value, or the only one. Raises `InputError`, listing them, when that is not one segment."""
+    listed = ", ".join(str(segment) for segment in segments[:_LISTED]) + (f" and {len(segments) - _LISTED} more" if len(segments) > _LISTED else "")
+    if wanted is None:
+        if len(segments) > 1:
+            raise InputError(f"{name}: holds {len(segments)} segments; choose one with --segment: {listed}")
+        return segments[0]
+    for matches in (
+        [segment for segment in segments if segment.name == wanted],
+        [segment for segment in segments if segment.id == wanted],
+        [segment for segment in segments if str(segment.label) == str(wanted)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise InputError(f"{name}: several segments are called {wanted}; choose one by its id: {listed}")
+    raise InputError(f"{name}: has no segment {wanted}; it has {listed}")

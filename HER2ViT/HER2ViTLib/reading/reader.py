@@ -1,0 +1,343 @@
+"""The reading: both tasks of one case in one call, with calibrated probabilities, attention and warnings."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+import timm
+import torch
+
+from HER2ViTLib import __version__
+from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
+from HER2ViTLib.imaging.volume import Volume, bounding_box
+from HER2ViTLib.lesion.masks import Roi
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, ReadingWarning
+from HER2ViTLib.model import attention
+from HER2ViTLib.model.attention import AttentionStatistics
+from HER2ViTLib.model.bundle import Bundle, model_input, sigmoid
+from HER2ViTLib.model.preprocessing import Patch, Preprocessing
+from HER2ViTLib.model.properties import UNITS, case_properties
+from HER2ViTLib.study.phases import EarlyPhase, choose_phases
+from HER2ViTLib.study.study import Study
+
+SMALL_LESION_MM2 = 10.0
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
+
+    early_phase: int | None = None
+    pre_phase: int | str | None = None
+    slice_index: int | None = None
+
+
+NO_OVERRIDES = Overrides()
+NO_NAMES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """What a reading was made from: role, hash, and the file's name only where the user asked for names."""
+
+    role: str
+    sha256: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskReading:
+    """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of the logit.
+
+    `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
+    """
+
+    score_raw: float
+    score: float
+    threshold: float
+    prevalence: float
+    slice: int
+    area_mm2: float
+    attention: AttentionStatistics
+    attention_map: np.ndarray
+    patch: Patch
+    bundle_sha256: str
+
+    @property
+    def attention_volume(self) -> Volume:
+        """The attention map as a one-slice volume (1, H, W) in patient space."""
+        return Volume(self.attention_map[None], self.patch.geometry)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one case. `call` and `probabilities` are None unless both tasks were run.
+
+    `notes` say without alarm what was done with the images: series of the examination that were not used.
+    """
+
+    case_id: str
+    slice_axis: str
+    call: str | None
+    probabilities: Mapping[str, float] | None
+    early_phase: EarlyPhase
+    tasks: Mapping[str, TaskReading]
+    warnings: tuple[ReadingWarning, ...]
+    device: str
+    versions: Mapping[str, str]
+    inputs: tuple[InputFile, ...]
+    notices: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def leading_task(self) -> TaskReading:
+        """Task 2, or the only task: its slice is the reading's."""
+        return self.tasks.get(LOW_VS_POSITIVE.key) or next(iter(self.tasks.values()))
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task key."""
+
+    case_id: str
+    slice_axis: str
+    early_phase: EarlyPhase
+    patches: Mapping[str, Patch]
+    inputs: tuple[InputFile, ...]
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
+
+
+class Reader:
+    """Reads cases with one bundle per task.
+
+    `device`: auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU, with a warning in the reading. `method`: see `attention`.
+    Raises `InputError` for no bundle, two bundles of one task, a device that is not there, a method that the model cannot do.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], device: str = "auto", method: str = "rollout") -> None:
+        self.bundles = _by_task(bundles)
+        if method not in attention.METHODS:
+            raise InputError(f"attention method {method!r}: unknown; use {', '.join(attention.METHODS)}")
+        for bundle in self.bundles.values():
+            attention.attention_modules(bundle.model)
+        self.method = method
+        self.device, self._device_warnings = choose_device(device)
+        for bundle in self.bundles.values():
+            bundle.model.to(self.device)
+
+    def read(
+        self,
+        study: Study,
+        roi: Roi,
+        overrides: Overrides = NO_OVERRIDES,
+        *,
+        case_id: str | None = None,
+        roi_sha256: str | None = None,
+        input_names: Mapping[str, str] = NO_NAMES,
+    ) -> Reading:
+        """Reads one case: `prepare`, then `read_prepared`."""
+        prepared = self.prepare(study, roi, overrides, case_id=case_id, roi_sha256=roi_sha256, input_names=input_names)
+        return self.read_prepared([prepared])[0]
+
+    def prepare(
+        self,
+        study: Study,
+        roi: Roi,
+        overrides: Overrides = NO_OVERRIDES,
+        *,
+        case_id: str | None = None,
+        roi_sha256: str | None = None,
+        input_names: Mapping[str, str] = NO_NAMES,
+    ) -> PreparedCase:
+        """All of a reading that needs no model. `roi` is the outline on the study's geometry.
+
+        `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in the reading.
+        Raises `InputError` for an empty outline or one of another shape, and for overrides that do not fit the study.
+        """
+        mask = roi.mask.astype(bool, copy=False)
+        if mask.shape != study.geometry.shape:
+            raise InputError(
+                f"the outline has shape {mask.shape}, the image {study.geometry.shape}; "
+                "put it on the image's geometry"
+            )
+        if not mask.any():
+            raise InputError("the outline is empty; draw it first")
+        chosen = choose_phases(study, mask, overrides.early_phase, overrides.pre_phase)
+        early = chosen.early_volume(study)
+        pre = chosen.pre_volume(study)
+        made: dict[Preprocessing, Patch] = {}
+        patches = {}
+        for key, bundle in self.bundles.items():
+            preprocessing = bundle.settings.preprocessing
+            if preprocessing not in made:
+                made[preprocessing] = preprocessing.apply(early, mask, overrides.slice_index)
+            patches[key] = made[preprocessing]
+        warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
+        warnings += slice_warnings(mask, list(made.values()))
+        warnings += self._unlike_training(early, pre, mask, patches)
+        hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
+        inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
+        told = tuple(dict.fromkeys(warnings))
+        return PreparedCase(
+            case_id or default_case_id(study),
+            study.slice_axis,
+            chosen.early,
+            patches,
+            inputs,
+            told,
+            study.notes,
+        )
+
+    def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
+        """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no finite score."""
+        tasks: list[dict[str, TaskReading]] = [{} for _ in cases]
+        for key, bundle in self.bundles.items():
+            patches = [case.patches[key] for case in cases]
+            for case_tasks, task_reading in zip(tasks, self._read_task(bundle, patches)):
+                case_tasks[key] = task_reading
+        return [self._combine(case, case_tasks) for case, case_tasks in zip(cases, tasks)]
+
+    def _read_task(self, bundle: Bundle, patches: Sequence[Patch]) -> list[TaskReading]:
+        settings = bundle.settings
+        images = model_input(torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device), settings.preprocessing)
+        cutoff = settings.calibration.logit_of(settings.threshold)
+        logits, maps = attention.attend(bundle.model, images, self.method, cutoff)
+        return [self._task_reading(bundle, *one) for one in zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())]
+
+    def _task_reading(self, bundle: Bundle, patch: Patch, logit: float, grid: np.ndarray) -> TaskReading:
+        if not (np.isfinite(logit) and np.isfinite(grid).all()):
+            raise InputError(f"bundle {bundle.name}: its model gives no finite score for this case; train the model again")
+        settings = bundle.settings
+        roi = attention.patch_shares(patch.mask, grid.shape)
+        patch_mm2 = patch.geometry.pixel_mm2 * patch.image.size / grid.size
+        return TaskReading(
+            score_raw=sigmoid(logit),
+            score=settings.calibration.score(logit),
+            threshold=settings.threshold,
+            prevalence=settings.prevalence,
+            slice=patch.slice,
+            area_mm2=patch.area_mm2,
+            attention=attention.attention_statistics(grid, roi, patch_mm2, self.method),
+            attention_map=attention.display_map(grid, patch.image.shape),
+            patch=patch,
+            bundle_sha256=bundle.sha256,
+        )
+
+    def _combine(self, case: PreparedCase, tasks: Mapping[str, TaskReading]) -> Reading:
+        call = probabilities = None
+        warnings = [*case.warnings, *self._device_warnings]
+        if len(tasks) == 2:
+            task1, task2 = tasks[ZERO_VS_REST.key], tasks[LOW_VS_POSITIVE.key]
+            probabilities = class_probabilities(task1.score, task2.score)
+            call = two_step_call(task1.score, task1.threshold, task2.score, task2.threshold).value
+            warnings += call_warnings(call, probabilities, task1, task2)
+        return Reading(
+            case_id=case.case_id,
+            slice_axis=case.slice_axis,
+            call=call,
+            probabilities=probabilities,
+            early_phase=case.early_phase,
+            tasks=tasks,
+            warnings=tuple(warnings),
+            device=str(self.device),
+            versions=versions(),
+            inputs=case.inputs,
+            notes=case.notes,
+            notices=(RESEARCH_NOTICE, *dict.fromkeys(b.notice for b in self.bundles.values() if b.notice)),
+        )
+
+    def _unlike_training(self, early: Volume, pre: Volume | None, roi: np.ndarray, patches: Mapping[str, Patch]) -> list[ReadingWarning]:
+        found = {index: case_properties(early, pre, roi, index) for index in {patch.slice for patch in patches.values()}}
+        warnings = []
+        for key, bundle in self.bundles.items():
+            for name, (low, high) in bundle.settings.training_percentiles.items():
+                value = found[patches[key].slice].get(name)
+                if value is not None and not low <= value <= high:
+                    unit = UNITS.get(name, "")
+                    text = f"{name.replace('_', ' ')} {value:.3g}{unit} lies outside the training set's 1st to 99th percentile"
+                    warnings.append(ReadingWarning("unlike_training", f"{bundle.task.key}: {text} ({low:.3g} to {high:.3g}{unit})"))
+        return warnings
+
+
+def _by_task(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+    if not bundles:
+        raise InputError("no bundle given; name one model bundle per task")
+    by_task: dict[str, Bundle] = {}
+    for bundle in bundles:
+        if bundle.task.key in by_task:
+            raise InputError(f"bundles {by_task[bundle.task.key].name} and {bundle.name} are both for {bundle.task.name}; give one per task")
+        by_task[bundle.task.key] = bundle
+    return dict(sorted(by_task.items()))
+
+
+def choose_device(name: str) -> tuple[torch.device, list[ReadingWarning]]:
+    """The device to run on: `auto` takes a GPU if there is one, else the CPU with a warning.
+
+    Raises `InputError` for a device that does not exist or is not there.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise InputError(f"device {name!r}: unknown; use auto, cpu, cuda, cuda:N or mps")
+    cuda_devices, mps = torch.cuda.device_count() if torch.cuda.is_available() else 0, torch.backends.mps.is_available()
+    if name == "auto":
+        if cuda_devices or mps:
+            return torch.device("cuda" if cuda_devices else "mps"), []
+        return torch.device("cpu"), [ReadingWarning("device_fallback", "no GPU was found, the CPU was used")]
+    wanted = int(name.partition(":")[2] or 0)
+    if (name.startswith("cuda") and wanted >= cuda_devices) or (name == "mps" and not mps):
+        raise InputError(f"device {name}: is not there ({cuda_devices} CUDA devices, MPS {'present' if mps else 'absent'}); use auto or cpu")
+    return torch.device(name), []
+
+
+def slice_warnings(roi: np.ndarray, patches: Sequence[Patch]) -> list[ReadingWarning]:
+    """What is unusual about the outline on the chosen slices, or where it touches the image's border."""
+    warnings = []
+    for index, area_mm2 in dict.fromkeys((patch.slice, patch.area_mm2) for patch in patches):
+        outline = np.ascontiguousarray(roi[index][bounding_box(roi[index])], dtype=np.uint8)
+        parts = cv2.connectedComponents(outline, connectivity=8)[0] - 1
+        if parts > 1:
+            warnings.append(ReadingWarning("multifocal", f"the outline has {parts} separate parts on slice {index}; all were kept"))
+        if area_mm2 < SMALL_LESION_MM2:
+            warnings.append(ReadingWarning("small_lesion", f"the outline covers only {area_mm2:.1f} mm2 on slice {index}"))
+    first_and_last = len(roi) > 1 and (roi[0].any() or roi[-1].any())
+    if first_and_last or roi[:, [0, -1]].any() or roi[:, :, [0, -1]].any():
+        warnings.append(ReadingWarning("lesion_at_border", "the outline touches the image's border; the lesion may be cut off"))
+    return warnings
+
+
+def call_warnings(call: str, probabilities: Mapping[str, float], task1: TaskReading, task2: TaskReading) -> list[ReadingWarning]:
+    """Says so when the thresholds' call is not the most probable status."""
+    likeliest = max(probabilities, key=probabilities.__getitem__)
+    if likeliest == call:
+        return []
+    text = (
+        f"the call {call} follows the thresholds (p1 {task1.score:.3f} against t1 {task1.threshold:.3f}, "
+        f"p2 {task2.score:.3f} against t2 {task2.threshold:.3f}); the most probable status is {likeliest} ({probabilities[likeliest]:.2f})"
+    )
+    return [ReadingWarning("call_differs_from_most_probable", text)]
+
+
+def default_case_id(study: Study) -> str:
+    """A name that tells nothing of the patient: from the hash of the images."""
+    return "case-" + hashlib.sha256("".join(digest for _, digest in study.image_sha256).encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """What the reading was made with."""
+    return {
+        "her2vit": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "SimpleITK": sitk.Version.VersionString(),
+    }
+

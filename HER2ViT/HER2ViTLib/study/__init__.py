@@ -1,0 +1,1 @@
+"""A DCE-MRI study: loading its phases, choosing the early one. Imports `dicom` and what lies below it."""

@@ -1,0 +1,164 @@
+"""A batch's cases as jobs, and their results on disk: a folder per case that is there whole or not at all, with a record of its making.
+
+Known to both sides: to the process that hands the jobs out (it needs no torch) and to the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from HER2ViTLib import __version__
+from HER2ViTLib.dicom.selection import Selection
+from HER2ViTLib.files.inputs import parse_json
+from HER2ViTLib.files.output import TEMPORARY_PREFIX, json_bytes
+from HER2ViTLib.imaging.volume import companion_files
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.cohort.manifest import Case
+
+FORMAT = 2
+"""Part of every key: raised when a case's folder is written in another way, so that older ones are written again."""
+RECORD_FILE = "record.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How all cases of a batch are read. `root` is the manifest's folder, which no result names."""
+
+    root: Path
+    bundles: tuple[Path, ...]
+    bundle_sha256: tuple[str, ...]
+    device: str
+    attention: str
+    figures: bool
+    her2vit: str = __version__
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case could not be read. `stage`: image, outline, reading, or worker (the process that read it ended)."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a case that was done: the key it was done for, and its failure if it could not be read."""
+
+    key: str
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to read into `folder`. `key` names all that the results depend on: another key, other results."""
+
+    case_id: str
+    images: tuple[Path, ...]
+    roi: Path
+    segment: str | None
+    early_phase: int | None
+    selection: Selection
+    folder: Path
+    key: str
+
+    def record(self) -> Record | None:
+        """The record in the case's folder; None where there is none, or it is of other inputs or settings."""
+        try:
+            content = parse_json((self.folder / RECORD_FILE).read_bytes())
+            record = Record(content["key"], Failure(**content["failure"]) if content["failure"] else None)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return record if record.key == self.key else None
+
+
+def job_of(case: Case, settings: Settings, folder: Path) -> Job:
+    """The job of a manifest's case. Its folder bears the case id: `cohort` lets only those pass that are names on every file system.
+
+    A file counts as changed when its name, size or time of change is another; of a DICOM folder every file counts.
+    """
+    made_from = [
+        [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
+        [
+            case.case_id,
+            case.segment,
+            case.early_phase,
+            astuple(case.selection),
+            case.values["image"],
+            case.values["roi"],
+        ],
+        [_signature(path) for path in (*case.images, case.roi)],
+    ]
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+    return Job(
+        case.case_id,
+        case.images,
+        case.roi,
+        case.segment or None,
+        case.early_phase,
+        case.selection,
+        folder,
+        key,
+    )
+
+
+def _signature(path: Path) -> list:
+    try:
+        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path, *companion_files(path)]
+        states = [(os.path.relpath(file, path), file.stat()) for file in files]
+    except (OSError, InputError):
+        return []  # what is missing or cannot be looked at shows when the case is read
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+@contextlib.contextmanager
+def case_folder(job: Job, failure: Failure | None = None) -> Iterator[Path]:
+    """A new folder to write the case's results into; afterwards it gets its record and takes the place of the case's old one.
+
+    Left with an error, the old one stays.
+    """
+    parent = job.folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    made, old = (parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}" for _ in range(2))
+    made.mkdir()
+    try:
+        yield made
+        record = {"key": job.key, "failure": failure and {"stage": failure.stage, "reason": failure.reason}}
+        (made / RECORD_FILE).write_bytes(json_bytes(record))
+        with contextlib.suppress(FileNotFoundError):
+            job.folder.rename(old)
+        made.rename(job.folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_failure(job: Job, failure: Failure) -> None:
+    """Replaces the case's folder by one that holds nothing but the record of its failure."""
+    with case_folder(job, failure):
+        pass
+
+
+@contextlib.contextmanager
+def room_to_write(folder: Path) -> Iterator[None]:
+    """Turns the faults of writing into one line: a full disk, no permission. They are no case's failure, but end the run."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{folder}: no room or no permission to write ({reason}); mend that and run again: what is done stays") from error
+
+
+def sweep(cases: Path) -> None:
+    """Removes what killed runs left half-written."""
+    for entry in os.scandir(cases) if cases.is_dir() else ():
+        if entry.name.startswith(TEMPORARY_PREFIX):
+            shutil.rmtree(entry.path, ignore_errors=True)

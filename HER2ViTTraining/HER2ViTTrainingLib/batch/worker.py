@@ -1,0 +1,143 @@
+"""What a worker of a batch does: it reads cases one after the other, the next one's files while the model has the last.
+
+The models are loaded once a process. On the CPU a worker uses one thread and reads case by case, so that its numbers depend neither on
+how many workers there are nor on who reads what; on a GPU several cases go through a model together.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from HER2ViTLib import __version__
+from HER2ViTLib.imaging.series import image_sha256
+from HER2ViTLib.lesion.masks import read_roi
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.reading.folder import write_reading
+from HER2ViTLib.reading.reader import Overrides, PreparedCase, Reader, Reading
+from HER2ViTLib.study.study import Study, load_study
+from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
+
+from .jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure
+
+GPU_BATCH = 16
+_MODELS = threading.Lock()
+"""Recording attention hooks into a model: one forward at a time, also where a Dask worker has several threads."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A case ready for the models; with its study and outline only where pictures are drawn."""
+
+    case: PreparedCase
+    study: Study | None
+    roi: np.ndarray | None
+
+
+def read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Reads cases, each into its folder; what fails is recorded there.
+
+    Raises `InputError` for what concerns them all: the bundles, the device, no room to write.
+    """
+    with _MODELS:
+        reader = _reader(settings)
+    size = cases_per_forward(reader)
+    with ThreadPoolExecutor(1) as loader:
+        ahead = _ahead(loader, settings, reader, [job for job in jobs if job.record() is None], size)
+        while batch := list(islice(ahead, size)):
+            for job, result, prepared in _read(reader, batch):
+                _write(settings, job, result, prepared)
+
+
+def cases_per_forward(reader: Reader) -> int:
+    """One on the CPU: it is no slower, and a case's numbers do not change with its company."""
+    return 1 if reader.device.type == "cpu" else GPU_BATCH
+
+
+@functools.lru_cache(maxsize=1)
+def _reader(settings: Settings) -> Reader:
+    if settings.her2vit != __version__:
+        raise InputError(f"a worker has her2vit {__version__}, this is {settings.her2vit}; install the same version everywhere")
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    bundles = [load_bundle(folder) for folder in settings.bundles]
+    for folder, bundle, expected in zip(settings.bundles, bundles, settings.bundle_sha256):
+        if bundle.sha256 != expected:
+            raise InputError(f"{folder}: is another bundle here than where the batch was started, or was changed since; run again")
+    return Reader(bundles, settings.device, settings.attention)
+
+
+def _ahead(
+    loader: ThreadPoolExecutor, settings: Settings, reader: Reader, jobs: Sequence[Job], size: int
+) -> Iterator[tuple[Job, _Prepared | Failure]]:
+    """The jobs with their prepared cases, the loader always one forward ahead."""
+    waiting: deque[tuple[Job, Future]] = deque()
+    for job in jobs:
+        waiting.append((job, loader.submit(_prepare, settings, reader, job)))
+        if len(waiting) > size:
+            first, prepared = waiting.popleft()
+            yield first, prepared.result()
+    for job, prepared in waiting:
+        yield job, prepared.result()
+
+
+def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failure:
+    stage = "image"
+    try:
+        study = load_study(job.images, job.selection)
+        stage = "outline"
+        roi = read_roi(job.roi, study.geometry, job.segment)
+        digest = image_sha256(job.roi)
+        stage = "reading"
+        case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id, roi_sha256=digest)
+    except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on
+        return Failure(stage, _reason(error, settings))
+    return _Prepared(case, study, roi.mask) if settings.figures else _Prepared(case, None, None)
+
+
+def _reason(error: Exception, settings: Settings) -> str:
+    """One line; files by their names in the manifest."""
+    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.replace(f"{settings.root}{os.sep}", "").split())
+
+
+def _read(reader: Reader, batch: Sequence[tuple[Job, _Prepared | Failure]]) -> Iterator[tuple[Job, Reading | Exception | Failure, _Prepared | None]]:
+    ready = [(job, prepared) for job, prepared in batch if isinstance(prepared, _Prepared)]
+    yield from ((job, failure, None) for job, failure in batch if isinstance(failure, Failure))
+    yield from ((job, reading, prepared) for (job, prepared), reading in zip(ready, _readings(reader, [prepared.case for _, prepared in ready])))
+
+
+def _readings(reader: Reader, cases: Sequence[PreparedCase]) -> list[Reading | Exception]:
+    """The readings; where cases fail together each is read alone, so that only the faulty ones fail."""
+    if not cases:
+        return []
+    try:
+        with _MODELS:
+            return list(reader.read_prepared(cases))
+    except Exception as error:  # noqa: BLE001  a case's door, as above: no finite score, no GPU memory
+        return [error] if len(cases) == 1 else [found for case in cases for found in _readings(reader, [case])]
+
+
+def _write(settings: Settings, job: Job, result: Reading | Exception | Failure, prepared: _Prepared | None) -> None:
+    if isinstance(result, Exception):
+        result = Failure("reading", _reason(result, settings))
+    with room_to_write(job.folder.parent):
+        if isinstance(result, Failure):
+            write_failure(job, result)
+            return
+        with case_folder(job) as folder:
+            write_reading(result, prepared.study, prepared.roi, folder, figures=settings.figures)

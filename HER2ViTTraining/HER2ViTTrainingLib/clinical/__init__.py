@@ -1,0 +1,1 @@
+"""Table 1 and prognosis. Imports `cohort`, `stats`, `pages`, `tables`."""

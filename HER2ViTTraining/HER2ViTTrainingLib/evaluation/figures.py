@@ -1,0 +1,160 @@
+"""Pictures for the results: matplotlib figures without pyplot, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from HER2ViTLib.files.output import plain
+from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTTrainingLib.stats.roc import Resampling, calibration_groups, logit, roc_band, roc_curve
+
+from .judging import SetResult, estimate_text, p_text
+
+BLUE, ORANGE, GREY, RED = "#2f62a8", "#d9822b", "#8a94a3", "#8a1c1c"
+OTHERS = ("#3a9a6b", "#8e5aa8", "#b5534f", "#6b7785")
+PANELS_A_ROW = 4
+BAND_RESAMPLES = 1000
+
+
+def panels(count: int, width: float = 3.6, height: float = 3.7) -> tuple[Figure, list[Any]]:
+    """A figure with `count` panels (inches each), in rows of up to four, and its axes."""
+    columns = min(count, PANELS_A_ROW)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.3), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.remove()
+    return figure, list(axes[:count])
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG with the research notice below it."""
+    figure.text(0.5, -0.01, RESEARCH_NOTICE, ha="center", va="top", fontsize=7, color=RED, wrap=True)
+    stream = io.BytesIO()
+    # No date or software version in the file: the same numbers give the same bytes.
+    figure.savefig(stream, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def evaluation_pictures(sets: Sequence[SetResult], plan: Resampling) -> dict[str, bytes]:
+    """ROC curves, confusion matrices, calibration and decision curves by file name, a panel per set."""
+    draw: dict[str, Callable[[Any, SetResult], None]] = {
+        "roc.png": lambda axis, result: _draw_roc(axis, result, replace(plan, resamples=min(plan.resamples, BAND_RESAMPLES))),
+        "confusion.png": _draw_confusion,
+        "calibration.png": _draw_calibration,
+        "decision_curve.png": _draw_decision,
+    }
+    return {name: _picture(sets, draw_one) for name, draw_one in draw.items()}
+
+
+def _picture(sets: Sequence[SetResult], draw: Callable[[Any, SetResult], None]) -> bytes:
+    figure, axes = panels(len(sets))
+    for axis, result in zip(axes, sets):
+        axis.tick_params(labelsize=8)
+        axis.set_box_aspect(1)
+        axis.set_title(f"{plain(result.cases.name)} (n = {len(result.cases.labels)})", fontsize=10)
+        draw(axis, result)
+    return png(figure)
+
+
+def blank(axis: Any, why: str) -> None:
+    """A panel without data, which says why."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.text(0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center", fontsize=9, color=GREY)
+
+
+def _unit_square(axis: Any, xlabel: str, ylabel: str) -> None:
+    axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axis.set_xlabel(xlabel, fontsize=9)
+    axis.set_ylabel(ylabel, fontsize=9)
+
+
+def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
+    cases = result.cases
+    if result.optimum is None:
+        blank(axis, "one class only:\nno ROC curve")
+        return
+    grid = np.linspace(0, 1, 101)
+    low, high = roc_band(cases.labels, cases.scores, grid, plan, cases.patients)
+    _, false, true = roc_curve(cases.labels, cases.scores)
+    area = result.metrics.estimates["auc"]
+    axis.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)")
+    axis.plot(false, true, color=BLUE, linewidth=1.6, label=f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})")
+    for colour, (column, test) in zip(itertools.cycle(OTHERS), result.comparisons.items()):
+        _, other_false, other_true = roc_curve(cases.labels, cases.others[column])
+        label = f"{plain(column)} {test.other_auc:.2f}, p {p_text(test.p)}"
+        axis.plot(other_false, other_true, color=colour, linewidth=1.1, linestyle="--", label=label)
+    rates = result.metrics.estimates
+    if not math.isnan(result.threshold):
+        label = f"threshold {result.threshold:.3f}, {plain(result.threshold_source)}"
+        axis.plot(1 - rates["specificity"].value, rates["sensitivity"].value, "o", color=ORANGE, markersize=6, label=label, zorder=3)
+    _unit_square(axis, "1 - specificity", "sensitivity")
+    axis.legend(loc="lower right", fontsize=7, frameon=False)
+
+
+def _draw_confusion(axis: Any, result: SetResult) -> None:
+    if math.isnan(result.threshold):
+        blank(axis, "no threshold:\nno confusion matrix")
+        return
+    n = result.counts
+    table = np.array([[n["tn"], n["fp"]], [n["fn"], n["tp"]]], float)
+    totals = table.sum(axis=1, keepdims=True)
+    share = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(table):
+        of_row = f"\n{share[row, column]:.0%}" if totals[row, 0] else ""
+        axis.text(column, row, f"{count:.0f}{of_row}", ha="center", va="center", color="white" if share[row, column] > 0.55 else "#1d2530")
+    names = ["label 0", "label 1"]  # not negative and positive: in the second task 1 stands for HER2-low
+    axis.set_xticks([0, 1], names, fontsize=8)
+    axis.set_yticks([0, 1], names, fontsize=8, rotation=90, va="center")
+    axis.set_xlabel(f"call at threshold {result.threshold:.3f}", fontsize=9)
+    axis.set_ylabel("reference standard", fontsize=9)
+
+
+def _draw_calibration(axis: Any, result: SetResult) -> None:
+    cases = result.cases
+    if result.decision is None:
+        blank(axis, "scores outside 0-1\nare no probabilities")
+        return
+    groups = calibration_groups(cases.labels, cases.scores)
+    x, y = (np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups)))
+    ends = np.array([(group.observed.low, group.observed.high) for group in groups])
+    reach = np.maximum(0, [y - ends[:, 0], ends[:, 1] - y])
+    axis.errorbar(x, y, yerr=reach, fmt="o", color=BLUE, markersize=4.5, linewidth=1)
+    line = result.calibration
+    if line:
+        at = np.linspace(cases.scores.min(), cases.scores.max(), 200)
+        axis.plot(at, 1 / (1 + np.exp(-(line.offset + line.slope.value * logit(at)))), color=ORANGE, linewidth=1.4)
+        found = f"slope {estimate_text(line.slope)}\nintercept {estimate_text(line.intercept)}"
+        axis.set_title(f"{axis.get_title()}\n{found}", fontsize=9)
+    # Where the probabilities lie, as small bars along the lower edge.
+    counts, edges = np.histogram(cases.scores, bins=25, range=(0, 1))
+    axis.bar(edges[:-1], 0.12 * counts / counts.max(), width=0.04, align="edge", color=GREY, alpha=0.5)
+    _unit_square(axis, "predicted probability", "share of positives (groups, Wilson 95 %)")
+
+
+def _draw_decision(axis: Any, result: SetResult) -> None:
+    curve = result.decision
+    if curve is None:
+        blank(axis, "scores outside 0-1\nare no probabilities")
+        return
+    prevalence = float(result.cases.labels.mean())
+    axis.plot(curve.thresholds, curve.everyone, color=GREY, linewidth=1.2, label="all positive")
+    axis.axhline(0, color="#1d2530", linewidth=0.9, label="all negative")
+    axis.plot(curve.thresholds, curve.model, color=BLUE, linewidth=1.6, label="by the score")
+    axis.set(xlim=(0, 1), ylim=(-0.15 * max(prevalence, 0.1), 1.1 * max(prevalence, 0.1)))
+    axis.set_xlabel("threshold probability", fontsize=9)
+    axis.set_ylabel("net benefit", fontsize=9)
+    axis.legend(loc="best", fontsize=7, frameon=False)

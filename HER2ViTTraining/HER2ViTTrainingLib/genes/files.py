@@ -1,0 +1,382 @@
+"""The files of a gene analysis, checked: counts, groups, gene sets (GMT), protein interactions. Each may be gzip-compressed but the groups."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from HER2ViTLib.files.inputs import read_file
+from HER2ViTLib.files.output import csv_text
+from HER2ViTLib.imaging.series import file_sha256
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.cohort.manifest import read_table, require_no_separator_line
+from HER2ViTTrainingLib.evaluation.judging import RowFaults, require_columns
+
+SMALLEST_GROUP = 2
+LARGEST_COUNT = 2**31 - 1
+"""R's DESeq2 holds counts as 32-bit integers."""
+
+LARGEST_TEXT_BYTES = 2 << 30
+"""Counts of 60,000 genes in 6,000 cases."""
+
+_MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_SPREADSHEET_DATE = re.compile(
+    rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*|({_MONTH})[a-z]*[-./ ]\d{{1,4}}|\d{{1,4}}[-./]\d{{1,2}}[-./]\d{{1,4}})([-./ ]\d{{2,4}})?", re.IGNORECASE
+)
+_KINDS = {
+    "Ensembl identifiers": r"ENS[A-Z]*[GTP]\d{11}(\.\d+)?",
+    "STRING identifiers": r"\d+\.ENS[A-Z]*P\d+",
+    "Entrez numbers": r"\d+",
+}
+_LAYOUT_LINES = 50_000
+_LAYOUT_COLUMNS = 16
+"""How much of an edge list is looked at to see where its genes are; BioGRID has them in columns 8 and 9."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Raw read counts (genes, cases) int64 with the names of both."""
+
+    path: Path
+    genes: tuple[str, ...]
+    cases: tuple[str, ...]
+    values: np.ndarray
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The cases of two groups: the reference, and the other one it is compared with."""
+
+    path: Path
+    of_case: Mapping[str, str]
+    reference: str
+    other: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GeneSets:
+    """Gene sets of one GMT file by term; `source` is the file's name without its endings."""
+
+    path: Path
+    source: str
+    genes_of: Mapping[str, frozenset[str]]
+    sha256: str
+
+    @property
+    def annotated(self) -> frozenset[str]:
+        return frozenset().union(*self.genes_of.values())
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Protein interactions as an undirected simple graph of gene symbols."""
+
+    path: Path
+    graph: nx.Graph
+    sha256: str
+
+
+def _text(path: Path, what: str) -> str:
+    """The text of a file, compressed by gzip or not, whatever its name says."""
+    data = read_file(path, what)
+    try:
+        text = (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); check the file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no UTF-8 text at byte {error.start}; give {what}") from error
+    require_no_separator_line(text, path)
+    return text
+
+
+def _unzipped(data: bytes, path: Path) -> bytes:
+    """The text in a gzip file. Raises `InputError` when there is more of it than of any table: a small file can inflate without end."""
+    with gzip.open(io.BytesIO(data)) as file:
+        text = file.read(LARGEST_TEXT_BYTES + 1)
+    if len(text) > LARGEST_TEXT_BYTES:
+        raise InputError(f"{path}: holds more than {LARGEST_TEXT_BYTES} bytes of text; leave out rows or cases that are not needed")
+    return text
+
+
+def _some(names: Collection[str], shown: int = 5) -> str:
+    """`'A', 'B' and 7 more`."""
+    names = list(names)
+    return ", ".join(map(repr, names[:shown])) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+# Counts
+
+
+def read_counts(path: str | os.PathLike) -> Counts:
+    """Raw counts: rows genes, the first column the gene, the others a case each; separated by commas or tabs. Whole numbers may be written as 12.0.
+
+    Raises `InputError` with all faults: values that are missing, negative or no whole number (TPM, FPKM), genes or cases that are there twice
+    or have no name, gene symbols that a spreadsheet turned into dates (Ziemann et al., Genome Biology 2016;17:177), cases without any read.
+    """
+    path = Path(path)
+    text = _text(path, "a table of raw counts")
+    separator = "\t" if "\t" in text.partition("\n")[0] else ","
+    header, first = _first_rows(text, separator, path)
+    _require_header(header, first, path)
+    try:
+        # Text stays text (na_filter): an empty cell must be told from a zero, and named as it is.
+        frame = pd.read_csv(io.StringIO(text), sep=separator, header=None, skiprows=1, names=range(len(header)), index_col=False, na_filter=False,
+                            dtype={0: str}, low_memory=False, skip_blank_lines=True)  # fmt: skip
+    except pd.errors.ParserError as error:
+        raise InputError(f"{path}: is no table ({str(error).strip()}); check its separators and quotes") from error
+    genes = [csv_text(name.strip()) for name in frame[0]]
+    faults = [*_gene_faults(genes, path)]
+    values, value_faults = _count_values(frame.iloc[:, 1:], genes, header[1:], path)
+    faults += value_faults
+    if not faults:
+        faults = [
+            f"{path}: column {case}: every count is 0, so the case has no expression; leave the case out"
+            for case, total in zip(header[1:], values.sum(axis=0))
+            if not total
+        ]
+    if faults:
+        raise InputError(faults)
+    return Counts(path, tuple(genes), tuple(header[1:]), values.astype(np.int64), file_sha256(path))
+
+
+def _first_rows(text: str, separator: str, path: Path) -> tuple[list[str], list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        rows = [[csv_text(cell.strip()) for cell in row] for _, row in zip(range(2), reader)]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: is no line of a table ({error}); check its separators and quotes") from error
+    if len(rows) < 2:
+        raise InputError(f"{path}: holds no gene; give a table with a header and one row a gene")
+    return rows[0], rows[1]
+
+
+def _require_header(header: Sequence[str], first: Sequence[str], path: Path) -> None:
+    if len(header) < 2:
+        raise InputError(f"{path}: row 1: has one column only; separate the gene and the cases with commas or tabs")
+    if len(first) != len(header):
+        raise InputError(f"{path}: row 1: {len(header)} names where row 2 has {len(first)} values; name every column, the gene's too")
+    twice = [case for case, times in Counter(header[1:]).items() if times > 1]
+    faults = [f"{path}: row 1: case {_some(twice)} is there more than once; keep one column a case"] if twice else []
+    faults += [f"{path}: row 1: column {n} has no name; name the case"] if (n := _position(header[1:], "")) else []
+    if faults:
+        raise InputError(faults)
+
+
+def _position(names: Sequence[str], wanted: str) -> int | None:
+    return names.index(wanted) + 2 if wanted in names else None
+
+
+def _gene_faults(genes: Sequence[str], path: Path) -> list[str]:
+    dates = [gene for gene in dict.fromkeys(genes) if _SPREADSHEET_DATE.fullmatch(gene)]
+    twice = [gene for gene, times in Counter(genes).items() if times > 1 and gene and gene not in dates]
+    faults = []
+    if "" in genes:
+        faults.append(f"{path}: row {genes.index('') + 2}: the gene has no name ({genes.count('')} such rows); name it or remove the row")
+    if dates:
+        faults.append(
+            f"{path}: gene {_some(dates)}: a spreadsheet made dates of gene symbols (MARCH1 became 1-Mar); "
+            "take the symbols from the original table, or remove the rows"
+        )
+    if twice:
+        faults.append(f"{path}: gene {_some(twice)} is there more than once; add the counts of its rows up, or keep one row")
+    return faults
+
+
+def _count_values(frame: pd.DataFrame, genes: Sequence[str], cases: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+    """The counts (genes, cases) float64, and a line per kind of fault that names the first such value."""
+    values = np.column_stack([pd.to_numeric(frame[column], errors="coerce").to_numpy(float) for column in frame])
+    finite = np.isfinite(values)
+    kinds = (
+        (~finite, "is no number", "give the table of raw counts, 0 where a gene has no read"),
+        (values < 0, "is negative", "give the table of raw counts; log values and differences are none"),
+        (finite & (values % 1 != 0), "is no whole number", "give raw counts, not TPM or FPKM; round expected counts (RSEM, Salmon)"),
+        (values > LARGEST_COUNT, "is too large for a count of reads", "give the table of raw counts"),
+    )
+    faults = []
+    for wrong, what, cure in kinds:
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            which = f"row {row + 2} (gene {genes[row]}), column {cases[column]}, value {str(frame.iat[row, column])!r}"
+            faults.append(f"{path}: {which}: {what} ({wrong.sum()} such values); {cure}")
+    return values, faults
+
+
+# Groups
+
+
+def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Groups:
+    """Two groups of cases (`case_id, group`), of which `reference` names the one to compare with. Cases of the counts that are in no group are fine.
+
+    Raises `InputError` with all faults: other than two groups, a group of one, a case twice, without group or without counts, no such reference.
+    """
+    path = Path(path)
+    columns, rows = read_table(path)
+    require_columns(path, columns, ("case_id", "group"))
+    times = Counter(row["case_id"] for row in rows)
+    faults = RowFaults(path)
+    for row in rows:
+        for column in ("case_id", "group"):
+            if not row[column]:
+                faults.note(row, column, "is missing; fill it in or remove the row")
+        if row["case_id"] and times[row["case_id"]] > 1:
+            faults.note(row, "case_id", f"is there {times[row['case_id']]} times; keep one row a case")
+    faults.raise_any()
+    of_case = {row["case_id"]: row["group"] for row in rows}
+    _require_counted(of_case, path, counts)
+    sizes = Counter(of_case.values())
+    if len(sizes) != 2:
+        found = ", ".join(f"{name} ({n})" for name, n in sorted(sizes.items())) or "none"
+        raise InputError(f"{path}: column group holds {len(sizes)} groups: {found}; keep the rows of the two to compare")
+    if reference not in sizes:
+        raise InputError(f"{path}: no group is {reference!r}, the reference; give --reference {' or --reference '.join(sorted(sizes))}")
+    small = [f"{path}: group {name} has {n} case; at least {SMALLEST_GROUP} are needed" for name, n in sizes.items() if n < SMALLEST_GROUP]
+    if small:
+        raise InputError(small)
+    (other,) = sizes.keys() - {reference}
+    return Groups(path, of_case, reference, other, file_sha256(path))
+
+
+def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> None:
+    missing = [case for case in of_case if case not in counts.cases]
+    if missing:
+        changed = {re.sub(r"[^A-Za-z0-9.]", ".", case) for case in missing} & set(counts.cases)
+        cure = "R changed the names; write the table with check.names = FALSE" if changed else "remove these rows, or correct the names"
+        raise InputError(
+            f"{path}: case_id {_some(missing)}: {len(missing)} of {len(of_case)} cases are no column of {counts.path}, "
+            f"whose columns are {_some(counts.cases, 2)}; {cure}"
+        )
+
+
+# Gene sets and interactions
+
+
+def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
+    """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there twice is one set, as in clusterProfiler.
+
+    Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the
+    first where the description belongs), and when none of its genes is counted (other identifiers).
+    """
+    path = Path(path)
+    counted = set(counts.genes)
+    descriptions: list[str] = []
+    found: dict[str, set[str]] = {}
+    for number, line in enumerate(_text(path, "gene sets in GMT format").splitlines(), start=1):
+        if not line.strip():
+            continue
+        term, *rest = line.split("\t")
+        if len(rest) < 2 or not term.strip():
+            raise InputError(f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description, genes with tabs between")
+        _require_single_genes(rest[1:], counted, f"{path}: line {number}")
+        descriptions.append(rest[0].strip())
+        # Enrichr appends a weight to some genes: "GENE,1.0".
+        found.setdefault(term.strip(), set()).update(gene.partition(",")[0].strip() for gene in rest[1:])
+    if sum(text in counted for text in descriptions) > len(descriptions) / 2:
+        cure = "GMT has a description there, which may be empty: put a tab after each term"
+        raise InputError(f"{path}: column 2 holds genes; {cure}")
+    sets = GeneSets(path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path))
+    _require_known(sets.annotated, path, counts)
+    return sets
+
+
+def _require_single_genes(cells: Sequence[str], counted: Collection[str], where: str) -> None:
+    """A weight behind a gene is fine; a list of genes in one cell is not."""
+    for cell in cells:
+        if cell.strip() not in counted:
+            _, *further = _listed(cell)
+            if not counted.isdisjoint(further):
+                what = "several genes in one cell; GMT has a tab between two genes"
+                raise InputError(f"{where}, value {cell[:60]!r}: {what}")
+
+
+def _listed(cell: str) -> list[str]:
+    return re.split(r"[\s,;|/]+", cell.strip())
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.gmt(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
+    """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or blanks between). Further columns, such as
+    a score, are not used: every edge of the file counts. Direction, repetition and self-interaction are dropped.
+
+    Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge
+    table of Cytoscape), and when none of its genes is counted (other identifiers).
+    """
+    path = Path(path)
+    lines = [line for line in _text(path, "a list of interactions").splitlines() if line.strip()]
+    separator = next((mark for mark in ("\t", ",") if lines and mark in lines[0]), None)
+    rows = [_cells(line, separator, 2) for line in lines]
+    short = next((n for n, row in enumerate(rows, start=1) if len(row) < 2 or not all(row)), None)
+    if short or len(rows) < 2:
+        raise InputError(f"{path}: line {short or len(rows)}: holds no interaction; give a header, then two gene symbols a line, tabs between them")
+    sample = lines[:: max(1, len(lines) // _LAYOUT_LINES)]
+    _require_genes_first([_cells(line, separator, _LAYOUT_COLUMNS) for line in sample], path, counts)
+    if not set(counts.genes).isdisjoint(rows[0]):
+        raise InputError(f"{path}: line 1, value {' '.join(rows[0])!r}: are genes, no header; put a header line before them")
+    graph = nx.Graph()
+    graph.add_edges_from((first, second) for first, second in rows[1:] if first != second)
+    _require_known(graph.nodes, path, counts)
+    return Interactions(path, graph, file_sha256(path))
+
+
+def _cells(line: str, separator: str | None, most: int) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.split(separator, most)[:most]]
+
+
+def _require_genes_first(rows: Sequence[Sequence[str]], path: Path, counts: Counts) -> None:
+    """Raises `InputError` where other columns than the first two hold two counted genes in more than twice as
+    many rows, or one cell both."""
+    counted = set(counts.genes)
+    columns = range(max(map(len, rows)))
+    is_gene = np.zeros((len(columns), len(rows)), bool)
+    for number, row in enumerate(rows):
+        is_gene[: len(row), number] = [cell in counted for cell in row]
+    both = {(a, b): is_gene[a] & is_gene[b] for a, b in itertools.combinations(columns, 2)}
+    a, b = max(both, key=lambda pair: both[pair].sum())
+    cure = "give a header, then the two genes in columns 1 and 2"
+    if both[a, b].sum() > 2 * both[0, 1].sum():
+        row = rows[both[a, b].argmax()]
+        layout = f", a relation {row[1]!r} between them (SIF)" if (a, b) == (0, 2) else ""
+        genes = f"has its genes in columns {a + 1} and {b + 1} ({row[a]!r}, {row[b]!r}){layout}"
+        raise InputError(f"{path}: {genes}; {cure}")
+    edge = next((cell for cell in rows[-1] if re.fullmatch(r"\S+ \([^()]*\) \S+", cell)), None)
+    if edge and not both[0, 1].any():
+        raise InputError(f"{path}: has both genes in one cell, {edge!r} (Cytoscape's edge table); {cure}")
+
+
+def _require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
+    if set(counts.genes).isdisjoint(genes):
+        spelt = {gene.upper(): gene for gene in counts.genes}
+        alike = next((gene for gene in sorted(genes) if gene.upper() in spelt), None)
+        if alike:
+            both = f"{alike!r} there, {spelt[alike.upper()]!r} in {counts.path}"
+            what = f"its genes differ from those counted in upper and lower case ({both})"
+            raise InputError(f"{path}: {what}; spell them alike")
+        kinds = f"{path} names {identifier_kind(genes)}, {counts.path} {identifier_kind(counts.genes)}"
+        raise InputError(f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's identifiers first")
+
+
+def identifier_kind(genes: Collection[str]) -> str:
+    """What most of the genes look like, with an example: symbols, Ensembl identifiers or Entrez numbers."""
+    genes = sorted(genes)
+    for kind, pattern in _KINDS.items():
+        matching = [gene for gene in genes if re.fullmatch(pattern, gene)]
+        if len(matching) > len(genes) / 2:
+            return f"{kind} ({matching[0]!r})"
+    return f"symbols ({genes[len(genes) // 2]!r})" if genes else "none"

@@ -1,0 +1,1 @@
+"""Work on several processes or a cluster, in order. Imports only the first library."""

@@ -1,0 +1,4 @@
+"""Simulated patients: anatomy, kinetics, images, clinical data, gene counts.
+
+Imports the first library.
+"""

@@ -1,0 +1,190 @@
+"""A table of cases for the statistics: read, joined with others by `case_id`, its columns as numbers or levels with what is missing told apart.
+
+`NA`, `N/A`, `NaN` and an empty cell are missing, whatever the column. Cases that are excluded (`exclude` of a manifest, `included` of
+`her2vit cohort`) are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from HER2ViTLib.her2 import HER2Status
+from HER2ViTLib.imaging.series import file_sha256
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.cohort.manifest import Row, read_table
+from HER2ViTTrainingLib.evaluation.judging import RowFaults, as_number, require_columns
+
+MISSING = frozenset(("", "na", "n/a", "nan"))
+MOST_LEVELS = 20
+ROUND_OFF = 10 * np.finfo(float).eps
+"""A standard error below this share of the mean is none: the data are essentially constant (R's `t.test`)."""
+
+_FEW_NUMBERS = 5
+_NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"
+_STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """Rows of one file, with the columns of joined ones. `inputs` are (role, SHA-256); `notes` say who was left out or not found.
+
+    `sources` are the joined files by the columns they brought.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    inputs: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def require(self, columns: Iterable[str]) -> None:
+        """Raises `InputError`, a line for each column that is not there."""
+        require_columns(self.path, self.columns, list(columns))
+
+    def texts(self, column: str) -> list[str]:
+        """The column's cells, empty where missing."""
+        return ["" if is_missing(row[column]) else row[column] for row in self.rows]
+
+    def numbers(
+        self, column: str, check: Callable[[float], str] = lambda value: "", no_number: str = _NO_NUMBER
+    ) -> np.ndarray:
+        """The column (n,) float, NaN where missing. `check` says what is wrong with a number, empty when
+        nothing is; `no_number` what is wrong with any other text.
+
+        Raises `InputError`, a line for each kind of fault, naming its rows.
+        """
+        joined = f" (joined from {self.sources[column]})" if column in self.sources else ""
+        faults = RowFaults(self.path)
+        values = [math.nan if is_missing(row[column]) else as_number(row[column]) for row in self.rows]
+        for row, value in zip(self.rows, values):
+            if not is_missing(row[column]):
+                wrong = check(value) if math.isfinite(value) else no_number
+                if wrong:
+                    faults.note(row, column, f"{wrong}{joined}")
+        faults.raise_any()
+        return np.array(values, float)
+
+    def is_continuous(self, column: str) -> bool:
+        """Whether the column measures rather than sorts: numbers only, more than five different ones or some that are not whole."""
+        values = {as_number(text) for text in self.texts(column) if text}
+        return bool(values) and all(map(math.isfinite, values)) and (len(values) > _FEW_NUMBERS or any(value % 1 for value in values))
+
+    def chosen(self, wanted: Callable[[Row], bool], note: str) -> CaseTable:
+        """The rows wanted; `note` says why the others go, after their number."""
+        rows = tuple(row for row in self.rows if wanted(row))
+        left_out = len(self.rows) - len(rows)
+        return replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}")) if left_out else self
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell tells nothing."""
+    return text.lower() in MISSING
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether numbers (n,) vary by round-off alone: the standard error is within `ROUND_OFF` of the mean."""
+    return bool(values.std() <= ROUND_OFF * math.sqrt(len(values)) * abs(values.mean()))
+
+
+def cases_text(count: int) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{count} case" if count == 1 else f"{count} cases"
+
+
+def levels_in_order(texts: Iterable[str]) -> list[str]:
+    """The different texts, sorted as people count (T2 before T10); HER2 status zero, low, positive. The first is Cox's reference level."""
+    levels = {str(text) for text in texts}
+    return sorted(levels, key=_STATUS_ORDER.__getitem__ if levels <= _STATUS_ORDER.keys() else _as_counted)
+
+
+def _as_counted(text: str) -> tuple[Any, ...]:
+    parts = re.findall(r"\d+(?:\.\d+)?|\D+", text.lower())
+    return [(0, float(part), "") if part[0].isdecimal() else (1, 0.0, part) for part in parts], text
+
+
+def column_names(text: str) -> tuple[str, ...]:
+    """Column names from `a,b,"c, d"`."""
+    return tuple(dict.fromkeys(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()))
+
+
+def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) -> CaseTable:
+    """A CSV with one row a case, with the columns of the files to join by `case_id`.
+
+    A case that a joined file lacks has its columns empty; a case that only a joined file has is left out; both are noted.
+    Raises `InputError`: unreadable files, no row, a `case_id` twice, and, for a join, a missing `case_id`, no case in common, or a column
+    in both files whose values differ.
+    """
+    path = Path(path)
+    columns, rows = read_table(path)
+    if not rows:
+        raise InputError(f"{path}: holds no case; give one row a case")
+    _require_single_cases(path, columns, rows)
+    table = CaseTable(path, columns, tuple(rows), (("cases", file_sha256(path)),))
+    for other in join:
+        table = _joined(table, Path(other))
+    table = table.chosen(lambda row: row["included"].lower() != "no" and not row["exclude"], "excluded (column included or exclude), left out")
+    if not table.rows:
+        raise InputError(f"{path}: every case is excluded by column included or exclude; none is left")
+    return replace(table, notes=(*table.notes, *_several_of_a_patient(table)))
+
+
+def _require_single_cases(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    faults, times = RowFaults(path), Counter(row["case_id"] for row in rows)
+    for row in rows if "case_id" in columns else ():
+        if not row["case_id"]:
+            faults.note(row, "case_id", "is missing; fill it in")
+        elif times[row["case_id"]] > 1:
+            faults.note(row, "case_id", f"is there {times[row['case_id']]} times; keep one row a case")
+    faults.raise_any()
+
+
+def _joined(table: CaseTable, path: Path) -> CaseTable:
+    columns, rows = read_table(path)
+    require_columns(path, columns, ["case_id"])
+    table.require(["case_id"])
+    _require_single_cases(path, columns, rows)
+    others = {row["case_id"]: row for row in rows}
+    common = [row for row in table.rows if row["case_id"] in others]
+    if not common:
+        raise InputError(f"{path}: no case_id of {table.path} is in it; give files of the same cases")
+    _require_same(path, [name for name in columns if name in table.columns], common, others)
+    names = (*table.columns, *(name for name in columns if name not in table.columns))
+    merged = tuple(Row(row.number, _merged(row, others.get(row["case_id"]))) for row in table.rows)
+    lacking, unknown = len(table.rows) - len(common), len(rows) - len(common)
+    notes = [f"{cases_text(lacking)} not in the joined file: its columns are missing there"] if lacking else []
+    notes += [f"{cases_text(unknown)} only in the joined file, left out"] if unknown else []
+    sources = {**dict.fromkeys((name for name in columns if name not in table.columns), path), **table.sources}
+    return CaseTable(table.path, names, merged, (*table.inputs, ("joined", file_sha256(path))), (*table.notes, *notes), sources)
+
+
+def _merged(row: Row, other: Row | None) -> Mapping[str, str]:
+    return row.values if other is None else {**other.values, **{name: text for name, text in row.values.items() if text or name not in other.values}}
+
+
+def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], others: Mapping[str, Row]) -> None:
+    faults = RowFaults(path)
+    for row in rows:
+        other = others[row["case_id"]]
+        for name in columns:
+            if row[name] != other[name] and not is_missing(row[name]) and not is_missing(other[name]):
+                faults.note(other, name, f"is {row[name]!r} in row {row.number} of the first file; correct one, or rename the column")
+    faults.raise_any()
+
+
+def _several_of_a_patient(table: CaseTable) -> list[str]:
+    patients = len({row["patient_id"] or row["case_id"] for row in table.rows}) if "patient_id" in table.columns else len(table)
+    return [f"{cases_text(len(table))} of {patients} patients: taken as independent"] if patients < len(table) else []

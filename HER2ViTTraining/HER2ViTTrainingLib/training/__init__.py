@@ -1,0 +1,4 @@
+"""Training the models: inputs, augmentation, trainer, runs, model card.
+
+Imports `cohort`, `stats`, `parallel`, `evaluation`.
+"""

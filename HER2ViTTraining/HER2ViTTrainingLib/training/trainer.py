@@ -1,0 +1,290 @@
+"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed goes on where it was.
+
+Two recipes. `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs, early stopping on the
+validation loss, no augmentation. `default` is ours: augmentation on the batch, on the device; AdamW with warm-up, cosine and layer-wise
+learning-rate decay; class weights from the training part; averaged weights; early stopping on the validation AUC.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import timm.optim
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from HER2ViTLib.files.output import write_atomically
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.model.bundle import model_input
+from HER2ViTLib.model.preprocessing import Preprocessing
+from HER2ViTTrainingLib.stats.roc import auc
+
+METHOD = 2
+"""Raised when a recipe comes to mean something else, so that no checkpoint of older code is gone on with."""
+SMALLEST_GAIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Learning rates are per step of `batch` cases; `averaging` 0 keeps the plain weights."""
+
+    name: str
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    epochs: int
+    patience: int
+    warm_up: float
+    layer_decay: float | None
+    averaging: float
+    weighted_classes: bool
+    augmented: bool
+    stops_on: str
+
+
+RECIPES = {
+    "default": Recipe("default", "adamw", 4e-4, 0.05, 32, 40, 12, 0.1, 0.8, 0.98, True, True, "auc"),
+    "study": Recipe("study", "adam", 1e-4, 1e-4, 16, 50, 8, 0.0, None, 0.0, False, False, "loss"),
+}
+STUDY_COSINE_EPOCHS = 10
+ROTATION_DEGREES, ZOOM, GAMMA, NOISE = 15.0, 0.1, 1.5, 0.03
+COARSE_SIDE, MOST_SHARPENED = 56, 0.5
+"""An image goes at most all the way to its copy of so many pixels a side, or half that way in the other direction."""
+SMALLEST_RANGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Preprocessed images (n, H, W) float32 as `Patch.image` holds them, and labels (n,) 0 or 1."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history; the validation figures are those of the weights that would be kept."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_auc: float
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A batch (B, 1, H, W) as other patients and other scanners might give it: one random transform per image.
+
+    Flips, rotation and zoom (the edge repeated); then contrast (gamma), sharpness and noise, as shares of the image's own range, so that
+    any preset's intensities will do. Random numbers are drawn on the CPU, so that every device sees the same transforms.
+    """
+    draws = torch.rand(7, len(images), generator=generator).to(images.device) * 2 - 1
+    moved = _move(images, *draws[:4])
+    low, high = moved.amin((1, 2, 3), keepdim=True), moved.amax((1, 2, 3), keepdim=True)
+    gamma, sharpness, noise = draws[4:].view(3, -1, 1, 1, 1)
+    shares = ((moved - low) / (high - low).clamp_min(SMALLEST_RANGE)) ** (GAMMA**gamma)
+    pixels = max(2, round(min(images.shape[2:]) / COARSE_SIDE))
+    coarse = functional.interpolate(functional.avg_pool2d(shares, pixels, ceil_mode=True), images.shape[2:], mode="bilinear")
+    shares = shares.lerp(coarse, (sharpness + 1 + MOST_SHARPENED * (sharpness - 1)) / 2)
+    shares = shares + (noise + 1) / 2 * NOISE * torch.randn(images.shape, generator=generator).to(images.device)
+    return low + (high - low) * shares
+
+
+def _move(images: Tensor, turn: Tensor, zoom: Tensor, side: Tensor, up: Tensor) -> Tensor:
+    """The images (B, 1, H, W) turned, zoomed and flipped by draws (B,) from -1 to 1 each."""
+    angle, scale = turn * math.radians(ROTATION_DEGREES), 1 + zoom * ZOOM
+    flip_x, flip_y = side.sign(), up.sign()
+    cos, sin, zero = angle.cos() * scale, angle.sin() * scale, torch.zeros_like(scale)
+    affine = torch.stack([torch.stack([cos * flip_x, -sin * flip_x, zero], 1), torch.stack([sin * flip_y, cos * flip_y, zero], 1)], 1)
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def learning_rate_factor(recipe: Recipe, step: int, steps_an_epoch: int) -> float:
+    """The learning rate at a step, as a share of the recipe's.
+
+    `default`: linear warm-up, then half a cosine to zero. `study`: PyTorch's CosineAnnealingLR with T_max 10, stepped once an epoch,
+    which rises again after ten epochs.
+    """
+    if recipe.name == "study":
+        return 0.5 * (1 + math.cos(math.pi * (step // steps_an_epoch) / STUDY_COSINE_EPOCHS))
+    steps = steps_an_epoch * recipe.epochs
+    ramp = max(1, int(recipe.warm_up * steps))
+    if step < ramp:
+        return (step + 1) / ramp
+    return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
+
+
+def predict(model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64) -> np.ndarray:
+    """Logits (n,) float64 of preprocessed images (n, H, W), on the device the model is on."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        chunks = [model(model_input(torch.from_numpy(images[n : n + batch]).to(device), preprocessing)) for n in range(0, len(images), batch)]
+    return torch.cat(chunks).squeeze(-1).double().cpu().numpy()
+
+
+class Trainer:
+    """One training: `run` trains to the end; with a checkpoint file it goes on from there, and ends with the same weights (on the CPU).
+
+    `train` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and settings: a checkpoint of another
+    training is refused with `InputError`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Labelled,
+        validation: Labelled,
+        preprocessing: Preprocessing,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device | str = "cpu",
+        fingerprint: str = "",
+    ) -> None:
+        for part, name in ((train, "training"), (validation, "validation")):
+            if len(np.unique(part.labels)) < 2:
+                held = "a single class" if len(part.labels) else "no case of this task"
+                raise InputError(f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed")
+        self.model = model.to(device)
+        self.preprocessing, self.recipe, self.fingerprint = preprocessing, recipe, fingerprint
+        self.validation = validation
+        self.images = torch.from_numpy(train.images).to(device)
+        self.labels = torch.from_numpy(train.labels.astype(np.float32)).to(device)
+        positive = float(self.labels.sum())
+        self.positive_weight = torch.tensor((len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device)
+        self.optimizer = timm.optim.create_optimizer_v2(
+            self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay,
+            filter_bias_and_bn=recipe.name != "study",
+        )  # fmt: skip
+        self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if recipe.averaging else self.model
+        self.best = copy.deepcopy(self.model.state_dict())
+        self.generator = torch.Generator().manual_seed(seed)
+        self.history: list[Epoch] = []
+
+    def run(self, checkpoint: Path | None = None, report: Callable[[Epoch], None] = lambda _: None) -> nn.Module:
+        """Trains until the last epoch or until the validation figures stop improving; returns the network with the best weights."""
+        if checkpoint is not None and checkpoint.exists():
+            self._load(checkpoint)
+        while len(self.history) < self.recipe.epochs and not self._stalled():
+            report(self._one_epoch())
+            if checkpoint is not None:
+                self._save(checkpoint)
+        self.model.load_state_dict(self.best)
+        return self.model.eval().requires_grad_(False)
+
+    def _one_epoch(self) -> Epoch:
+        self.model.train()
+        parts = torch.randperm(len(self.labels), generator=self.generator).split(self.recipe.batch)
+        # A last batch of one case is left out: batch normalisation cannot use it.
+        parts = parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
+        losses = [self._step(part, n + len(self.history) * len(parts), len(parts)) for n, part in enumerate(parts)]
+        loss, area = self._validate()
+        epoch = Epoch(len(self.history) + 1, self.optimizer.param_groups[-1]["lr"], float(torch.stack(losses).mean()), loss, area)
+        if self._improves(epoch):
+            self.best = copy.deepcopy(self.averaged.state_dict())
+        self.history.append(epoch)
+        return epoch
+
+    def _step(self, part: Tensor, step: int, steps_an_epoch: int) -> Tensor:
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates):
+            group["lr"] = rate * learning_rate_factor(self.recipe, step, steps_an_epoch)
+        images, labels = self.batch(part)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+            logits = self.model(images).squeeze(-1)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=self.positive_weight)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.recipe.augmented:
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self._average(step)
+        return loss.detach()
+
+    def batch(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's input (B, C, H, W), augmented where the recipe says so, and the labels (B,), of the training cases `part`."""
+        part = part.to(self.images.device)
+        images = self.images[part]
+        if self.recipe.augmented:
+            images = augment(images[:, None], self.generator)[:, 0]
+        return model_input(images, self.preprocessing), self.labels[part]
+
+    def _average(self, step: int) -> None:
+        """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag behind."""
+        if not self.recipe.averaging:
+            return
+        decay = min(self.recipe.averaging, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for kept, now in zip(self.averaged.state_dict().values(), self.model.state_dict().values()):
+                kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
+
+    def _validate(self) -> tuple[float, float]:
+        logits = predict(self.averaged, self.validation.images, self.preprocessing)
+        targets = torch.from_numpy(self.validation.labels.astype(np.float64))
+        loss = functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), targets)
+        return float(loss), auc(self.validation.labels, logits)
+
+    def _merit(self, epoch: Epoch) -> float:
+        return epoch.validation_auc if self.recipe.stops_on == "auc" else -epoch.validation_loss
+
+    def _improves(self, epoch: Epoch) -> bool:
+        return all(self._merit(epoch) > self._merit(former) + SMALLEST_GAIN for former in self.history)
+
+    def _stalled(self) -> bool:
+        if not self.history:
+            return False
+        best = max(range(len(self.history)), key=lambda n: (self._merit(self.history[n]), -n))
+        return len(self.history) - 1 - best >= self.recipe.patience
+
+    # Checkpoints: tensors in safetensors, the rest as JSON in its header. Written whole or not at all, after every epoch.
+
+    def _save(self, path: Path) -> None:
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        if self.recipe.averaging:
+            tensors |= {f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
+        tensors["generator"] = self.generator.get_state()
+        header = {"fingerprint": self.fingerprint, "history": json.dumps([asdict(epoch) for epoch in self.history])}
+        write_atomically(path, safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, header))
+
+    def _load(self, path: Path) -> None:
+        tensors, header = _read_checkpoint(path)
+        if header.get("fingerprint") != self.fingerprint:
+            raise InputError(f"{path}: belongs to a training with other cases or settings; name a new folder, or delete it to start anew")
+        self.model.load_state_dict(_part(tensors, "model/"))
+        self.best = _part(tensors, "best/")
+        if self.recipe.averaging:
+            self.averaged.load_state_dict(_part(tensors, "averaged/"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, "optimizer/").items():
+            index, _, key = name.partition("/")
+            state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.generator.set_state(tensors["generator"])
+        self.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+
+
+def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  not a dict
+    except SafetensorError as error:
+        raise InputError(f"{path}: is not a checkpoint ({error}); delete it to start anew") from error
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,434 @@
+"""From a manifest to a checked cohort, its flow and its splits."""
+
+import csv
+import hashlib
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from HER2ViTLib.her2 import LOW_VS_POSITIVE, TASKS, ZERO_VS_REST
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.cohort.flow import flow, write_cohort
+from HER2ViTTrainingLib.cohort.manifest import load_splits, make_splits, read_manifest
+from HER2ViTTrainingLib.commands.main import main
+
+COLUMNS = ("case_id", "image", "roi", "ihc", "ish", "cohort", "role", "patient_id", "exclude")
+
+
+def write_manifest(folder, rows, columns=COLUMNS, encoding="utf-8"):
+    """A manifest of the given rows; what a row leaves out gets a sound value, and the files named exist."""
+    path = folder / "manifest.csv"
+    whole = []
+    for n, row in enumerate(rows, start=2):
+        row = {"case_id": f"case{n}", "image": f"image{n}.nrrd", "roi": f"roi{n}.nrrd", "ihc": "1+", **row}
+        if not row.pop("without_files", False):
+            for name in (*row["image"].split(";"), row["roi"]):
+                (folder / name.strip()).touch()
+        whole.append(row)
+    with path.open("w", newline="", encoding=encoding) as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys([*columns, *(name for row in whole for name in row)])))
+        writer.writeheader()
+        writer.writerows(whole)
+    return path
+
+
+def a_cohort(folder, zero=30, low=60, positive=40, more=()):
+    statuses = (
+        [("0", "")] * zero + [("1+", ""), ("2+", "negative")] * (low // 2) + [("3+", "")] * (positive // 2) + [("2+", "positive")] * (positive // 2)
+    )
+    return write_manifest(folder, [{"ihc": ihc, "ish": ish, "cohort": "FUSCC"} for ihc, ish in statuses] + list(more))
+
+
+def faults_of(path):
+    with pytest.raises(InputError) as error:
+        read_manifest(path)
+    return error.value.faults
+
+
+# The manifest
+
+FAULTS = {
+    # row of the manifest -> (what is wrong with it, what its line must name)
+    2: ({"case_id": "../case"}, ("column case_id", "'../case'", "folder")),
+    3: ({"case_id": "Case_A"}, None),
+    4: ({"case_id": "case_a"}, ("column case_id", "'case_a'", "row 3")),
+    5: ({"ihc": "4+"}, ("column ihc", "'4+'", "0, 1+, 2+ or 3+")),
+    6: ({"ihc": "2+", "ish": "amplified"}, ("column ish", "'amplified'", "positive, negative, equivocal")),
+    7: ({"her2_status": "ultralow"}, ("column her2_status", "'ultralow'", "zero, low, positive")),
+    8: ({"her2_status": "positive"}, ("column her2_status", "'positive'", "contradicts ihc '1+'")),
+    9: ({"image": "pre.nrrd;not_there.nrrd", "without_files": True}, ("column image", "'not_there.nrrd'", "no such file")),
+    10: ({"roi": "no_roi.nrrd", "without_files": True}, ("column roi", "'no_roi.nrrd'", "no such file")),
+    11: ({"age": "52,6"}, ("column age", "'52,6'", "decimal point")),
+    12: ({"os_months": "-3"}, ("column os_months", "'-3'", "between 0 and")),
+    13: ({"rfs_event": "2"}, ("column rfs_event", "'2'", "use 0 or 1")),
+    14: ({"role": "test"}, ("column role", "'test'", "development, external")),
+    15: ({"laterality": "both"}, ("column laterality", "'both'", "left, right")),
+    16: ({"image": "a.nrrd;b.nrrd;a.nrrd"}, ("column image", "'a.nrrd' twice")),
+    17: ({"early_phase": "first"}, ("column early_phase", "'first'", "whole number")),
+    18: ({"exclude": "yes"}, ("column exclude", "'yes'", "write why")),
+    19: ({"case_id": ""}, ("column case_id", "''", "missing")),
+    20: ({"case_id": "=1+1"}, ("column case_id", "'=1+1'", "folder")),
+    21: ({"role": "external", "cohort": "validation"}, ("column cohort", "'validation'", "otherwise")),
+    22: ({"patient_id": "P1"}, None),
+    23: ({"patient_id": "P1", "role": "external"}, ("column patient_id", "'P1'", "one role")),
+    24: ({"image": "bilateral.nrrd", "patient_id": "P2"}, None),
+    25: ({"image": "bilateral.nrrd", "patient_id": "P3"}, ("column patient_id", "'P3'", "row 24")),
+    26: ({"image": "twice.nrrd", "roi": "twice_roi.nrrd", "patient_id": "P4"}, None),
+    27: ({"image": "twice.nrrd", "roi": "twice_roi.nrrd", "patient_id": "P4"}, ("column roi", "'twice_roi.nrrd'", "row 26")),
+}
+
+
+def test_all_faults_are_said_in_one_run(tmp_path, capsys):
+    (tmp_path / "pre.nrrd").touch()
+    (tmp_path / "image10.nrrd").touch()
+    (tmp_path / "roi9.nrrd").touch()
+    path = write_manifest(tmp_path, [changes for changes, _ in FAULTS.values()], (*COLUMNS, "Menopause"))
+    with path.open("a") as file:
+        file.write("case28,image28.nrrd\n")
+    expected = [(1, ("column Menopause", "rename it menopause"))] + [(row, words) for row, (_, words) in FAULTS.items() if words]
+    expected.append((28, ("2 values",)))
+    assert main(["cohort", str(path), "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(expected), lines
+    for line, (row, words) in zip(lines, expected):
+        assert f"manifest.csv: row {row}" in line
+        assert all(word in line for word in words), line
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_columns_are_said_together(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("case_id,ihc,age\na,0,50\nb,7,old\n")
+    faults = faults_of(path)
+    assert [word for word in ("image", "roi", "ish") if any(f"column {word} is missing" in line for line in faults)] == ["image", "roi", "ish"]
+    assert any("'7'" in line for line in faults)
+    assert any("'old'" in line for line in faults)
+    assert len(faults) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf\n\n", "is empty"),
+        (b"case_id,image,roi,ihc,ish\n", "row 2: no case"),
+        ("case_id,cohort\na,M\xfcnchen\n".encode("latin-1"), "line 2, byte b'\\xfc': is not UTF-8"),
+        ("case_id,image\na,b\n".encode("utf-16"), "UTF-16"),
+        (b"PK\x03\x04\x14\x00", "workbook"),
+        (b"case_id;image;roi;ihc;ish\na;b;c;0;\n", "commas"),
+        (b'case_id,image\na,"b\n', "quotes do not match"),
+    ],
+)
+def test_what_is_no_table_gets_one_line(tmp_path, content, expected):
+    (tmp_path / "manifest.csv").write_bytes(content)
+    (fault,) = faults_of(tmp_path / "manifest.csv")
+    assert expected in fault
+
+
+def test_a_broken_header_does_not_hide_the_other_faults(tmp_path):
+    (tmp_path / "manifest.csv").write_text("case_id,image,roi,roi,ihc,\na,b,c,d,9,\n")
+    faults = faults_of(tmp_path / "manifest.csv")
+    expected = ("value 'roi': is column 3 and column 4", "column 6 has no name", "column ish is missing", "value '9': not a score")
+    assert all(any(words in fault for fault in faults) for words in expected)
+
+
+def test_missing_manifest_and_folder_in_its_place(tmp_path):
+    assert "no such file" in faults_of(tmp_path / "manifest.csv")[0]
+    assert "is a folder" in faults_of(tmp_path)[0]
+
+
+def test_status_reasons_and_warnings(tmp_path):
+    rows = [
+        {"ihc": "0"},
+        {"ihc": "1"},
+        {"ihc": "2+", "ish": "negative"},
+        {"ihc": "2+", "ish": "positive"},
+        {"ihc": "3+", "ish": "negative"},
+        {"ihc": "2+", "ish": "equivocal", "without_files": True},
+        {"ihc": "", "her2_status": "low"},
+        {"ihc": "", "her2_status": "indeterminate"},
+        {"ihc": ""},
+        {"ihc": "3+", "exclude": "incomplete DCE-MRI", "image": "", "without_files": True},
+        {"ihc": "1+", "ish": "positive", "age": "NA", "scanner": "GE"},
+    ]
+    cohort = read_manifest(write_manifest(tmp_path, rows, encoding="utf-8-sig"))
+    statuses = [case.her2_status and case.her2_status.value for case in cohort.cases]
+    expected = ["zero", "low", "low", "positive", "positive", "indeterminate", "low", "indeterminate", None, "positive", "low"]
+    assert statuses == expected
+    reasons = [case.reason for case in cohort.cases]
+    assert reasons[5] == "HER2 indeterminate: IHC 2+ without a clear ISH result"
+    assert reasons[7:10] == ["HER2 indeterminate", "HER2 status missing", "incomplete DCE-MRI"]
+    assert [case.included for case in cohort.cases] == [True] * 5 + [False, True, False, False, False, True]
+    assert [case.label(ZERO_VS_REST) for case in cohort.cases] == [0, 1, 1, 1, 1, None, 1, None, None, None, 1]
+    assert [case.label(LOW_VS_POSITIVE) for case in cohort.cases] == [None, 1, 1, 0, 0, None, 1, None, None, None, 1]
+    assert Counter(warning.code for warning in cohort.warnings) == {"discordant_her2": 2, "own_columns": 1}
+    assert cohort.cases[0].images == (tmp_path / "image2.nrrd",)
+    assert {case.patient_id for case in cohort.cases} == {case.case_id for case in cohort.cases}
+
+
+def test_phases_are_taken_in_the_order_given(tmp_path):
+    cohort = read_manifest(write_manifest(tmp_path, [{"image": "z.nrrd; a.nrrd", "early_phase": "1"}]))
+    assert cohort.cases[0].images == (tmp_path / "z.nrrd", tmp_path / "a.nrrd")
+    assert cohort.cases[0].early_phase == 1
+    (fault,) = faults_of(write_manifest(tmp_path, [{"image": "z.nrrd;a.nrrd", "early_phase": "2"}]))
+    assert "image has 2 phases; give 0-1" in fault
+
+
+# Splits
+
+
+def patients_of(cohort, case_ids):
+    return {case.patient_id for case in cohort.cases if case.case_id in set(case_ids)}
+
+
+def several_lesions(n):
+    """Patients with two lesions each, some of different status."""
+    return [{"patient_id": f"P{k}", "ihc": ihc} for k in range(n) for ihc in ("0" if k % 4 == 0 else "1+", "1+")]
+
+
+def test_one_split_for_both_tasks_by_patient_stratified(tmp_path):
+    more = [*several_lesions(20), *({"role": "external", "cohort": "GFPH", "ihc": ihc} for ihc in ("0", "1+", "3+")), {"exclude": "motion"}]
+    cohort = read_manifest(a_cohort(tmp_path, more=more))
+    splits = make_splits(cohort, folds=5)
+    first, second = splits.tasks[ZERO_VS_REST.name], splits.tasks[LOW_VS_POSITIVE.name]
+    assert not patients_of(cohort, first.training) & patients_of(cohort, first.validation)
+    assert sorted(first.training + first.validation) == sorted(case.case_id for case in cohort.development)
+    zero = {case.case_id for case in cohort.development if case.her2_status == "zero"}
+    assert set(second.training) == set(first.training) - zero
+    assert set(second.validation) == set(first.validation) - zero
+    # 30 + 5 patients count as zero (rarest of theirs), 60 + 15 as low, 40 as positive
+    by_class = {}
+    for status in ("zero", "positive"):
+        by_class[status] = patients_of(cohort, [case.case_id for case in cohort.development if case.her2_status == status])
+    validation = patients_of(cohort, first.validation)
+    assert len(by_class["zero"]) == 35
+    assert {status: len(theirs & validation) for status, theirs in by_class.items()} == {"zero": 7, "positive": 8}
+    assert len(validation) == 7 + 15 + 8
+    folds = [patients_of(cohort, fold) for fold in first.folds]
+    assert sum(map(len, folds)) == len(set().union(*folds)) == 150
+    assert {len(fold) for fold in folds} == {30}
+    assert {len(fold & by_class["zero"]) for fold in folds} == {7}
+    assert splits.external == {"GFPH": ("case172", "case173", "case174")}
+    assert {warning.code for warning in cohort.warnings} == {"several_statuses"}
+
+
+@pytest.mark.parametrize("kind", ["shared", "per-task"])
+def test_splits_do_not_depend_on_the_order_of_rows_but_on_the_seed(tmp_path, kind):
+    path = a_cohort(tmp_path, more=several_lesions(9))
+    splits = make_splits(read_manifest(path), kind, folds=3, seed=7)
+    header, *lines = path.read_text().splitlines()
+    random.Random(1).shuffle(lines)
+    path.write_text("\n".join([header, *lines]) + "\n")
+    shuffled = make_splits(read_manifest(path), kind, folds=3, seed=7)
+    assert shuffled == splits
+    assert shuffled.to_json() == splits.to_json()
+    other = make_splits(read_manifest(path), kind, folds=3, seed=8)
+    assert other.tasks[ZERO_VS_REST.name].validation != splits.tasks[ZERO_VS_REST.name].validation
+
+
+def test_the_split_is_written_down():
+    """The same on every machine and with every version of Python: a change here would orphan every saved split."""
+    from HER2ViTTrainingLib.cohort.manifest import _shuffled
+
+    assert _shuffled("ABCDEFGH", 1, "all") == list("GBEDCAFH")
+
+
+def test_per_task_repeats_the_studys_split_and_says_what_it_costs(tmp_path, capsys):
+    path = a_cohort(tmp_path)
+    cohort = read_manifest(path)
+    splits = make_splits(cohort, "per-task")
+    first, second = splits.tasks[ZERO_VS_REST.name], splits.tasks[LOW_VS_POSITIVE.name]
+    labels = {task.name: {case.case_id: case.label(task) for case in cohort.cases} for task in TASKS.values()}
+    assert Counter(labels[ZERO_VS_REST.name][case] for case in first.validation) == {0: 6, 1: 20}
+    assert Counter(labels[LOW_VS_POSITIVE.name][case] for case in second.validation) == {0: 8, 1: 12}
+    assert set(first.training) & set(second.validation)
+    assert main(["cohort", str(path), "--split", "per-task", "--out", str(tmp_path / "out")]) == 0
+    assert "no validation set is clean for the two-step call" in capsys.readouterr().out
+    for name in ("splits.json", "flow.json"):
+        assert "no validation set is clean" in (tmp_path / "out" / name).read_text()
+
+
+def test_saved_splits_fit_their_cohort_only_and_unchanged(tmp_path):
+    path = a_cohort(tmp_path, more=[{"role": "external"}])
+    cohort = read_manifest(path)
+    splits = make_splits(cohort, folds=4)
+    saved = tmp_path / "splits.json"
+    saved.write_bytes(splits.to_json())
+    assert load_splits(saved, cohort) == splits
+    content = json.loads(saved.read_text())
+    assert content["sha256"] == splits.sha256
+
+    moved = json.loads(saved.read_text())
+    task = moved["tasks"][ZERO_VS_REST.name]
+    task["training"].append(task["validation"].pop())
+    for broken in (json.dumps(moved), "[]", "{}", "no json", json.dumps({**content, "version": 9}), json.dumps({**content, "cases": []})):
+        (tmp_path / "broken.json").write_text(broken)
+        with pytest.raises(InputError) as error:
+            load_splits(tmp_path / "broken.json", cohort)
+        assert len(error.value.faults) == 1
+    # another status, another patient, a case less: each is another cohort
+    text = path.read_text()
+    changes = {"roi2.nrrd,0,": "roi2.nrrd,3+,", "case3,": "case3b,", "roi4.nrrd,0,,FUSCC,,": "roi4.nrrd,0,,FUSCC,,P"}
+    for old, new in changes.items():
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(InputError, match="made for other cases"):
+            load_splits(saved, read_manifest(path))
+
+
+def test_classes_too_small_to_split(tmp_path):
+    tiny = [{"ihc": "0"}, {"ihc": "1+"}, {"ihc": "1+"}]
+    cohort = read_manifest(write_manifest(tmp_path, tiny))
+    with pytest.raises(InputError, match=r"class 'zero': 1 development patient cannot both train and validate") as error:
+        make_splits(cohort)
+    assert len(error.value.faults) == 1
+    cohort = read_manifest(write_manifest(tmp_path, [*tiny, {"ihc": "0"}]))
+    splits = make_splits(cohort)
+    assert [len(side) for task in splits.tasks.values() for side in (task.training, task.validation)] == [2, 2, 1, 1]
+    assert [warning["code"] for warning in flow(cohort, splits)["warnings"]] == ["missing_class"]
+    with pytest.raises(InputError) as error:
+        make_splits(cohort, folds=3)
+    assert len(error.value.faults) == 2
+    for bad in ({"folds": 1}, {"kind": "random"}):
+        with pytest.raises(InputError):
+            make_splits(cohort, **bad)
+
+
+def test_a_cohort_to_test_with_only(tmp_path):
+    cohort = read_manifest(write_manifest(tmp_path, [{"role": "external", "cohort": "GFPH"}]))
+    splits = make_splits(cohort)
+    assert splits.external == {"GFPH": ("case2",)}
+    assert not any(task.training or task.validation for task in splits.tasks.values())
+    assert write_cohort(cohort, splits, tmp_path / "out") == ["cases.csv", "splits.json", "flow.json", "flow.png"]
+
+
+# The flow
+
+
+def test_flow_counts_add_up(tmp_path, capsys):
+    more = [
+        *[{"exclude": "incomplete DCE-MRI; $2 fee", "cohort": "FUSCC", "without_files": True}] * 3,
+        *[{"ihc": "2+", "cohort": "FUSCC"}] * 2,
+        *[{"cohort": "GFPH", "role": "external", "ihc": ihc} for ihc in ("0", "1+", "3+", "2+")],
+        *[{"cohort": "Second centre", "ihc": "0"}] * 2,
+    ]
+    path = a_cohort(tmp_path, more=more)
+    out = tmp_path / "out"
+    assert main(["cohort", str(path), "--folds", "3", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "2: HER2 indeterminate: IHC 2+ without a clear ISH result" in said
+    assert ["zero-vs-rest fold 1:" in said, "zero-vs-rest fold 3:" in said, "fold 0" in said] == [True, True, False]  # as `train` names its folders
+    data = json.loads((out / "flow.json").read_text())
+    assert data["inputs"] == [{"role": "manifest", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}]
+    assert data["versions"].keys() == {"her2vit"}
+    assert [(group["cohort"], group["role"]) for group in data["cohorts"]] == [
+        ("FUSCC", "development"),
+        ("Second centre", "development"),
+        ("GFPH", "external"),
+    ]
+    for group in (*data["cohorts"], data["total"]):
+        included = group["included"]
+        assert group["assessed"] == group["excluded"] + included["n"]
+        assert group["excluded"] == sum(entry["n"] for entry in group["reasons"])
+        assert included["n"] == included["zero"] + included["low"] + included["positive"]
+    assert data["total"]["assessed"] == sum(group["assessed"] for group in data["cohorts"]) == 130 + len(more)
+    assert data["development"]["n"] == 132
+    for name, unasked in ((ZERO_VS_REST.name, 0), (LOW_VS_POSITIVE.name, data["development"]["zero"])):
+        task = data["split"]["tasks"][name]
+        assert task["training"]["n"] + task["validation"]["n"] == sum(fold["n"] for fold in task["folds"]) == 132 - unasked
+    assert (out / "flow.png").read_bytes().startswith(b"\x89PNG")
+    with (out / "cases.csv").open(newline="", encoding="utf-8") as file:
+        cases = list(csv.DictReader(file))
+    assert list(cases[0]) == [*COLUMNS, "her2_status", "included", "reason"]
+    assert Counter(case["included"] for case in cases) == {"yes": 135, "no": 6}
+    assert all(bool(case["reason"]) == (case["included"] == "no") for case in cases)
+    before = {name: (out / name).read_bytes() for name in ("cases.csv", "splits.json", "flow.json", "flow.png")}
+    assert main(["cohort", str(path), "--folds", "3", "--out", str(out)]) == 0
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_the_manifests_own_folder_is_refused(tmp_path, capsys):
+    path = a_cohort(tmp_path)
+    assert main(["cohort", str(path), "--out", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_simulated_cohort_passes(tmp_path):
+    from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
+
+    cohort = read_manifest(simulate_cohort(3, 1, PROTOCOLS["A"], tmp_path / "cohort", scale=0.4))
+    assert [case.included for case in cohort.cases] == [True] * 3
+    with (tmp_path / "cohort" / "truth.csv").open() as file:
+        assert [case.her2_status.value for case in cohort.cases] == [row["her2_status"] for row in csv.DictReader(file)]
+    assert not cohort.warnings
+
+
+# A public data set
+
+
+@pytest.fixture
+def mama_mia(tmp_path):
+    """The data set's layout with seven made-up patients; letter case as in the different releases."""
+    folder = tmp_path / "MAMA-MIA"
+    (folder / "segmentations" / "expert").mkdir(parents=True)
+    for patient, phases in {"DUKE_001": 4, "DUKE_002": 3, "ISPY2_100899": 3, "NACT_01": 2, "NACT_02": 1, "NACT_03": 3}.items():
+        (folder / "images" / patient).mkdir(parents=True)
+        name = patient.lower() if patient.startswith("DUKE") else patient
+        for phase in range(phases):
+            (folder / "images" / patient / f"{name}_{phase:04d}.nii.gz").touch()
+        if patient != "NACT_03":
+            (folder / "segmentations" / "expert" / f"{name}.nii.gz").touch()
+    (folder / "clinical_and_imaging_info.csv").write_text(
+        "patient_id,dataset,her2,er,pr,age,menopause,nottingham_grade,acquisition_times\n"
+        'DUKE_001,DUKE,1,0.0,0.0,41.0,pre,high,"[0, 584, 714, 846]"\n'
+        'DUKE_002,DUKE,0.0,1.0,,38,post,,"[0, 165, 288]"\n'
+        'ISPY2_100899,ISPY2,1.0,1,1,nan,"pre (<6 months since LMP AND no prior bilateral ovariectomy)",low,\n'
+        "NACT_01,NACT,,0,0,56,peri (6-12 months since LMP),intermediate,\n"
+        "NACT_02,NACT,1,0,0,56,,,\n"
+        "NACT_03,NACT,1,0,0,56,,,\n"
+        "ISPY1_1001,ISPY1,1,0,0,56,,,\n"
+    )
+    return folder
+
+
+def test_mama_mia_becomes_a_manifest(mama_mia, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["cohort", "--mama-mia", str(mama_mia), "--out", str(out)]) == 0
+    assert "no development case" in capsys.readouterr().out
+    cohort = read_manifest(out / "manifest.csv")
+    reasons = {case.case_id: case.reason for case in cohort.cases}
+    assert reasons == {
+        "DUKE_001": "",
+        "DUKE_002": "HER2-negative in the source: zero and low are not told apart",
+        "ISPY2_100899": "",
+        "NACT_01": "HER2 status missing",
+        "NACT_02": "phases of the DCE-MRI not there",
+        "NACT_03": "expert outline not there",
+        "ISPY1_1001": "phases of the DCE-MRI not there",
+    }
+    duke = cohort.cases[0]
+    assert [path.name for path in duke.images] == [f"duke_001_000{n}.nii.gz" for n in range(4)]
+    assert all(path.resolve().is_file() for path in (*duke.images, duke.roi))
+    assert (duke.cohort, duke.role, duke.her2_status) == ("DUKE", "external", "positive")
+    assert {name: duke.values[name] for name in ("age", "menopause", "grade", "er", "pr")} == {
+        "age": "41.0",
+        "menopause": "no",
+        "grade": "G3",
+        "er": "negative",
+        "pr": "negative",
+    }
+    assert [case.values["menopause"] for case in cohort.cases[1:4]] == ["yes", "no", "NA"]
+
+
+def test_mama_mia_keeps_an_edited_manifest_and_asks_for_the_table_as_csv(mama_mia, tmp_path, capsys):
+    words = ["cohort", "--mama-mia", str(mama_mia), "--out", str(tmp_path / "out")]
+    assert main(words) == main(words) == 0
+    manifest = tmp_path / "out" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("external", "development"))
+    assert main(words) == 2
+    assert "edited" in capsys.readouterr().err
+    (mama_mia / "clinical_and_imaging_info.csv").unlink()
+    assert main(words) == 2
+    assert "dataset_info" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""Slice choice, the two presets, and the way back from patch pixels to the patient."""
+
+import cv2
+import numpy as np
+import pytest
+
+from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.messages import InputError
+from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing, preprocessing_from_json
+
+OBLIQUE = tuple(np.linalg.qr(np.array([[0.9, 0.3, -0.2], [-0.25, 0.9, 0.3], [0.3, -0.2, 0.9]]))[0].ravel())
+FLIPPED = (-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0)
+SAGITTAL = (0, 0, 1.0, 1.0, 0, 0, 0, -1.0, 0)
+GEOMETRIES = [(OBLIQUE, (0.7, 0.7, 2.0)), (FLIPPED, (0.5, 0.9, 3.0)), (SAGITTAL, (1.2, 0.8, 1.0))]
+
+
+def a_volume(array, direction=(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), spacing=(0.8, 0.8, 3.0)):
+    return Volume(array, Geometry(array.shape, spacing, (12.0, -34.0, 56.0), direction))
+
+
+def a_lesion(shape=(9, 80, 90), centre=(4, 40, 45), radii=(3.0, 14.0, 11.0)):
+    k, j, i = np.indices(shape)
+    return ((k - centre[0]) / radii[0]) ** 2 + ((j - centre[1]) / radii[1]) ** 2 + ((i - centre[2]) / radii[2]) ** 2 <= 1
+
+
+def reference_patch(image, mask):
+    """The study's steps written out plainly, with OpenCV's arithmetic."""
+    k = mask.sum(axis=(1, 2)).argmax()
+    rows, columns = np.where(mask[k])
+    r0, r1 = max(rows.min() - 10, 0), min(rows.max() + 10, image.shape[1])
+    c0, c1 = max(columns.min() - 10, 0), min(columns.max() + 10, image.shape[2])
+    crop, roi = image[k, r0:r1, c0:c1].astype(np.float64), mask[k, r0:r1, c0:c1].astype(np.uint8)
+    grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    grey = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
+    grey = (0.3 * grey + 0.7 * grey * roi).astype(np.uint8)
+    z = (grey - np.mean(grey)) / np.std(grey)
+    return k, cv2.resize(z, (224, 224), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("centre", [(4, 40, 45), (2, 6, 85)])
+def test_preset_study_repeats_the_published_steps(centre):
+    image = np.random.default_rng(1).gamma(2, 300, (9, 80, 90)).astype(np.int16)
+    mask = a_lesion(centre=centre)
+    patch = StudyPreprocessing().apply(a_volume(image), mask)
+    chosen, expected = reference_patch(image, mask)
+    assert patch.slice == chosen
+    assert patch.image.dtype == np.float32
+    assert np.abs(patch.image - expected).max() < 1e-4
+
+
+def test_preset_study_on_the_real_case(shared_data):
+    from HER2ViTLib.imaging.volume import read_volume
+
+    image = read_volume(shared_data / "breast_dce" / "post1.nii.gz")
+    mask = read_volume(shared_data / "breast_dce" / "tumor_pseudo_mask.nii.gz").array > 0
+    patch = StudyPreprocessing().apply(image, mask)
+    chosen, expected = reference_patch(image.array, mask)
+    assert patch.slice == chosen
+    assert np.abs(patch.image - expected).max() < 1e-4
+
+
+def test_largest_slice_and_its_ties():
+    mask = np.zeros((7, 30, 30), bool)
+    mask[1, 10:14, 10:14] = mask[4, 10:14, 10:14] = True
+    mask[5, 10:12, 10:12] = True
+    volume = a_volume(np.random.default_rng(0).random(mask.shape))
+    assert StudyPreprocessing().apply(volume, mask).slice == 1
+    assert SquarePreprocessing().apply(volume, mask).slice == 4
+    mask[5] = False  # centroid halfway between the two: the lower index
+    assert SquarePreprocessing().apply(volume, mask).slice == 1
+    assert SquarePreprocessing().apply(volume, mask).area_mm2 == pytest.approx(16 * 0.64)
+
+
+@pytest.mark.parametrize("preset", [StudyPreprocessing, SquarePreprocessing])
+@pytest.mark.parametrize(("direction", "spacing"), GEOMETRIES)
+def test_a_marked_pixel_comes_back_at_its_patient_position(preset, direction, spacing):
+    mask = a_lesion()
+    image = np.random.default_rng(2).normal(100, 1, mask.shape)
+    image[4, 35:38, 49:52] = 3000
+    volume = a_volume(image, direction, spacing)
+    patch = preset().apply(volume, mask, slice_index=4)
+    y, x = np.unravel_index(cv2.GaussianBlur(patch.image, (0, 0), 3).argmax(), patch.image.shape)
+    expected = volume.geometry.to_lps((50, 36, 4))
+    found = patch.geometry.to_lps((x, y, 0))
+    within_volume_pixels = np.abs(volume.geometry.to_index(found) - (50, 36, 4))
+    assert within_volume_pixels.max() <= 0.5, (found, expected)
+
+
+def test_square_keeps_the_aspect_ratio_and_repeats_the_edge():
+    mask = a_lesion(centre=(4, 5, 84))
+    volume = a_volume(np.random.default_rng(3).random(mask.shape).cumsum(axis=2), spacing=(0.5, 1.0, 3.0))
+    patch = SquarePreprocessing(size=(96, 96), mean=(0.0,), std=(1.0,)).apply(volume, mask)
+    spacing = patch.geometry.spacing
+    assert spacing[0] == pytest.approx(spacing[1])
+    assert patch.image.min() == 0
+    assert patch.image.max() == 1
+    assert np.ptp(patch.image[:, -5:], axis=1).max() < 1e-5  # beyond the image's right edge
+    assert patch.mask.sum() * patch.geometry.pixel_mm2 == pytest.approx(patch.area_mm2, rel=0.05)
+
+
+def test_faults_of_outline_and_image():
+    mask, image = a_lesion(), np.ones((9, 80, 90))
+    for preset in (StudyPreprocessing(), SquarePreprocessing()):
+        with pytest.raises(InputError, match="constant"):
+            preset.apply(a_volume(image), mask)
+        with pytest.raises(InputError, match="empty"):
+            preset.apply(a_volume(image), np.zeros_like(mask))
+        with pytest.raises(InputError, match="slices 0 to 8"):
+            preset.apply(a_volume(image), mask, slice_index=9)
+        with pytest.raises(InputError, match="it lies on slices 1 to 7"):
+            preset.apply(a_volume(image), mask, slice_index=0)
+
+
+def test_settings_survive_json_and_bad_ones_are_refused():
+    import json
+
+    for made in (SquarePreprocessing(size=(96, 128), margin_mm=5.0), StudyPreprocessing()):
+        assert preprocessing_from_json(json.loads(json.dumps(made.to_json()))) == made
+    good = SquarePreprocessing().to_json()
+    bad = [{"preset": "round"}, {"preset": ["square"]}, {"size": [224]}, {"size": [10**9, 10**9]}, {"size": "ab"}, {"std": [0, 0, 0]}]
+    for change in [*bad, {"percentiles": [99, 1]}, {"margin": 3}, {"margin_mm": "x"}, {"mean": 0.5}]:
+        with pytest.raises(InputError):
+            preprocessing_from_json({**good, **change})
