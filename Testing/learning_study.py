@@ -24,12 +24,15 @@ from sklearn.linear_model import Ridge
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.her2 import TASKS, Task
-from HER2ViTTrainingLib.cohort.manifest import load_splits, read_manifest
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import load_splits
 from HER2ViTTrainingLib.commands.main import main as her2vit
-from HER2ViTTrainingLib.simulation.patients import oracle_auc
+from HER2ViTTrainingLib.simulation.cohorts import oracle_auc
 from HER2ViTTrainingLib.stats.roc import auc
-from HER2ViTTrainingLib.training.runs import Network, build_network, load_data, preprocessing_for
-from HER2ViTTrainingLib.training.trainer import RECIPES, Labelled, Trainer, predict
+from HER2ViTTrainingLib.training.experiment import load_data
+from HER2ViTTrainingLib.training.networks import Network, build_network, preprocessing_for
+from HER2ViTTrainingLib.training.recipes import RECIPES
+from HER2ViTTrainingLib.training.trainer import Labelled, Trainer, predict
 
 COHORTS = {"development": (400, "A", 2026), "external": (200, "B", 3026)}
 EXTERNAL_SET = "simulated-B"

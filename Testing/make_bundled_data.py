@@ -18,10 +18,14 @@ from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
-from HER2ViTTrainingLib.cohort.manifest import make_splits, read_manifest
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort, write_sample
-from HER2ViTTrainingLib.training.runs import Experiment, Network, run_experiment, stored_model_args
-from HER2ViTTrainingLib.training.trainer import RECIPES
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import make_splits
+from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort, write_sample
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.training.experiment import Experiment
+from HER2ViTTrainingLib.training.networks import Network, stored_model_args
+from HER2ViTTrainingLib.training.recipes import RECIPES
+from HER2ViTTrainingLib.training.runs import run_experiment
 
 DATA = Path(__file__).resolve().parent.parent / "HER2ViT" / "HER2ViTLib" / "data"
 # Half of the patches are dropped while training: twice as fast, and it keeps a small cohort from being learnt by heart.

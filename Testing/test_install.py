@@ -18,27 +18,6 @@ LIBRARIES = {name: REPOSITORY / name.removesuffix("Lib") / name for name in ("HE
 HEAVY = ("torch", "timm", "SimpleITK", "numpy", "cv2", "matplotlib", "pydicom", "sklearn", "lifelines", "pandas", "scipy", "vtk", "slicer")
 # Import names that differ from the distribution's name; slicer-core brings MRML and VTK.
 DISTRIBUTION = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", **dict.fromkeys(("slicer", "vtk", "vtkmodules"), "slicer-core")}
-# Who may import whom, top to bottom; a room imports only what stands below it.
-READING_ORDER = (
-    ("reading_files",),
-    ("scene", "workflow", "sample", "dependencies"),
-    ("report",),
-    ("reader",),
-    ("bundle", "attention", "properties"),
-    ("preprocessing", "phases"),
-    ("lesion", "study", "roi"),
-    ("dicom",),
-    ("dicom_groups", "dicom_remarks"),
-    ("dicom_relations",),
-    ("dicom_stacks", "dicom_pixels"),
-    ("dicom_headers",),
-    ("series",),
-    ("volume",),
-    ("her2", "inputs", "output", "selection"),
-    ("messages",),
-)
-
-
 def clean_environment():
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
 
@@ -75,45 +54,92 @@ def test_help_imports_nothing_heavy():
     assert run_python(code).splitlines()[-1] == "[]"
 
 
-def imports(path):
-    """(name, level) of every import in a file, wherever it stands: level 0 absolute, 1 a room of the same library."""
+def files_of(library):
+    """Every file of a library, in whatever folder; by its dotted name."""
+    folder = LIBRARIES[library]
+    for path in sorted(folder.rglob("*.py")):
+        parts = (library, *path.relative_to(folder).with_suffix("").parts)
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+EVERY_FILE = {name: path for library in LIBRARIES for name, path in files_of(library)}
+
+
+def imports(name):
+    """The dotted name of everything a file imports, wherever the import stands; relative ones of any level are
+    resolved. `from package import room` names the room.
+    """
+    path = EVERY_FILE[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level and not node.module:
-                yield from ((alias.name, 1) for alias in node.names)
-            else:
-                yield node.module, node.level
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                room = f"{origin}.{alias.name}"
+                yield room if room in EVERY_FILE else origin
+
+
+def folder_of(name):
+    """The folder of a file; a file that lies directly in its library is a folder of its own."""
+    return ".".join(name.split(".")[:2])
+
+
+def floors():
+    """Folder: its floor, counted from the top; read from the drawing in Docs/architecture.md."""
+    page = (REPOSITORY / "Docs" / "architecture.md").read_text()
+    drawing = page.partition("<!-- floors -->")[2].partition("```")[2].partition("```")[0]
+    rows = [row.split() for row in drawing.strip().splitlines()]
+    return {folder: floor for floor, row in enumerate(rows) for folder in row}
 
 
 def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    declared = " ".join([*project["dependencies"], *(word for words in project["optional-dependencies"].values() for word in words)]).lower()
-    known = {*sys.stdlib_module_names, *LIBRARIES}
-    for library in LIBRARIES.values():
-        for path in library.glob("*.py"):
-            for name, level in imports(path):
-                top = name.partition(".")[0]
-                if not level and top not in known:
-                    assert DISTRIBUTION.get(top, top).lower() in declared, f"{path.name} imports {top}"
+    extras = [word for words in project["optional-dependencies"].values() for word in words]
+    declared = " ".join([*project["dependencies"], *extras]).lower()
+    known = {*sys.stdlib_module_names, *LIBRARIES, "slicer", "vtk", "vtkmodules", "qt"}
+    known |= {"PyTorchUtils", "qSlicerSegmentationsModuleWidgetsPythonQt", "DICOMLib"}  # Slicer brings them
+    for name in EVERY_FILE:
+        for imported in imports(name):
+            top = imported.partition(".")[0]
+            if top not in known:
+                assert DISTRIBUTION.get(top, top).lower() in declared, f"{name} imports {top}"
 
 
-def test_rooms_import_downwards_only():
-    depth = {room: n for n, rooms in enumerate(READING_ORDER) for room in rooms}
-    for path in LIBRARIES["HER2ViTLib"].glob("*.py"):
-        for name, level in imports(path):
-            assert name.partition(".")[0] != "HER2ViTTrainingLib"
-            if level and path.stem != "__init__" and name in depth:
-                assert depth[name] > depth[path.stem], f"{path.stem} imports {name}"
-    assert {path.stem for path in LIBRARIES["HER2ViTLib"].glob("*.py")} == {"__init__", *depth}
+def test_folders_import_downwards_only():
+    floor = floors()
+    assert {folder_of(name) for name in EVERY_FILE} == set(floor), "Docs/architecture.md draws every folder"
+    for name in EVERY_FILE:
+        for imported in imports(name):
+            here = folder_of(name)
+            there = folder_of(imported)
+            if there in floor and there != here:
+                assert floor[there] > floor[here], f"{name} imports {imported}"
 
 
-def test_only_the_scene_knows_slicer():
-    for library in LIBRARIES.values():
-        for path in library.glob("*.py"):
-            slicer_imports = {name.partition(".")[0] for name, level in imports(path) if not level} & {"slicer", "vtk", "qt", "ctk"}
-            assert not slicer_imports or path.stem in ("scene", "slicer_batch"), path
+def test_files_of_a_folder_do_not_import_each_other_in_a_circle():
+    below = {name: {imported for imported in imports(name) if imported != name} for name in EVERY_FILE}
+    while leaves := {name for name, found in below.items() if not found & set(below)}:
+        for name in leaves:
+            del below[name]
+    assert not below, f"a circle among {sorted(below)}"
+
+
+def test_only_mrml_and_the_panel_know_slicer():
+    may = {"slicer": ("mrml", "panel", "slicer_batch"), "vtk": ("mrml", "panel"), "vtkmodules": ("mrml",)}
+    may |= {"qt": ("panel",), "ctk": ("panel",)}
+    for name in EVERY_FILE:
+        for imported in imports(name):
+            allowed = may.get(imported.partition(".")[0])
+            assert allowed is None or folder_of(name).rpartition(".")[2] in allowed, f"{name} imports {imported}"
+
+
+def test_every_folder_says_what_lives_in_it():
+    for name, path in EVERY_FILE.items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), name
 
 
 def test_the_clone_stays_small():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.simulation.patients import GENE_LOG2_FOLD_CHANGES
+from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES
 from support.csv_files import rows_of
 
 CASES = 70

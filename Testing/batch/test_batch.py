@@ -21,8 +21,8 @@ import SimpleITK as sitk
 from filelock import FileLock
 
 from conftest import REPOSITORY
-from HER2ViTLib.imaging.series import image_sha256
-from HER2ViTLib.imaging.volume import Geometry, Volume, write_volume
+from HER2ViTLib.imaging.image_files import image_sha256, write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.batch import batch
 from HER2ViTTrainingLib.batch import jobs as batch_jobs

@@ -8,7 +8,7 @@ import numpy as np
 from measure import Claim, ratio_claim
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
-from HER2ViTTrainingLib.stats.roc import METRICS, Resampling, bootstrap, metrics_of_weights
+from HER2ViTTrainingLib.stats.resampling import METRICS, Resampling, bootstrap, metrics_of_weights
 
 CASES, THRESHOLD, PLAN = 700, 0.5, Resampling(1000, seed=1)
 COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "f1")

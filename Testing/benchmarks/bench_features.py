@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from measure import Claim, python, ratio_claim, seconds
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, write_volume
+from HER2ViTLib.imaging.image_files import write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTTrainingLib.repeatability.features import largest_diameter, shape_features
 
 GEOMETRY = Geometry(

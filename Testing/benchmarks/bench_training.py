@@ -14,10 +14,13 @@ from torch.nn import functional
 
 from HER2ViTLib.her2 import ZERO_VS_REST
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
-from HER2ViTTrainingLib.cohort.manifest import make_splits, read_manifest
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
-from HER2ViTTrainingLib.training.runs import Experiment, fingerprint, load_data
-from HER2ViTTrainingLib.training.trainer import RECIPES, Labelled, Trainer
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import make_splits
+from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.training.experiment import Experiment, fingerprint, load_data
+from HER2ViTTrainingLib.training.recipes import RECIPES
+from HER2ViTTrainingLib.training.trainer import Labelled, Trainer
 
 CASES = 400
 

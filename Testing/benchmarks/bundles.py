@@ -8,7 +8,8 @@ import timm
 import torch
 
 from HER2ViTLib.her2 import TASKS
-from HER2ViTLib.model.bundle import Calibration, Settings, save_bundle
+from HER2ViTLib.model.bundle import Settings, save_bundle
+from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"

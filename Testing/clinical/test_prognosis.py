@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 from lifelines.datasets import load_gbsg2
 
-from HER2ViTTrainingLib.clinical.prognosis import (
-    Question,
-    continuous_variable,
-    fit_cox,
-    holm,
-    kaplan_meier,
-    prognosis,
-    read_follow_up,
-    tied_times,
-)
+from HER2ViTTrainingLib.clinical.cox import continuous_variable, fit_cox
+from HER2ViTTrainingLib.clinical.follow_up import Question, read_follow_up, tied_times
+from HER2ViTTrainingLib.clinical.prognosis import prognosis
+from HER2ViTTrainingLib.clinical.survival import holm, kaplan_meier
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.simulation.patients import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up, draw_hidden
+from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up
+from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
 from HER2ViTTrainingLib.tables.case_table import read_cases
 from support.csv_files import rows_of, write_csv
 

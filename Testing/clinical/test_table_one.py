@@ -7,17 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from HER2ViTTrainingLib.clinical import table_one as table_one_room
-from HER2ViTTrainingLib.clinical.table_one import (
-    categorical_difference,
-    continuous_difference,
-    exact_p,
-    fisher_test,
-    rank_test,
-    t_test,
-    table_test,
-)
 from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.stats import fisher
+from HER2ViTTrainingLib.stats.fisher import exact_p, fisher_test
+from HER2ViTTrainingLib.stats.group_tests import categorical_difference, continuous_difference, rank_test, t_test, table_test
 from support.csv_files import rows_of, write_csv
 
 RNG = np.random.default_rng(1)
@@ -118,7 +111,7 @@ def test_a_table_too_large_to_enumerate_is_tested_by_labelled_random_tables(monk
     found = table_test(huge, np.random.default_rng(1))
     assert found.name == "Fisher Monte Carlo (100000 tables)"
     assert found == table_test(huge, np.random.default_rng(1))
-    monkeypatch.setattr(table_one_room, "exact_p", lambda counts: None)
+    monkeypatch.setattr(fisher, "exact_p", lambda counts: None)
     assert fisher_test(JOB, np.random.default_rng(1)).p == pytest.approx(0.7827, abs=0.005)
 
 

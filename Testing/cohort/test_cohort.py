@@ -11,7 +11,8 @@ import pytest
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, TASKS, ZERO_VS_REST
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.flow import flow, write_cohort
-from HER2ViTTrainingLib.cohort.manifest import load_splits, make_splits, read_manifest
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import load_splits, make_splits
 from HER2ViTTrainingLib.commands.main import main
 
 COLUMNS = ("case_id", "image", "roi", "ihc", "ish", "cohort", "role", "patient_id", "exclude")
@@ -230,9 +231,9 @@ def test_splits_do_not_depend_on_the_order_of_rows_but_on_the_seed(tmp_path, kin
 
 def test_the_split_is_written_down():
     """The same on every machine and with every version of Python: a change here would orphan every saved split."""
-    from HER2ViTTrainingLib.cohort.manifest import _shuffled
+    from HER2ViTTrainingLib.cohort.splits import in_random_order
 
-    assert _shuffled("ABCDEFGH", 1, "all") == list("GBEDCAFH")
+    assert in_random_order("ABCDEFGH", 1, "all") == list("GBEDCAFH")
 
 
 def test_per_task_repeats_the_studys_split_and_says_what_it_costs(tmp_path, capsys):
@@ -356,7 +357,8 @@ def test_the_manifests_own_folder_is_refused(tmp_path, capsys):
 
 
 def test_a_simulated_cohort_passes(tmp_path):
-    from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
+    from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
+    from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
 
     cohort = read_manifest(simulate_cohort(3, 1, PROTOCOLS["A"], tmp_path / "cohort", scale=0.4))
     assert [case.included for case in cohort.cases] == [True] * 3

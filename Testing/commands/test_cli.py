@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, write_volume
+from HER2ViTLib.imaging.image_files import write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTTrainingLib.commands.main import EXTRAS, main, with_joined_negatives
 from support.csv_files import rows_of
 from support.models import a_bundle_folder

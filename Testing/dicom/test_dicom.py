@@ -10,8 +10,8 @@ import pytest
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.dicom.series import phase_times
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
-from HER2ViTLib.study.study import load_study
 from support.dicom_writer import private, save_bare, write_enhanced, write_phase
 from support.studies import assert_phases, codes, noise_phases, starts
 

@@ -16,25 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from HER2ViTLib.files.output import csv_cell, csv_text
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.evaluation.three_class import NAMES, judge
-from HER2ViTTrainingLib.stats.roc import (
-    METRICS,
-    Resampling,
-    auc,
-    bootstrap,
-    bootstrap_metrics,
-    calibration_groups,
-    calibration_line,
-    decision_curve,
-    delong_interval,
-    delong_test,
-    metrics_of_weights,
-    platt_calibration,
-    roc_band,
-    roc_curve,
-    wilson,
-    youden,
-    youden_threshold,
-)
+from HER2ViTTrainingLib.stats.calibration import calibration_groups, calibration_line, decision_curve, platt_calibration, wilson
+from HER2ViTTrainingLib.stats.resampling import METRICS, Resampling, bootstrap, bootstrap_metrics, metrics_of_weights, roc_band
+from HER2ViTTrainingLib.stats.roc import auc, delong_interval, delong_test, roc_curve, youden, youden_threshold
 
 # Published values
 

@@ -15,21 +15,15 @@ import pytest
 from HER2ViTLib.her2 import her2_status
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.genes import analysis as radiogenomics
-from HER2ViTTrainingLib.genes.analysis import (
-    DESEQ2_COLUMNS,
-    HUB_COLUMNS,
-    ORA_COLUMNS,
-    RESULT_FILES,
-    Thresholds,
-    differential_expression,
-    differentially_expressed,
-    maximal_clique_centrality,
-    network,
-    over_representation,
-)
-from HER2ViTTrainingLib.genes.files import GeneSets, Interactions, read_counts, read_gene_sets, read_groups, read_interactions
-from HER2ViTTrainingLib.simulation.patients import GENE_LOG2_FOLD_CHANGES, draw_counts, draw_hidden, genes
+from HER2ViTTrainingLib.genes import enrichment
+from HER2ViTTrainingLib.genes.enrichment import ORA_COLUMNS, over_representation
+from HER2ViTTrainingLib.genes.expression import DESEQ2_COLUMNS, Thresholds, by_significance, differential_expression, differentially_expressed
+from HER2ViTTrainingLib.genes.files import read_counts, read_groups
+from HER2ViTTrainingLib.genes.gene_sets import GeneSets, Interactions, read_gene_sets, read_interactions
+from HER2ViTTrainingLib.genes.hubs import HUB_COLUMNS, maximal_clique_centrality, network
+from HER2ViTTrainingLib.genes.results import RESULT_FILES
+from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
+from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
 from support.csv_files import rows_of
 
 # A cohort with known answers
@@ -133,7 +127,7 @@ def gene_sets(**genes_of):
 def test_over_representation_equals_the_published_example(monkeypatch):
     """17,980 genes, 57 of interest, a category of 2,641 that holds 28: `phyper(27, 2641, 15339, 57, lower.tail = FALSE)` and the one-sided
     `fisher.test` give 7.88e-10 (G. Yu, author of clusterProfiler, "Enrichment analysis", 2012)."""
-    monkeypatch.setattr(radiogenomics, "SET_SIZES", (10, 17979))
+    monkeypatch.setattr(enrichment, "SET_SIZES", (10, 17979))
     universe = [f"g{n}" for n in range(17980)]
     sets = gene_sets(category=universe[:2641], all=universe[2641:])
     found = over_representation([*universe[:28], *universe[-29:]], universe, sets)
@@ -232,7 +226,7 @@ def test_real_tumours_show_the_her2_amplicon(shared_data, tmp_path):
     groups = read_groups(write(tmp_path / "groups.csv", groups), counts, "low")
     assert Counter(groups.of_case.values()) == {"positive": 15, "low": 12}
     found = differential_expression(counts, groups)
-    top = radiogenomics.by_significance(found.table).head(12)
+    top = by_significance(found.table).head(12)
     assert found.trend == "parametric" and {"ERBB2", "GRB7"} <= set(top.index)
     assert top.loc[["ERBB2", "GRB7"], "log2FoldChange"].tolist() == pytest.approx([4.1, 4.1], abs=0.15)
     degs = differentially_expressed(found.table, Thresholds()).index

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
-from HER2ViTLib.imaging import volume as volumes
+from HER2ViTLib.imaging import image_files
 from HER2ViTLib.imaging.volume import PLAUSIBLE_SPACING_MM
 from HER2ViTLib.lesion.masks import read_roi
+from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
-from HER2ViTLib.study.study import load_study
 from support.dicom_writer import a_header, save, write_slice
 from support.hostile import NUMBERS, damaged, faults_of, outcome, quick
 
@@ -378,9 +378,9 @@ def test_a_compressed_nifti_file_is_inflated_once_where_its_check_sum_tells_enou
     byte.
     """
     looked_at = []
-    stored = volumes._stored
+    stored = image_files._stored
     monkeypatch.setattr(
-        volumes, "_stored", lambda path, *where: looked_at.append(path.name) or stored(path, *where)
+        image_files, "_stored", lambda path, *where: looked_at.append(path.name) or stored(path, *where)
     )
     for name, header, more in (
         ("plain", {}, b""),

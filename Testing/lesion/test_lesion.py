@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, read_volume
-from HER2ViTLib.lesion.outlining import areas_mm2, dice, outline, surface_distances
+from HER2ViTLib.imaging.image_files import read_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.lesion.measures import areas_mm2, dice, surface_distances
+from HER2ViTLib.lesion.outlining import outline
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_case
 

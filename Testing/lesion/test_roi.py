@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, write_volume
+from HER2ViTLib.imaging.image_files import write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.masks import read_roi, roi_on, write_segmentation
 from HER2ViTLib.messages import InputError
 from support.dicom_writer import a_header, write_slice

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.bundle import Calibration, load_bundle, save_bundle
+from HER2ViTLib.model.bundle import load_bundle, save_bundle
+from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from support.models import TINY, a_bundle_folder, a_model, settings
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from HER2ViTLib.model.bundle import load_bundle, model_input
-from HER2ViTTrainingLib.training.runs import Network, build_network
+from HER2ViTTrainingLib.training.networks import Network, build_network
 from support.hostile import VALUES, damaged, faults_of, outcome, places, quick, replaced, written
 from support.models import TINY, a_bundle_folder, a_model
 

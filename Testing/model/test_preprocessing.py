@@ -49,7 +49,7 @@ def test_preset_study_repeats_the_published_steps(centre):
 
 
 def test_preset_study_on_the_real_case(shared_data):
-    from HER2ViTLib.imaging.volume import read_volume
+    from HER2ViTLib.imaging.image_files import read_volume
 
     image = read_volume(shared_data / "breast_dce" / "post1.nii.gz")
     mask = read_volume(shared_data / "breast_dce" / "tumor_pseudo_mask.nii.gz").array > 0

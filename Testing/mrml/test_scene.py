@@ -15,17 +15,33 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason='slicer-core is not installed: pip install "her2vit[slicer]"')
 
-import HER2ViTLib  # noqa: E402
-from HER2ViTLib.imaging.volume import Geometry, Volume  # noqa: E402
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError  # noqa: E402
-from HER2ViTLib.model.attention import AttentionStatistics  # noqa: E402
-from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing  # noqa: E402
-from HER2ViTLib.mrml import results as mrml  # noqa: E402  (needs slicer)
-from HER2ViTLib.reading.reader import InputFile, Reading, TaskReading  # noqa: E402
-from HER2ViTLib.study.phases import EarlyPhase, choose_phases  # noqa: E402
-from HER2ViTLib.study.study import load_study, study_from_volumes  # noqa: E402
-from HER2ViTLib.workflow import decisions as workflow  # noqa: E402
-from support.dicom_writer import private, write_phase  # noqa: E402
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+import HER2ViTLib
+from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.model.attention import AttentionStatistics
+from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing
+from HER2ViTLib.mrml import results as mrml
+from HER2ViTLib.mrml.geometry import oriented_image, to_array, to_matrix
+from HER2ViTLib.mrml.inputs import (
+    header_times,
+    no_file,
+    seed_lps,
+    segment_names,
+    segment_roi,
+    study_from_nodes,
+    study_from_sequence,
+    volume_from_node,
+)
+from HER2ViTLib.mrml.scene_file import new_scene, write_reading_scene
+from HER2ViTLib.mrml.views import show_layers, show_patch, slice_to_ras
+from HER2ViTLib.reading.reading import InputFile, Reading, TaskReading
+from HER2ViTLib.study.loading import load_study
+from HER2ViTLib.study.phases import EarlyPhase, choose_phases
+from HER2ViTLib.study.study import study_from_volumes
+from HER2ViTLib.workflow import decisions as workflow
+from support.dicom_writer import private, write_phase
 
 SHAPE = (8, 90, 80)
 LESION_INDEX = (43.0, 38.0, 4.0)
@@ -92,7 +108,7 @@ def world_lps_of_brightest(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """Where the largest value of a volume node lies, by MRML's own matrix."""
     array = slicer.util.arrayFromVolume(node)
     k, j, i = np.unravel_index(np.argmax(array), array.shape)
-    matrix = mrml.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     ras = np.array(matrix.MultiplyPoint((i, j, k, 1.0)))[:3]
     return ras * (-1, -1, 1)
@@ -107,7 +123,7 @@ def resample(volume: Volume, geometry: Geometry) -> np.ndarray:
 
 @pytest.fixture
 def scene() -> slicer.vtkMRMLScene:
-    return mrml.new_scene()
+    return new_scene()
 
 
 # Geometry
@@ -116,7 +132,7 @@ def scene() -> slicer.vtkMRMLScene:
 def test_volume_node_and_array_agree_on_where_every_voxel_lies(scene, geometry):
     volume = lesion_volume(geometry)
     node = mrml.put_volume(scene, volume, "phase")
-    back = mrml.study_from_nodes([node]).phases[0].volume
+    back = study_from_nodes([node]).phases[0].volume
     assert back.geometry.matches(geometry)
     np.testing.assert_array_equal(back.array, volume.array)
     np.testing.assert_allclose(world_lps_of_brightest(node), geometry.to_lps(LESION_INDEX), atol=1e-3)
@@ -125,7 +141,7 @@ def test_volume_node_and_array_agree_on_where_every_voxel_lies(scene, geometry):
 @pytest.mark.parametrize("preprocessing", [SquarePreprocessing(), StudyPreprocessing()], ids=["square", "study"])
 def test_marked_patch_pixel_comes_back_at_its_patient_position(scene, geometry, preprocessing):
     """Nodes in, patch, nodes out: the spot's place in the patient comes back through MRML within half a patch pixel."""
-    study = mrml.study_from_nodes([mrml.put_volume(scene, lesion_volume(geometry), "phase")])
+    study = study_from_nodes([mrml.put_volume(scene, lesion_volume(geometry), "phase")])
     volume = study.phases[0].volume
     patch = preprocessing.apply(volume, lesion_mask(volume))
     spot_x, spot_y = np.linalg.solve(patch.pixel_to_index, (LESION_INDEX[0], LESION_INDEX[1], 1.0))[:2]
@@ -147,8 +163,8 @@ def test_slice_view_turns_to_the_acquired_plane_with_the_patch_in_the_middle(sce
     view.SetLayoutName("Red")
     scene.AddNode(view)
     view.SetDimensions(400, 300, 1)
-    mrml.show_patch(view, patch)
-    xy_to_ras = mrml.to_array(view.GetXYToRAS())
+    show_patch(view, patch)
+    xy_to_ras = to_array(view.GetXYToRAS())
     corners = np.array([[x, y, 0.0, 1.0] for x in (0, 400) for y in (0, 300)])
     on_patch = patch.to_index((corners @ xy_to_ras.T)[:, :3] * (-1, -1, 1))
     np.testing.assert_allclose(on_patch[:, 2], 0.0, atol=1e-3)
@@ -161,7 +177,7 @@ def test_slice_view_turns_to_the_acquired_plane_with_the_patch_in_the_middle(sce
 def test_standard_planes_look_as_slicer_shows_them(normal, right, up):
     geometry = Geometry((1, 10, 10), (1.0, 1.0, 3.0), (0.0, 0.0, 0.0), tuple(DIRECTIONS[normal].ravel()))
     lps = {"L": (1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1)}
-    axes = mrml.slice_to_ras(geometry)[:3, :3] * np.array([[-1], [-1], [1]])
+    axes = slice_to_ras(geometry)[:3, :3] * np.array([[-1], [-1], [1]])
     np.testing.assert_allclose(axes[:, 0], lps[right], atol=1e-9)
     np.testing.assert_allclose(axes[:, 1], lps[up], atol=1e-9)
 
@@ -176,31 +192,31 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation(10, -20, 75), (5.0, 6.0, 7.0)
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
-    transform.SetMatrixTransformToParent(mrml.to_matrix(matrix))
+    transform.SetMatrixTransformToParent(to_matrix(matrix))
     for moved in (node, segmentation):
         moved.SetAndObserveTransformNodeID(transform.GetID())
-    study = mrml.study_from_nodes([node])
+    study = study_from_nodes([node])
     expected = (matrix @ (*(geometry.to_lps(LESION_INDEX) * (-1, -1, 1)), 1.0))[:3] * (-1, -1, 1)
     np.testing.assert_allclose(study.geometry.to_lps(LESION_INDEX), expected, atol=1e-4)
-    roi = mrml.segment_roi(segmentation, mrml.LESION, study.geometry)
+    roi = segment_roi(segmentation, mrml.LESION, study.geometry)
     np.testing.assert_array_equal(roi.mask, lesion_mask(study.phases[0].volume))
     assert roi.warnings == ()
     segmentation.SetAndObserveTransformNodeID(None)
     matrix[:3, :3] = np.eye(3)
-    transform.SetMatrixTransformToParent(mrml.to_matrix(matrix))
-    apart = mrml.segment_roi(segmentation, mrml.LESION, mrml.study_from_nodes([node]).geometry)
+    transform.SetMatrixTransformToParent(to_matrix(matrix))
+    apart = segment_roi(segmentation, mrml.LESION, study_from_nodes([node]).geometry)
     assert [warning.code for warning in apart.warnings] == ["outline_resampled"]
 
     matrix[:3, :3] = [[1.0, 0.3, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    transform.SetMatrixTransformToParent(mrml.to_matrix(matrix))
+    transform.SetMatrixTransformToParent(to_matrix(matrix))
     with pytest.raises(InputError, match="moved: the voxel axes are not at right angles"):
-        mrml.study_from_nodes([node])
+        study_from_nodes([node])
 
     bent = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "bend")
     bent.SetAndObserveTransformToParent(slicer.vtkOrientedBSplineTransform())
     node.SetAndObserveTransformNodeID(bent.GetID())
     with pytest.raises(InputError, match=r"moved: is under a transform that is not linear \(bend\)"):
-        mrml.study_from_nodes([node])
+        study_from_nodes([node])
 
 
 def nodes_from_dicom(scene, folder, order=(2, 0, 3, 1), **tags):
@@ -245,9 +261,9 @@ def nodes_from_dicom(scene, folder, order=(2, 0, 3, 1), **tags):
 @pytest.mark.parametrize("tags", [{}, {"Manufacturer": "Philips"}], ids=["plain", "philips"])
 def test_volumes_from_dicom_are_read_as_the_command_reads_their_files(scene, tmp_path, tags):
     nodes, file_of = nodes_from_dicom(scene, tmp_path, **tags)
-    told = mrml.header_times(nodes, file_of)
+    told = header_times(nodes, file_of)
     assert told.order == (1, 3, 0, 2)
-    study = mrml.study_from_nodes([nodes[n] for n in told.order], file_of)
+    study = study_from_nodes([nodes[n] for n in told.order], file_of)
     expected = load_study(tmp_path)
     chosen = choose_phases(study)
     assert chosen == choose_phases(expected)
@@ -260,48 +276,48 @@ def test_volumes_from_dicom_are_read_as_the_command_reads_their_files(scene, tmp
 
 def test_volumes_whose_files_are_not_known_have_no_times(scene, tmp_path):
     nodes, file_of = nodes_from_dicom(scene, tmp_path)
-    assert mrml.header_times(nodes, mrml.no_file) is None
-    assert mrml.header_times(nodes[:1], file_of) is None
-    study = mrml.study_from_nodes(nodes, mrml.no_file, workflow.order_warning(workflow.BY_NAMES))
+    assert header_times(nodes, no_file) is None
+    assert header_times(nodes[:1], file_of) is None
+    study = study_from_nodes(nodes, no_file, workflow.order_warning(workflow.BY_NAMES))
     assert [phase.start_s for phase in study.phases] == [None] * 4
     assert [warning.code for warning in study.warnings] == ["order_without_times"]
     nodes[1].SetAttribute("DICOM.instanceUIDs", None)
-    assert mrml.header_times(nodes, file_of) is None
+    assert header_times(nodes, file_of) is None
 
 
 def test_sequence_gives_phases_and_times(scene):
     geometry = Geometry((3, 4, 5), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "DCE")
     with pytest.raises(InputError, match="DCE: the sequence is empty"):
-        mrml.study_from_sequence(sequence)
+        study_from_sequence(sequence)
     sequence.SetIndexName("time")
     sequence.SetIndexUnit("ms")
     sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
     for number, start in enumerate((0, 90_000, 180_000)):
         node = mrml.put_volume(scene, Volume(np.full(geometry.shape, number, np.int16), geometry), f"item{number}")
         sequence.SetDataNodeAtValue(node, str(start))
-    study = mrml.study_from_sequence(sequence)
+    study = study_from_sequence(sequence)
     assert [phase.start_s for phase in study.phases] == [0.0, 90.0, 180.0]
     assert [int(phase.volume.array.max()) for phase in study.phases] == [0, 1, 2]
     sequence.SetIndexUnit("")
-    assert mrml.study_from_sequence(sequence).phases[1].start_s is None
+    assert study_from_sequence(sequence).phases[1].start_s is None
     counted = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "counted")
     for number in range(3):
         counted.SetDataNodeAtValue(sequence.GetNthDataNode(number), str(number))
     assert counted.GetIndexUnit() == "s"
-    assert mrml.study_from_sequence(counted).phases[1].start_s is None, "a count is no time"
+    assert study_from_sequence(counted).phases[1].start_s is None, "a count is no time"
 
 
 def test_colour_and_empty_volumes_are_refused(scene):
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "nothing")
     with pytest.raises(InputError, match="nothing: the volume is empty"):
-        mrml.volume_from_node(node)
+        volume_from_node(node)
     image = mrml.vtkImageData()
     image.SetDimensions(2, 2, 2)
     image.AllocateScalars(3, 3)  # unsigned char, three components
     node.SetAndObserveImageData(image)
     with pytest.raises(InputError, match="has 3 values a voxel"):
-        mrml.volume_from_node(node)
+        volume_from_node(node)
 
 
 def test_segment_comes_back_on_the_image_and_neighbours_stay_apart(scene, geometry):
@@ -314,23 +330,23 @@ def test_segment_comes_back_on_the_image_and_neighbours_stay_apart(scene, geomet
     beside = np.zeros_like(mask)
     beside[2, 5:9, 5:9] = True
     slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
-        mrml.oriented_image(beside, geometry), segmentation, neighbour, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+        oriented_image(beside, geometry), segmentation, neighbour, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
     )
     segmentation.GetSegmentation().CollapseBinaryLabelmaps()
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 1, "both segments live in one label map"
-    np.testing.assert_array_equal(mrml.segment_roi(segmentation, neighbour, geometry).mask, beside)
+    np.testing.assert_array_equal(segment_roi(segmentation, neighbour, geometry).mask, beside)
     outside = Volume(np.ones((2, 3, 3), np.uint8), Geometry((2, 3, 3), (1.0, 1.0, 1.0), (500.0, 500.0, 500.0), tuple(np.eye(3).ravel())))
-    roi = mrml.segment_roi(segmentation, mrml.LESION, geometry)
+    roi = segment_roi(segmentation, mrml.LESION, geometry)
     np.testing.assert_array_equal(roi.mask, mask)
     assert roi.warnings == ()
     with pytest.raises(InputError, match="segment Cyst: is empty"):
-        mrml.segment_roi(segmentation, other, geometry)
+        segment_roi(segmentation, other, geometry)
     far = mrml.put_segment(scene, outside.array > 0, outside.geometry, "elsewhere")
     with pytest.raises(InputError, match="outside the image"):
-        mrml.segment_roi(far, mrml.LESION, geometry)
+        segment_roi(far, mrml.LESION, geometry)
     with pytest.raises(InputError, match="has no segment 'Tumour'; choose one of Lesion"):
-        mrml.segment_roi(far, "Tumour", geometry)
-    assert mrml.segment_names(segmentation) == {"Lesion": "Lesion", "other": "Cyst", "neighbour": "Vessel"}
+        segment_roi(far, "Tumour", geometry)
+    assert segment_names(segmentation) == {"Lesion": "Lesion", "other": "Cyst", "neighbour": "Vessel"}
 
 
 def test_outline_is_replaced_in_the_same_node(scene, geometry):
@@ -339,17 +355,17 @@ def test_outline_is_replaced_in_the_same_node(scene, geometry):
     smaller = mask.copy()
     smaller[:, : int(LESION_INDEX[1])] = False
     assert mrml.put_segment(scene, smaller, geometry, "outline", node) is node
-    np.testing.assert_array_equal(mrml.segment_roi(node, mrml.LESION, geometry).mask, smaller)
+    np.testing.assert_array_equal(segment_roi(node, mrml.LESION, geometry).mask, smaller)
     assert node.GetSegmentation().GetNumberOfSegments() == 1
 
 
 def test_seed_is_the_last_point_in_patient_coordinates(scene):
     points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "seed")
     with pytest.raises(InputError, match="seed: has no point"):
-        mrml.seed_lps(points)
+        seed_lps(points)
     points.AddControlPoint(1.0, 2.0, 3.0)
     points.AddControlPoint(10.0, -20.0, 30.0)
-    assert mrml.seed_lps(points) == (-10.0, 20.0, 30.0)
+    assert seed_lps(points) == (-10.0, 20.0, 30.0)
 
 
 # Results
@@ -389,31 +405,31 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     reading = reading_of(volume)
     study = study_from_volumes([volume])
     path = tmp_path / "scene.mrb"
-    mrml.write_reading_scene(reading, study, lesion_mask(volume), path)
+    write_reading_scene(reading, study, lesion_mask(volume), path)
     assert [file.name for file in tmp_path.iterdir()] == ["scene.mrb"], "no temporary file is left"
     with zipfile.ZipFile(path) as bundle:
         written = bundle.read("scene/scene.mrml").decode()
         assert str(tmp_path) not in written
         assert '<MRML version="Slicer 5.6.0 0"' in written, "another application's name makes Slicer warn"
         bundle.extractall(tmp_path / "unpacked")
-    scene = mrml.new_scene()
+    scene = new_scene()
     scene.SetURL(str(tmp_path / "unpacked" / "scene" / "scene.mrml"))
     assert scene.Import(None)
     image = scene.GetFirstNodeByName("Early phase")
     attention = scene.GetFirstNodeByName("Attention low-vs-positive")
-    back = mrml.study_from_nodes([image])
+    back = study_from_nodes([image])
     # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
     np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
     np.testing.assert_array_equal(
-        mrml.segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume)
+        segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume)
     )
     map_volume = reading.tasks["task2"].attention_volume
-    np.testing.assert_array_equal(resample(mrml.volume_from_node(attention), map_volume.geometry), map_volume.array)
+    np.testing.assert_array_equal(resample(volume_from_node(attention), map_volume.geometry), map_volume.array)
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
     view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
     assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == ("Red", "R", "Axial")
-    np.testing.assert_allclose(mrml.to_array(view.GetSliceToRAS()), mrml.slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3)
+    np.testing.assert_allclose(to_array(view.GetSliceToRAS()), slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3)
     layers = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
     assert (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()) == (image.GetID(), attention.GetID())
 
@@ -490,20 +506,20 @@ def test_slice_view_draws_the_attention_where_it_lies_in_the_patient(slice_view,
     nodes = mrml.put_reading(scene, reading)
     patch = reading.leading_task.patch
     try:
-        mrml.show_patch(slice_view.node, patch.geometry)
-        mrml.show_layers(slice_view.layers, image, None, 0.0)
+        show_patch(slice_view.node, patch.geometry)
+        show_layers(slice_view.layers, image, None, 0.0)
         outline.GetDisplayNode().SetVisibility(False)
         plain = picture(slice_view, tmp_path / "plain.png")
-        mrml.show_layers(slice_view.layers, image, nodes.task2, 1.0)
+        show_layers(slice_view.layers, image, nodes.task2, 1.0)
         overlay = picture(slice_view, tmp_path / "overlay.png")
-        mrml.show_layers(slice_view.layers, image, nodes.task2, 0.5)
+        show_layers(slice_view.layers, image, nodes.task2, 0.5)
         outline.GetDisplayNode().SetVisibility(True)
         picture(slice_view, tmp_path / "reading.png")
     finally:
         for node in (image, outline, nodes.table, nodes.task1, nodes.task2):
             scene.RemoveNode(node)
 
-    ras_to_xy = np.linalg.inv(mrml.to_array(slice_view.node.GetXYToRAS()))
+    ras_to_xy = np.linalg.inv(to_array(slice_view.node.GetXYToRAS()))
 
     def on_screen(lps: np.ndarray) -> np.ndarray:
         return (ras_to_xy @ (*(lps * (-1, -1, 1)), 1.0))[:2]

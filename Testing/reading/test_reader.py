@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, read_volume
+from HER2ViTLib.imaging.image_files import read_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.masks import Roi, roi_on
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.attention import METHODS
-from HER2ViTLib.model.bundle import Calibration, load_bundle
+from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import StudyPreprocessing
 from HER2ViTLib.reading.folder import write_reading
-from HER2ViTLib.reading.reader import Overrides, Reader
+from HER2ViTLib.reading.reader import Reader
+from HER2ViTLib.reading.reading import Overrides
 from HER2ViTLib.reading.report import reading_json, report_html
 from HER2ViTLib.study.study import study_from_volumes
 from support.models import a_bundle_folder

@@ -11,21 +11,16 @@ from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
-from HER2ViTLib.reading.reader import Overrides, Reader
-from HER2ViTLib.study.study import load_study
+from HER2ViTLib.reading.reader import Reader
+from HER2ViTLib.reading.reading import Overrides
+from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.repeatability.features import (
-    FEATURES,
-    enhancement_features,
-    feature_rows,
-    feature_table,
-    firstorder_features,
-    largest_diameter,
-    shape_features,
-)
+from HER2ViTTrainingLib.repeatability.feature_table import FEATURES, feature_rows, feature_table
+from HER2ViTTrainingLib.repeatability.features import enhancement_features, firstorder_features, largest_diameter, shape_features
 from HER2ViTTrainingLib.repeatability.outlines import manifest_outlines
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
+from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
 from support.csv_files import rows_of
 from support.models import a_bundle_folder
 

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from HER2ViTLib.imaging.volume import Geometry, Volume, read_volume, write_volume
+from HER2ViTLib.imaging.image_files import read_volume, write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import load_read, session_study
 from HER2ViTLib.session.log import read_log
 from HER2ViTLib.session.session import Session
-from HER2ViTLib.study.study import load_study
+from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.repeatability.features import feature_table
+from HER2ViTTrainingLib.repeatability.feature_table import feature_table
 from HER2ViTTrainingLib.repeatability.plan import Plan, draw_cases, write_plan
 from HER2ViTTrainingLib.repeatability.reads import case_reads, outlines
 from support.csv_files import rows_of

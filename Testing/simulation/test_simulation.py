@@ -12,29 +12,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from HER2ViTLib.her2 import TASKS, HER2Status, her2_status
-from HER2ViTLib.imaging.volume import read_volume
+from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.sample import sample_phases, sample_roi
-from HER2ViTLib.study.study import load_study
-from HER2ViTTrainingLib.simulation.images import T1_MS, TISSUES, Uptake, parker_arterial_input, spoiled_gradient_echo, tissue_concentration
-from HER2ViTTrainingLib.simulation.patients import (
-    GENE_LOG2_FOLD_CHANGES,
-    LOG_HAZARD_RATIOS,
-    PROTOCOLS,
-    SAMPLE_INDEX,
-    SAMPLE_SEED,
-    WEIBULL_SHAPE,
-    draw_counts,
-    draw_hidden,
-    draw_patient,
-    genes,
-    image_patient,
-    oracle_auc,
-    simulate_case,
-    simulate_cohort,
-    write_sample,
-)
+from HER2ViTLib.study.loading import load_study
+from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, WEIBULL_SHAPE
+from HER2ViTTrainingLib.simulation.cohorts import SAMPLE_INDEX, SAMPLE_SEED, oracle_auc, simulate_cohort, write_sample
+from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
+from HER2ViTTrainingLib.simulation.kinetics import T1_MS, TISSUES, Uptake, parker_arterial_input, spoiled_gradient_echo, tissue_concentration
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, draw_patient, image_patient, simulate_case
+from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
 from support.csv_files import rows_of
 
 SMALL = {name: protocol.scaled(0.35) for name, protocol in PROTOCOLS.items()}

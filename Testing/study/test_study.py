@@ -9,11 +9,14 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
-from HER2ViTLib.imaging.series import file_sha256
-from HER2ViTLib.imaging.volume import Geometry, Volume, read_volume
+from HER2ViTLib.files.hashes import file_sha256
+from HER2ViTLib.imaging.image_files import read_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.study.phases import choose_phases, subtraction
-from HER2ViTLib.study.study import Phase, Study, load_study, study_from_volumes
+from HER2ViTLib.study.enhancement import subtraction
+from HER2ViTLib.study.loading import load_study
+from HER2ViTLib.study.phases import choose_phases
+from HER2ViTLib.study.study import Phase, Study, study_from_volumes
 from support.dicom_writer import a_header, save, write_enhanced, write_phase, write_slice
 from support.studies import assert_phases, codes, noise_phases, starts
 

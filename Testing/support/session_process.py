@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.imaging.volume import read_volume
+from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.session.session import Session
 from support.patience import HANG_S
 

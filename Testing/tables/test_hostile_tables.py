@@ -21,10 +21,12 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import Read, SessionCase, load_read
 from HER2ViTLib.session.log import read_log
 from HER2ViTLib.session.session import Session
-from HER2ViTTrainingLib.cohort.manifest import load_splits, make_splits, read_manifest
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import load_splits, make_splits
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.genes import files as gene_files
-from HER2ViTTrainingLib.genes.files import read_counts, read_gene_sets, read_groups, read_interactions
+from HER2ViTTrainingLib.genes.files import read_counts, read_groups
+from HER2ViTTrainingLib.genes.gene_sets import read_gene_sets, read_interactions
 from HER2ViTTrainingLib.repeatability.reads import case_reads
 from support.hostile import NUMBERS, SCRIPT, VALUES, damaged, faults_of, files_in, outcome, places, quick, replaced, written
 

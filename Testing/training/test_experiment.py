@@ -12,23 +12,29 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import csv_bytes
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
-from HER2ViTLib.imaging.series import file_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.bundle import Calibration, load_bundle
+from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from HER2ViTLib.reading.reader import Reader
-from HER2ViTLib.study.study import load_study
-from HER2ViTTrainingLib.cohort.manifest import make_splits, read_manifest
+from HER2ViTLib.study.loading import load_study
+from HER2ViTTrainingLib.cohort.manifest import read_manifest
+from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_cohort
+from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
+from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
 from HER2ViTTrainingLib.stats.roc import youden_threshold
+from HER2ViTTrainingLib.training import networks
 from HER2ViTTrainingLib.training import runs as experiment
+from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.inputs import FileHashes, model_inputs
-from HER2ViTTrainingLib.training.runs import Experiment, Network, build_network, run_experiment
-from HER2ViTTrainingLib.training.trainer import RECIPES
+from HER2ViTTrainingLib.training.networks import Network, build_network
+from HER2ViTTrainingLib.training.recipes import RECIPES
+from HER2ViTTrainingLib.training.runs import run_experiment
 from support.csv_files import rows_of, write_csv
 from support.models import a_model
 
@@ -198,7 +204,7 @@ def test_a_hub_out_of_reach_is_one_line_before_the_inputs_are_made(manifest, tmp
         told.append(logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.WARNING))
         raise OSError("no connection")
 
-    monkeypatch.setattr(experiment.timm, "create_model", unreachable)
+    monkeypatch.setattr(networks.timm, "create_model", unreachable)
     assert main(["train", str(manifest), "--task", "zero-vs-rest", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--pretrained none" in line

@@ -15,7 +15,9 @@ import torch
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing
 from HER2ViTTrainingLib.stats.roc import auc
-from HER2ViTTrainingLib.training.trainer import RECIPES, Labelled, Trainer, augment, learning_rate_factor, predict
+from HER2ViTTrainingLib.training.augmentation import augment
+from HER2ViTTrainingLib.training.recipes import RECIPES, learning_rate_factor
+from HER2ViTTrainingLib.training.trainer import Labelled, Trainer, predict
 from support.models import TINY
 
 SIZE = (64, 64)

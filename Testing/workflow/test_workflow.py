@@ -9,7 +9,8 @@ from conftest import REPOSITORY
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.workflow import decisions as workflow
 from HER2ViTLib.workflow import dependencies
-from HER2ViTLib.workflow.decisions import AUTO, Choices, LoadedModels
+from HER2ViTLib.workflow.decisions import AUTO, Choices
+from HER2ViTLib.workflow.loaded_models import LoadedModels
 from support.models import a_bundle_folder
 
 READY = Choices(phases=4, segment="Lesion", bundles=("a", ""))

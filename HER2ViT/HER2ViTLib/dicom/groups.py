@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.imaging.series import unwrap_midnight
+from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
 
-from .headers import MAGNITUDE, NEVER_READ, WATER, Frame
+from .frames import MAGNITUDE, NEVER_READ, WATER, Frame
 from .pixels import pixel_hashes
 from .relations import ALIKE, LONGEST_BREAK_S, fits_in_time, is_close, is_same_run, shared_parameters
 from .selection import Selection

@@ -26,7 +26,8 @@ from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.imaging.volume import require_finite
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-from .headers import BROKEN, Frame, reason_of
+from .frames import Frame
+from .headers import BROKEN, reason_of
 
 _PIXEL_MODULE = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from HER2ViTLib.imaging.series import DAY_S
+from HER2ViTLib.imaging.times import DAY_S
 
-from .headers import WATER, Frame
+from .frames import WATER, Frame
 from .stacks import SAME_PLACE_MM
 
 NORMALISED = "NORM"

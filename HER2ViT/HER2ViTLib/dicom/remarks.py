@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from HER2ViTLib.imaging.series import DAY_S
+from HER2ViTLib.imaging.times import DAY_S
 from HER2ViTLib.messages import ReadingWarning
 
-from .headers import MAGNITUDE, WATER, Frame
+from .frames import MAGNITUDE, WATER, Frame
 from .relations import NORMALISED, SAME_RUN, differences_text, fits_in_time, is_close, is_other_sequence, is_same_place, moments
 
 _MADE_OF_PHASES = {

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.imaging.series import Series, is_dicom_file, require_one_phase
-from HER2ViTLib.imaging.volume import MOST_VALUES, Volume
+from HER2ViTLib.files.inputs import is_dicom_file
+from HER2ViTLib.imaging.image_files import MOST_VALUES
+from HER2ViTLib.imaging.series import Series, require_one_phase
+from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
+from .frames import Frame, read_frames
 from .groups import alike, choose, joined, of_chosen_series, readable, require_selected, selected, without_copies
-from .headers import Frame, read_frames
 from .pixels import PHILIPS_NOTE, has_own_scales, read_pixels, scaling_warnings
 from .relations import moments
 from .remarks import derived_warnings, left_out_warnings, normalisation_warnings, unused_notes

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from HER2ViTLib.imaging.series import DAY_S, PLAUSIBLE_STEP_S, unwrap_midnight
+from HER2ViTLib.imaging.times import DAY_S, PLAUSIBLE_STEP_S, unwrap_midnight
 from HER2ViTLib.imaging.volume import Geometry, require_real_geometry
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-from .headers import Frame
+from .frames import Frame
 
 SAME_PLACE_MM = 0.03
 """Positions and directions written with few decimals move a slice by less; no scanner's slices lie so close.

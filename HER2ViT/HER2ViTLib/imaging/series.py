@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +12,10 @@ import SimpleITK as sitk
 
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-from .volume import Volume, companion_files, geometry_of, nrrd_header, nrrd_list_axis, read_sitk, require_finite, volume_of
+from .image_files import image_sha256, nrrd_header, nrrd_list_axis, read_sitk
+from .times import plausible_times, times_in_seconds
+from .volume import Volume, geometry_of, require_finite, volume_of
 
-PLAUSIBLE_STEP_S = (5.0, 600.0)
-"""Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
-DAY_S = 86400.0
-_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
 _NIFTI_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
 """NIFTI_UNITS_SEC, MSEC, USEC."""
 _NARROW = 32
@@ -55,56 +51,10 @@ def read_image_file(path: Path) -> Series:
     return Series(volumes, starts, unknown, None, image_sha256(path))
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file starts as DICOM files do (as pydicom's `is_dicom`, whose import takes longer than
-    reading a NIfTI study).
-
-    Older systems write neither preamble nor meta information: such a file begins with an element of group 2
-    or 8, and soon names a class of DICOM's (PS3.10 7.1; PS3.6 annex A).
-    """
-    with path.open("rb") as file:
-        start = file.read(1024)
-    return start[128:132] == b"DICM" or (
-        start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start
-    )
-
-
 def require_one_phase(phases: int, name: object) -> None:
     """Raises `InputError` for one of several images that holds more than a phase."""
     if phases > 1:
         raise InputError(f"{name}: holds {phases} phases; give it alone, or one file per phase")
-
-
-def unwrap_midnight(times: Sequence[float | None]) -> list[float | None]:
-    """Times of day (s) of one examination; when it runs over midnight, those after it a day later."""
-    known = [time for time in times if time is not None]
-    if not known or max(known) - min(known) < DAY_S / 2:
-        return list(times)
-    return [time + DAY_S if time is not None and time < DAY_S / 2 else time for time in times]
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def image_sha256(path: str | os.PathLike, sha256: Callable[[Path], str] = file_sha256) -> str:
-    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of the hashes of all of them.
-
-    `sha256` hashes one file. Raises what `companion_files` raises.
-    """
-    path = Path(path)
-    further = companion_files(path)
-    return hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest() if further else sha256(path)
-
-
-def array_sha256(array: np.ndarray) -> str:
-    """SHA-256 of an array's values in C order."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list[Volume]:
@@ -150,7 +100,7 @@ def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
         return None
     unit = _NIFTI_UNITS_S.get(int(image.GetMetaData("xyzt_units")) & 0x38, 0.0)
     step = float(image.GetMetaData("pixdim[4]")) * unit
-    return _plausible([n * step for n in range(count)])
+    return plausible_times([n * step for n in range(count)])
 
 
 def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
@@ -163,20 +113,3 @@ def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
     multi_volume_unit = header.get("MultiVolume.FrameIdentifyingDICOMTagUnits", "")
     sequence = times_in_seconds(header.get(f"axis {axis} index values", ""), unit, count)
     return sequence or times_in_seconds(header.get("MultiVolume.FrameLabels", ""), multi_volume_unit, count)
-
-
-def times_in_seconds(values: str, unit: str, count: int) -> list[float] | None:
-    """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they are."""
-    factor = _SECONDS.get(unit.strip().lower())
-    try:
-        times = [float(value) * factor for value in values.replace(",", " ").split()] if factor else []
-    except ValueError:
-        return None
-    return _plausible(times) if len(times) == count else None
-
-
-def _plausible(starts: list[float]) -> list[float] | None:
-    """The times when they rise in steps that DCE phases can have, else None."""
-    steps = np.diff(starts)
-    shortest, longest = PLAUSIBLE_STEP_S
-    return starts if len(steps) and steps.min() >= shortest and steps.max() <= longest else None

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import gzip
-import math
-import os
-import re
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PureWindowsPath
-from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
 
-from HER2ViTLib.files.inputs import require_file
-from HER2ViTLib.files.output import temporary_name
 from HER2ViTLib.messages import InputError
 
 GEOMETRY_TOLERANCE_VOXELS = 1e-3
@@ -26,15 +15,6 @@ PLAUSIBLE_SPACING_MM = (0.01, 100.0)
 _LARGEST_ORIGIN_MM = 1e6
 _SKEW = 0.01
 """Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers round."""
-_IMAGE_IOS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", "GDCMImageIO")
-_LONGEST_HEADER = 1 << 20
-_HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-"""Files of text headers, with their voxels behind the header or in other files."""
-_LONGEST_AXIS = 16384
-MOST_VALUES = 1 << 31
-"""A DCE-MRI of 512 x 512 x 320 voxels and 25 phases."""
-_LARGEST_RATIO = 1032
-"""Nothing is deflated further than 1032 to 1."""
 
 
 @dataclass(frozen=True)
@@ -199,252 +179,6 @@ def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
     return -r, -a, s
 
 
-def read_sitk(path: str | os.PathLike) -> sitk.Image:
-    """The image in a NIfTI, NRRD, MetaImage or DICOM file, as SimpleITK reads it; one volume of more axes
-    than three is three-dimensional.
-
-    Other formats that SimpleITK knows are left out: several of them open further files as they please. Raises
-    `InputError` for a missing file, one that holds no image, a header that names a voxel file outside its
-    folder or does not say what its axes are, or more voxels than the file can hold.
-    """
-    path = require_file(path, "the image file itself")
-    _require_utf8_name(path)
-    try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        io = _image_io(path)
-        reader.SetImageIO(io)
-        files = [path, *_voxel_files(path, io)]
-        reader.ReadImageInformation()
-        _require_plausible_size(path, reader, sum(file.stat().st_size for file in files if file.is_file()))
-        image = reader.Execute()
-        _require_whole_nifti(path, image)
-        image = _three_dimensional(image)
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path}: does not fit into the memory; use a machine with more, or crop the image") from error
-    except (RuntimeError, OSError, EOFError, ValueError, OverflowError, struct.error, zlib.error) as error:
-        unknown = (
-            f"cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
-        )
-        raise InputError(f"{path}: {_axis_of_no_kind(path) or unknown}") from error
-    return image
-
-
-def _require_utf8_name(path: Path) -> None:
-    """Raises `InputError` for a name that is not UTF-8: SimpleITK ends the whole process over it."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{str(path).encode(errors='backslashreplace').decode()}: its name is not UTF-8 text; rename the file or folder") from error
-
-
-def _image_io(path: Path) -> str:
-    """The reader of SimpleITK for the file. Raises `ValueError` when it has none among the formats read here."""
-    if path.suffix == ".nrrd" and _starts_as_nrrd(path):
-        return "NrrdImageIO"  # asking every format in turn takes as long as reading a small image
-    name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
-    if name not in _IMAGE_IOS:
-        raise ValueError(f"{name.replace('ImageIO', '')} files are not read" if name else "no known format")
-    return name
-
-
-def _starts_as_nrrd(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"NRRD"
-
-
-def _voxel_files(path: Path, io: str) -> list[Path]:
-    """The further files that hold the voxels of the image that SimpleITK reads with `io`. Raises `InputError` as `_files_of_header`."""
-    if io == "NiftiImageIO":
-        return [path.with_suffix(".img")] if path.suffix == ".hdr" else []
-    return [] if io == "GDCMImageIO" else _files_of_header(path)
-
-
-def _files_of_header(path: Path) -> list[Path]:
-    """The further files that a NRRD or MetaImage header takes its voxels from. Raises `InputError` for one that lies outside its folder.
-
-    A header from elsewhere must not be able to bring any file of this machine into a picture.
-    """
-    found = []
-    for name in _named_voxel_files(path):
-        # "slice%03d.raw 1 20 1" stands for the files of that pattern
-        name = re.sub(r"%0?\d*d", "[0-9]*", name.split()[0]) if "%" in name else name
-        is_foreign = ".." in Path(name).parts or Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
-        targets = [] if is_foreign else sorted(path.parent.glob(name)) if "*" in name else [path.parent / name]
-        if is_foreign or any(Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(target)).parents for target in targets):
-            raise InputError(f"{path}: takes its voxels from {name!r}, outside its folder; put that file beside the header")
-        found += targets
-    return found
-
-
-def companion_files(path: Path) -> list[Path]:
-    """The further files that an image file takes its content from: the voxels of a header, the header of voxels; none for most images.
-
-    Raises `InputError` for voxels outside the header's folder, `OSError` where the file cannot be read.
-    """
-    suffix = path.suffix.lower()
-    if suffix in (".hdr", ".img"):
-        return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
-    # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
-    may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _LONGEST_HEADER
-    return _files_of_header(path) if may_be_header else []
-
-
-def _named_voxel_files(path: Path) -> list[str]:
-    """The voxel files that a NRRD or MetaImage header names; none where header and voxels are one file."""
-    with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
-    is_nrrd = start.startswith(b"NRRD")
-    header = (re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0] if is_nrrd else start).replace(b"\r\n", b"\n")
-    # Wherever a MetaImage's field may stand: its parser is lenient about what comes before, and about = or :.
-    field = rb"(?im)^[ \t]*data ?file[ \t]*:(?!=)(.*)$" if is_nrrd else rb"(?i)ElementDataFile\s*[=:](.*)"
-    names: list[bytes] = []
-    for match in re.finditer(field, header):
-        value = match[1].strip()
-        if value.upper().startswith(b"LIST"):
-            names += header[match.end() :].split(b"\n")
-        elif value.upper() != b"LOCAL":
-            names.append(value)
-    return [os.fsdecode(name.strip()) for name in names if name.strip()]
-
-
-def _require_plausible_size(path: Path, reader: sitk.ImageFileReader, file_bytes: int) -> None:
-    """Raises `InputError` for a header that declares more voxels than the file can hold, compressed as it may be, or than anyone can use."""
-    size = reader.GetSize()
-    values = math.prod(size) * reader.GetNumberOfComponents()
-    wide = max(size) > _LONGEST_AXIS
-    if wide or not 0 < values <= min(MOST_VALUES, _LARGEST_RATIO * file_bytes):
-        raise InputError(f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes cannot be; export it again")
-
-
-def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
-    """Raises for a NIfTI file that ends before its voxels do, or holds NaN or infinity: the reader inside ITK makes zeros of both without a word.
-
-    `InputError` for NaN and infinity; else `ValueError`, `EOFError` and what gzip raises.
-    """
-    header = {key: image.GetMetaData(key) for key in ("datatype", "bitpix", "vox_offset", "nifti_type") if image.HasMetaDataKey(key)}
-    if "nifti_type" not in header:
-        return
-    with _inflated(path) as file:
-        start = file.read(540)
-    byte_order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"  # the header begins with its own length
-    is_second = int.from_bytes(start[:4], "little" if byte_order == "<" else "big") == 540
-    count, *sizes = struct.unpack_from(byte_order + ("8q" if is_second else "8h"), start, 16 if is_second else 40)
-    if min(sizes[:count]) < 1:
-        raise ValueError(f"an axis of {min(sizes[:count])} voxels")
-    is_one_file = header["nifti_type"] == "1"
-    offset, length = int(float(header["vox_offset"])), math.prod(sizes[:count]) * int(header["bitpix"]) // 8
-    if offset < (348 if is_one_file else 0):
-        raise ValueError("voxels that begin inside the header")
-    if is_one_file and _has_check_sum(path, offset, image):
-        return
-    stored = _stored(path if is_one_file else path.with_suffix(".img"), offset, length)
-    kind = {"16": "f4", "64": "f8"}.get(header["datatype"])  # NIFTI_TYPE_FLOAT32, FLOAT64
-    if kind:
-        require_finite(np.frombuffer(stored, byte_order + kind), str(path))
-
-
-def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
-    """Whether a gzip file's own check sum is that of its first `offset` bytes and the image's voxels: then
-    nothing is missing, nor changed.
-
-    Inflating the file once more to see that takes as long as reading it. False, too, for what can only be
-    told so: scaled voxels, say.
-    """
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b" or offset > _LONGEST_HEADER:
-            return False
-        file.seek(-8, os.SEEK_END)
-        check_sum, size = struct.unpack("<2I", file.read(8))
-    with _inflated(path) as file:
-        start = file.read(offset)
-    voxels = sitk.GetArrayViewFromImage(image)
-    return size == (offset + voxels.nbytes) % (1 << 32) and check_sum == zlib.crc32(voxels, zlib.crc32(start))
-
-
-def _stored(path: Path, offset: int, length: int) -> bytes:
-    """The bytes of the voxels. Raises `ValueError` and `EOFError` for a file that lacks some, and what gzip raises for damage."""
-    with _inflated(path) as file:
-        file.seek(offset)
-        stored = file.read(length)
-        # One byte more, so that gzip gets to its check sum; not all: what follows the voxels may go on for ever.
-        file.read(1)
-    if len(stored) < length:
-        raise ValueError(f"it ends before its {length} bytes of voxels do")
-    return stored
-
-
-def _inflated(path: Path) -> IO[bytes]:
-    """The file opened, uncompressed. What it is tells its content, as ITK has it, whatever its name."""
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if is_gzip else path.open("rb")
-
-
-def _axis_of_no_kind(path: Path) -> str:
-    """What is wrong with a NRRD header, and the cure, where an axis has no direction in space nor a kind that
-    says what it is; else empty.
-    """
-    try:
-        header = nrrd_header(path)
-    except OSError:
-        return ""
-    directions = re.findall(r"none|\(.*?\)", header.get("space directions", ""))
-    kinds = header.get("kinds", "").split()
-    for axis, direction in enumerate(directions):
-        kind = kinds[axis] if axis < len(kinds) else "not given"
-        if direction == "none" and kind in ("not given", "???", "none", "domain", "space", "time"):
-            what = f"axis {axis} of {len(directions)} has no direction in space, and its kind is {kind}"
-            return (
-                f"{what}; export one 3D volume, or write `list` for that axis into "
-                "the header's `kinds` if it lists volumes"
-            )
-    return ""
-
-
-def _three_dimensional(image: sitk.Image) -> sitk.Image:
-    """The image without its further axes where they hold one volume: scripts leave it as x, y, z, 1."""
-    size = image.GetSize()
-    if len(size) < 4 or max(size[3:]) > 1:
-        return image
-    return sitk.Extract(
-        image,
-        [*size[:3], *(0 for _ in size[3:])],
-        [0] * len(size),
-        sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX,
-    )
-
-
-def _itk_reason(error: Exception) -> str:
-    """The last telling line of an ITK exception, without its objects' addresses: what follows it may be the
-    rows of a matrix.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if re.search("[A-Za-z]{3}", line)]
-    return re.sub(r"\(0x[0-9a-fA-F]+\)", "", lines[-1])[:160] if lines else "unknown reason"
-
-
-def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
-    """The fields and key/value pairs in the text header of a NRRD file; empty for other formats.
-
-    SimpleITK before 2.5 does not tell of what kind an axis of components is: colour, phases or layers.
-    """
-    with Path(path).open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
-        if not start.startswith(b"NRRD"):
-            return {}
-    # A blank line ends the header: what follows are voxels, in which no line is worth looking for.
-    lines = [line.decode("utf-8", "replace").strip() for line in re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].split(b"\n")[1:]]
-    return {key: value.strip() for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)}
-
-
-def nrrd_list_axis(header: dict[str, str]) -> int | None:
-    """The axis of a NRRD file along which whole volumes are listed (phases of a sequence, layers of a segmentation), if there is one."""
-    kinds = header.get("kinds", "").split()
-    return kinds.index("list") if "list" in kinds else None
-
-
 def geometry_of(image: sitk.Image, name: str) -> Geometry:
     """Geometry of the first three axes of a SimpleITK image; `name` is what faults call it. Raises `InputError` as `require_real_geometry`."""
     dimension = image.GetDimension()
@@ -467,10 +201,6 @@ def require_real_geometry(geometry: Geometry, name: str) -> None:
     axes = np.reshape(geometry.direction, (3, 3))
     if not np.abs(axes.T @ axes - np.eye(3)).max() <= _SKEW:
         raise InputError(f"{name}: its axes are not perpendicular (directions {_by(geometry.direction)}); resample it onto a straight grid")
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.4g}" for value in values)
 
 
 def volume_of(image: sitk.Image, name: str) -> Volume:
@@ -498,11 +228,6 @@ def require_finite(array: np.ndarray, name: str) -> None:
             raise InputError(f"{name}: {bad} voxels are NaN or infinite; repair or re-export the image")
 
 
-def read_volume(path: str | os.PathLike) -> Volume:
-    """The scalar 3D volume in a file. Raises `InputError` as `read_sitk` and `volume_of` do."""
-    return volume_of(read_sitk(path), str(path))
-
-
 def to_sitk(volume: Volume) -> sitk.Image:
     """The volume as a SimpleITK image (masks as 8 bit)."""
     array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
@@ -511,35 +236,6 @@ def to_sitk(volume: Volume) -> sitk.Image:
     image.SetOrigin(volume.geometry.origin)
     image.SetDirection(volume.geometry.direction)
     return image
-
-
-def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None, *, compress: bool = True) -> None:
-    """Writes the volume under a temporary name first, so that no half-written file is ever left behind.
-
-    Raises `OSError` where it cannot be written.
-    """
-    image = to_sitk(volume)
-    for key, value in (metadata or {}).items():
-        image.SetMetaData(key, value)
-    path = Path(path)
-    _require_utf8_name(path)
-    temporary = temporary_name(path)
-    try:
-        if not _is_written_whole(image, temporary, compress):
-            raise OSError(errno.EIO, "the image was not written whole", str(path))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _is_written_whole(image: sitk.Image, path: Path, compress: bool) -> bool:
-    """Writes the image and reads it again. SimpleITK does not say why it fails, and says nothing when a file's last kilobytes find the disk full."""
-    try:
-        sitk.WriteImage(image, str(path), useCompression=compress)
-        sitk.ReadImage(str(path), imageIO=_image_io(path))  # the reader of NRRD, which all our results are, refuses a file that ends too soon
-    except RuntimeError:
-        return False
-    return True
 
 
 def resample_mask(mask: Volume, geometry: Geometry) -> np.ndarray:
@@ -553,3 +249,9 @@ def resample_mask(mask: Volume, geometry: Geometry) -> np.ndarray:
     reference.SetDirection(geometry.direction)
     resampled = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     return sitk.GetArrayFromImage(resampled) > 0
+
+
+
+
+def _by(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.4g}" for value in values)

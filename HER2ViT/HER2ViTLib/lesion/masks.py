@@ -11,21 +11,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from HER2ViTLib.files.inputs import require_file
-from HER2ViTLib.imaging.series import is_dicom_file
-from HER2ViTLib.imaging.volume import (
-    Geometry,
-    Volume,
-    geometry_of,
-    nrrd_header,
-    nrrd_list_axis,
-    read_sitk,
-    require_finite,
-    resample_mask,
-    volume_of,
-    with_slice_axis,
-    write_volume,
-)
+from HER2ViTLib.files.inputs import is_dicom_file, require_file
+from HER2ViTLib.imaging.image_files import nrrd_header, nrrd_list_axis, read_sitk, write_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume, geometry_of, require_finite, resample_mask, volume_of, with_slice_axis
 from HER2ViTLib.messages import InputError, ReadingWarning
 
 _LISTED = 12

@@ -17,6 +17,8 @@ import SimpleITK as sitk
 from HER2ViTLib.imaging.volume import Geometry, Volume, bounding_box, ras_to_lps
 from HER2ViTLib.messages import InputError
 
+from .measures import distance_to, to_image
+
 REACH_MM = 60.0
 """How far from the seed a lesion is looked for: 50 mm lesions (T3 begins there) are found from a seed at their edge."""
 SEED_NEIGHBOURHOOD_MM = 8.0
@@ -26,7 +28,8 @@ LEAST_PEAK = 3.0
 """Enhancement below this many times its own spread over the surroundings is noise."""
 LEVELS = tuple(np.geomspace(0.9, 0.12, 26))
 """Contour levels as fractions of the peak above the resting signal, highest first. The lowest reach the enhancement of parenchyma."""
-SMOOTHING_STEP, SMOOTHING_ITERATIONS = 0.0625, 5
+SMOOTHING_STEP = 0.0625
+SMOOTHING_ITERATIONS = 5
 """Curvature flow; the step is the largest that is stable in three dimensions for voxels of a millimetre."""
 STALK_MM = 1.2
 """What is thinner than twice this is cut off: vessels in the breast are up to 3 mm wide."""
@@ -40,7 +43,8 @@ SURROUNDINGS_MM = (1.0, 6.0)
 """The shell around the outline where the surrounding tissue is measured; the first millimetre is blurred with the lesion."""
 LEAST_SURROUNDINGS = 0.05
 """Surroundings count as at least this share of the inside, so that their logarithm exists."""
-MIDWAY_WEIGHT, SIZE_WEIGHT = 2.0, 0.15
+MIDWAY_WEIGHT = 2.0
+SIZE_WEIGHT = 0.15
 """How much a level off the middle, and a small volume, weigh against sharpness: chosen on simulated lesions (see the tests), where the result
 hardly changes between 1.5 and 3, and between 0.1 and 0.2."""
 
@@ -96,7 +100,7 @@ def _plausibility(contour: _Contour) -> float:
 
 def _contours(enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray) -> Iterator[_Contour]:
     """Candidates from the highest level down, until one leaves the reach. None where nothing rises above the noise."""
-    flow = sitk.CurvatureFlow(_image(enhancement, geometry), SMOOTHING_STEP, SMOOTHING_ITERATIONS)
+    flow = sitk.CurvatureFlow(to_image(enhancement, geometry), SMOOTHING_STEP, SMOOTHING_ITERATIONS)
     slope = sitk.GetArrayFromImage(sitk.GradientMagnitude(flow))
     smooth = sitk.GetArrayFromImage(flow)
     smooth -= np.median(smooth)
@@ -119,9 +123,9 @@ def _measured(level: float, mask: np.ndarray, smooth: np.ndarray, slope: np.ndar
     """The candidate with its edge, inside and surroundings measured."""
     box = _grown(bounding_box(mask), SURROUNDINGS_MM[1], geometry)
     inside, level_map = mask[box], smooth[box]
-    beyond = _distance_to(inside, geometry)
+    beyond = distance_to(inside, geometry)
     shell = (beyond > SURROUNDINGS_MM[0]) & (beyond <= SURROUNDINGS_MM[1])
-    edge = inside & (_distance_to(~inside, geometry) <= 1.01 * min(geometry.spacing))
+    edge = inside & (distance_to(~inside, geometry) <= 1.01 * min(geometry.spacing))
     return _Contour(
         level,
         mask,
@@ -141,10 +145,10 @@ def _region(bright: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: n
     part = _filled(bright[box], geometry)
     at = seed - [cut.start for cut in box]
     half = min(geometry.spacing) / 2
-    core = _nearest_component(_distance_to(~part, geometry) > STALK_MM + half, geometry, at)
+    core = _nearest_component(distance_to(~part, geometry) > STALK_MM + half, geometry, at)
     if core is not None:
-        part &= _distance_to(core, geometry) <= STALK_MM + 3 * half
-    part |= _distance_to(_distance_to(part, geometry) > GAP_MM, geometry) > GAP_MM
+        part &= distance_to(core, geometry) <= STALK_MM + 3 * half
+    part |= distance_to(distance_to(part, geometry) > GAP_MM, geometry) > GAP_MM
     part = _nearest_component(_filled(part, geometry) & allowed[box], geometry, at)
     if part is None:
         return None
@@ -172,16 +176,8 @@ def _nearest_component(mask: np.ndarray, geometry: Geometry, seed: np.ndarray) -
     nearest = int(squared.argmin())
     if squared[nearest] > NEARBY_MM**2:
         return None
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(_image(mask, geometry)))
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(to_image(mask, geometry)))
     return labels == labels[tuple(voxels[nearest])]
-
-
-def _distance_to(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Distance of each voxel to the nearest one of the mask, mm; 0 inside, infinite for an empty mask."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    distance = sitk.SignedMaurerDistanceMap(_image(mask, geometry), insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return np.maximum(sitk.GetArrayFromImage(distance), 0)
 
 
 def _distance_from_seed(seed: np.ndarray, shape: Sequence[int], geometry: Geometry) -> np.ndarray:
@@ -230,52 +226,3 @@ def _seed_index(geometry: Geometry, seed_lps: Sequence[float], box_lps: tuple[Se
 def _as_ras(lps: Sequence[float]) -> str:
     """A point as 3D Slicer shows it."""
     return "({:.1f}, {:.1f}, {:.1f}) in R, A, S".format(*ras_to_lps(lps))
-
-
-def _image(array: np.ndarray, geometry: Geometry) -> sitk.Image:
-    """A part of a volume as a SimpleITK image with its spacing; where it lies in the patient does not matter."""
-    image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
-    image.SetSpacing(geometry.spacing)
-    return image
-
-
-# Measuring and comparing
-
-
-def areas_mm2(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Area of the mask (K, J, I) on each slice, mm2, as an array (K,)."""
-    return np.array([np.count_nonzero(plane) for plane in mask]) * geometry.pixel_mm2
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice overlap of two boolean masks, 0 to 1; 1 when both are empty (Dice, Ecology 1945)."""
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2 * np.count_nonzero(a & b) / total if total else 1.0
-
-
-@dataclass(frozen=True)
-class SurfaceDistances:
-    """How far two surfaces lie apart, in mm, both ways: the mean, and the 95 % Hausdorff distance (the larger of both ways' 95th percentiles)."""
-
-    mean: float
-    hausdorff95: float
-
-
-def surface_distances(a: np.ndarray, b: np.ndarray, geometry: Geometry) -> SurfaceDistances:
-    """Distances between the surfaces of two boolean masks (K, J, I): from each one's outermost voxels to the nearest of the other's.
-
-    Both empty: 0. One empty: infinite.
-    """
-    if not a.any() or not b.any():
-        distance = 0.0 if a.any() == b.any() else float("inf")
-        return SurfaceDistances(distance, distance)
-    box = bounding_box(a | b)
-    to_a, to_b = (_distance_to_surface(np.pad(mask[box], 1), geometry) for mask in (a, b))
-    there, back = to_b[to_a == 0], to_a[to_b == 0]
-    return SurfaceDistances(float(np.concatenate([there, back]).mean()), float(max(np.percentile(there, 95), np.percentile(back, 95))))
-
-
-def _distance_to_surface(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Distance (mm) of each voxel to the nearest voxel of the mask's surface; 0 on it."""
-    distance = sitk.SignedMaurerDistanceMap(_image(mask, geometry), squaredDistance=False, useImageSpacing=True)
-    return np.abs(sitk.GetArrayFromImage(distance))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,39 +25,21 @@ from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
+from .calibration import Calibration
 from .preprocessing import Preprocessing, preprocessing_from_json
 
 SCHEMA = 1
-CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-LARGEST_CONFIG_BYTES, LARGEST_WEIGHTS_BYTES = 1 << 20, 16 << 30
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+LARGEST_CONFIG_BYTES = 1 << 20
+LARGEST_WEIGHTS_BYTES = 16 << 30
 MOST_TOKENS = 4096
 """Patches of an image that a model may look at: 1024 x 1024 pixels in patches of 16. Attention takes memory by their square."""
 # What a model may be built with. The limits keep a hostile config from asking for more memory or time than any real model takes.
 LARGEST_MODEL_ARGUMENT = {
     "img_size": 1024, "patch_size": 64, "in_chans": 3, "embed_dim": 4096, "depth": 64, "num_heads": 64, "mlp_ratio": 8, "reg_tokens": 16,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Platt scaling (Platt 1999) of the logit: score = sigmoid(slope x logit + intercept), slope > 0."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    def score(self, logit: float) -> float:
-        return sigmoid(self.slope * logit + self.intercept)
-
-    def logit_of(self, score: float) -> float:
-        """The logit at which the calibrated score reaches `score`."""
-        if not 0 < score < 1:
-            return -math.inf if score <= 0 else math.inf
-        return (math.log(score / (1 - score)) - self.intercept) / self.slope
-
-
-def sigmoid(logit: float) -> float:
-    """The logistic function, without overflow."""
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from HER2ViTLib.imaging.volume import Geometry, Volume, bounding_box
-from HER2ViTLib.lesion.outlining import areas_mm2
+from HER2ViTLib.lesion.measures import areas_mm2
 from HER2ViTLib.messages import InputError
 
 

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from HER2ViTLib.files.output import json_bytes, prepare_folder, write_atomically
-from HER2ViTLib.imaging.volume import write_volume
+from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.study.study import Study
 
-from .reader import Reading
-from .report import figure_png, reading_json, report_html
+from .figure import figure_png
+from .reading import Reading
+from .report import reading_json, report_html
 
-RESULT_FILES = ("reading.json", "attention_task1.nrrd", "attention_task2.nrrd", "figure.png", "report.html", "scene.mrb")
+SCENE_FILE = "scene.mrb"
+RESULT_FILES = (
+    "reading.json",
+    "attention_task1.nrrd",
+    "attention_task2.nrrd",
+    "figure.png",
+    "report.html",
+    SCENE_FILE,
+)
+
+Writer = Callable[[Reading, Study, np.ndarray, Path], None]
+"""Writes one file of a reading, of the study it was read from, and of the outline (K, J, I)."""
+NO_WRITERS: Mapping[str, Writer] = MappingProxyType({})
 
 
 def write_reading(
-    reading: Reading, study: Study | None, roi: np.ndarray | None, folder: str | os.PathLike, *, figures: bool = True, scene: bool = False
+    reading: Reading,
+    study: Study | None,
+    roi: np.ndarray | None,
+    folder: str | os.PathLike,
+    *,
+    figures: bool = True,
+    writers: Mapping[str, Writer] = NO_WRITERS,
 ) -> list[str]:
     """Writes a reading into a folder of its own and returns the names of the files; those of a former reading go.
 
-    `study` and `roi` are needed for pictures and the scene only.
+    `study` and `roi` are needed for pictures and `writers` only. `writers` adds files, by name: the rooms that
+    write them stand above this one (MRML's scene).
     Raises `InputError` when the folder holds anything else.
     """
     folder = prepare_folder(folder, RESULT_FILES)
@@ -34,11 +57,9 @@ def write_reading(
     if figure is not None:
         write_atomically(folder / "figure.png", figure)
         written.append("figure.png")
-    if scene:
-        from HER2ViTLib.mrml.results import write_reading_scene
-
-        write_reading_scene(reading, study, roi, folder / "scene.mrb")
-        written.append("scene.mrb")
+    for name, write in writers.items():
+        write(reading, study, roi, folder / name)
+        written.append(name)
     write_atomically(folder / "report.html", report_html(reading, figure))
     write_atomically(folder / "reading.json", json_bytes(reading_json(reading)))
     written += ["report.html", "reading.json"]

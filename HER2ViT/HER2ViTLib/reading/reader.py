@@ -3,103 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import SimpleITK as sitk
-import timm
 import torch
 
-from HER2ViTLib import __version__
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
-from HER2ViTLib.imaging.volume import Volume, bounding_box
+from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.lesion.masks import Roi
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, ReadingWarning
 from HER2ViTLib.model import attention
-from HER2ViTLib.model.attention import AttentionStatistics
-from HER2ViTLib.model.bundle import Bundle, model_input, sigmoid
+from HER2ViTLib.model.bundle import Bundle, model_input
+from HER2ViTLib.model.calibration import sigmoid
+from HER2ViTLib.model.devices import choose_device
 from HER2ViTLib.model.preprocessing import Patch, Preprocessing
 from HER2ViTLib.model.properties import UNITS, case_properties
 from HER2ViTLib.study.phases import EarlyPhase, choose_phases
 from HER2ViTLib.study.study import Study
 
-SMALL_LESION_MM2 = 10.0
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
-
-    early_phase: int | None = None
-    pre_phase: int | str | None = None
-    slice_index: int | None = None
-
-
-NO_OVERRIDES = Overrides()
-NO_NAMES: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """What a reading was made from: role, hash, and the file's name only where the user asked for names."""
-
-    role: str
-    sha256: str
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class TaskReading:
-    """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of the logit.
-
-    `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
-    """
-
-    score_raw: float
-    score: float
-    threshold: float
-    prevalence: float
-    slice: int
-    area_mm2: float
-    attention: AttentionStatistics
-    attention_map: np.ndarray
-    patch: Patch
-    bundle_sha256: str
-
-    @property
-    def attention_volume(self) -> Volume:
-        """The attention map as a one-slice volume (1, H, W) in patient space."""
-        return Volume(self.attention_map[None], self.patch.geometry)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read of one case. `call` and `probabilities` are None unless both tasks were run.
-
-    `notes` say without alarm what was done with the images: series of the examination that were not used.
-    """
-
-    case_id: str
-    slice_axis: str
-    call: str | None
-    probabilities: Mapping[str, float] | None
-    early_phase: EarlyPhase
-    tasks: Mapping[str, TaskReading]
-    warnings: tuple[ReadingWarning, ...]
-    device: str
-    versions: Mapping[str, str]
-    inputs: tuple[InputFile, ...]
-    notices: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def leading_task(self) -> TaskReading:
-        """Task 2, or the only task: its slice is the reading's."""
-        return self.tasks.get(LOW_VS_POSITIVE.key) or next(iter(self.tasks.values()))
+from .checks import call_warnings, slice_warnings
+from .provenance import default_case_id, versions
+from .reading import NO_NAMES, NO_OVERRIDES, InputFile, Overrides, Reading, TaskReading
 
 
 @dataclass(frozen=True)
@@ -276,68 +201,3 @@ def _by_task(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
             raise InputError(f"bundles {by_task[bundle.task.key].name} and {bundle.name} are both for {bundle.task.name}; give one per task")
         by_task[bundle.task.key] = bundle
     return dict(sorted(by_task.items()))
-
-
-def choose_device(name: str) -> tuple[torch.device, list[ReadingWarning]]:
-    """The device to run on: `auto` takes a GPU if there is one, else the CPU with a warning.
-
-    Raises `InputError` for a device that does not exist or is not there.
-    """
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise InputError(f"device {name!r}: unknown; use auto, cpu, cuda, cuda:N or mps")
-    cuda_devices, mps = torch.cuda.device_count() if torch.cuda.is_available() else 0, torch.backends.mps.is_available()
-    if name == "auto":
-        if cuda_devices or mps:
-            return torch.device("cuda" if cuda_devices else "mps"), []
-        return torch.device("cpu"), [ReadingWarning("device_fallback", "no GPU was found, the CPU was used")]
-    wanted = int(name.partition(":")[2] or 0)
-    if (name.startswith("cuda") and wanted >= cuda_devices) or (name == "mps" and not mps):
-        raise InputError(f"device {name}: is not there ({cuda_devices} CUDA devices, MPS {'present' if mps else 'absent'}); use auto or cpu")
-    return torch.device(name), []
-
-
-def slice_warnings(roi: np.ndarray, patches: Sequence[Patch]) -> list[ReadingWarning]:
-    """What is unusual about the outline on the chosen slices, or where it touches the image's border."""
-    warnings = []
-    for index, area_mm2 in dict.fromkeys((patch.slice, patch.area_mm2) for patch in patches):
-        outline = np.ascontiguousarray(roi[index][bounding_box(roi[index])], dtype=np.uint8)
-        parts = cv2.connectedComponents(outline, connectivity=8)[0] - 1
-        if parts > 1:
-            warnings.append(ReadingWarning("multifocal", f"the outline has {parts} separate parts on slice {index}; all were kept"))
-        if area_mm2 < SMALL_LESION_MM2:
-            warnings.append(ReadingWarning("small_lesion", f"the outline covers only {area_mm2:.1f} mm2 on slice {index}"))
-    first_and_last = len(roi) > 1 and (roi[0].any() or roi[-1].any())
-    if first_and_last or roi[:, [0, -1]].any() or roi[:, :, [0, -1]].any():
-        warnings.append(ReadingWarning("lesion_at_border", "the outline touches the image's border; the lesion may be cut off"))
-    return warnings
-
-
-def call_warnings(call: str, probabilities: Mapping[str, float], task1: TaskReading, task2: TaskReading) -> list[ReadingWarning]:
-    """Says so when the thresholds' call is not the most probable status."""
-    likeliest = max(probabilities, key=probabilities.__getitem__)
-    if likeliest == call:
-        return []
-    text = (
-        f"the call {call} follows the thresholds (p1 {task1.score:.3f} against t1 {task1.threshold:.3f}, "
-        f"p2 {task2.score:.3f} against t2 {task2.threshold:.3f}); the most probable status is {likeliest} ({probabilities[likeliest]:.2f})"
-    )
-    return [ReadingWarning("call_differs_from_most_probable", text)]
-
-
-def default_case_id(study: Study) -> str:
-    """A name that tells nothing of the patient: from the hash of the images."""
-    return "case-" + hashlib.sha256("".join(digest for _, digest in study.image_sha256).encode()).hexdigest()[:12]
-
-
-def versions() -> dict[str, str]:
-    """What the reading was made with."""
-    return {
-        "her2vit": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "SimpleITK": sitk.Version.VersionString(),
-    }
-

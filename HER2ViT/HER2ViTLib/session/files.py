@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json, read_file
-from HER2ViTLib.imaging.series import file_sha256
-from HER2ViTLib.imaging.volume import read_volume
+from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.study.study import Study, image_roles, study_from_volumes
 

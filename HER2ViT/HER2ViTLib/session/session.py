@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from HER2ViTLib.imaging.series import file_sha256
-from HER2ViTLib.imaging.volume import Geometry, Volume, read_volume
+from HER2ViTLib.files.hashes import file_sha256
+from HER2ViTLib.imaging.image_files import read_volume
+from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.masks import roi_on, write_segmentation
 from HER2ViTLib.messages import InputError
 

@@ -6,7 +6,7 @@ No Qt and no MRML, and torch only once a reader is asked for, so that every deci
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from HER2ViTLib.messages import ReadingWarning
 
 if TYPE_CHECKING:
-    from HER2ViTLib.reading.reader import Reader
+    pass
 
 AUTO = -1
 """The early phase's number when it is left to the rule."""
@@ -141,33 +141,6 @@ def reading_view(visible: Mapping[str, bool]) -> str | None:
     """The slice view that shows a reading, of {name: is it on the screen}: Red if it is shown, else the first that is, else Red or any."""
     candidates = [name for name, shown in visible.items() if shown] or list(visible)
     return "Red" if "Red" in candidates else next(iter(candidates), None)
-
-
-class LoadedModels:
-    """The reader of the last run, kept until models, device or attention method change, so that only the first run waits for torch."""
-
-    def __init__(self) -> None:
-        self._key: object = None
-        self._reader: Reader | None = None
-
-    def reader(self, choices: Choices, progress: Callable[[str], None] = lambda text: None) -> Reader:
-        """A reader with the chosen models. Raises `InputError` as `load_bundle` and `Reader` do; the next call then loads again."""
-        key = (tuple(map(_fingerprint, choices.bundle_folders)), choices.device, choices.method)
-        if self._reader is None or key != self._key:
-            self._reader = None
-            progress("Loading torch and the models...")
-            from HER2ViTLib.model.bundle import load_bundle
-            from HER2ViTLib.reading.reader import Reader
-
-            self._reader = Reader([load_bundle(folder) for folder in choices.bundle_folders], choices.device, choices.method)
-            self._key = key
-        return self._reader
-
-
-def _fingerprint(folder: Path) -> tuple[str, int]:
-    """Tells a bundle from another, and from a later one in the same folder."""
-    config = folder / "config.json"
-    return str(folder.resolve()), config.stat().st_mtime_ns if config.is_file() else 0
 
 
 def headline(rows: Sequence[tuple[str, str]]) -> str:

@@ -18,9 +18,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
-from HER2ViTLib.imaging.series import file_sha256
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died

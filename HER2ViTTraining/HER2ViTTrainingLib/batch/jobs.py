@@ -19,7 +19,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, json_bytes
-from HER2ViTLib.imaging.volume import companion_files
+from HER2ViTLib.imaging.image_files import companion_files
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import Case
 

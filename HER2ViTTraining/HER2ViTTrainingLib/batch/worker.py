@@ -21,13 +21,15 @@ import SimpleITK as sitk
 import torch
 
 from HER2ViTLib import __version__
-from HER2ViTLib.imaging.series import image_sha256
+from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
-from HER2ViTLib.reading.reader import Overrides, PreparedCase, Reader, Reading
-from HER2ViTLib.study.study import Study, load_study
+from HER2ViTLib.reading.reader import PreparedCase, Reader
+from HER2ViTLib.reading.reading import Overrides, Reading
+from HER2ViTLib.study.loading import load_study
+from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
 
 from .jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure

@@ -13,11 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
-from HER2ViTTrainingLib.evaluation.figures import BLUE, GREY, ORANGE, OTHERS, RED, plain, png
-from HER2ViTTrainingLib.evaluation.judging import p_text
+from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, RED, png
+from HER2ViTTrainingLib.pages.texts import p_text
 
-from .prognosis import Curve, HazardRatio, Prognosis
+from .cox import HazardRatio
+from .prognosis import Prognosis
 from .prognosis_results import ratio_text
+from .survival import Curve
 
 COLOURS = (BLUE, ORANGE, *OTHERS)
 _LINE = 0.24

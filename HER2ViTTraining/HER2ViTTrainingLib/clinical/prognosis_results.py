@@ -16,9 +16,9 @@ import pandas as pd
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE
-from HER2ViTTrainingLib.evaluation.judging import p_text
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.stats.roc import Estimate
+from HER2ViTTrainingLib.pages.texts import p_text
+from HER2ViTTrainingLib.stats.estimates import Estimate
 
 from .prognosis import ENTRY_P, Prognosis
 

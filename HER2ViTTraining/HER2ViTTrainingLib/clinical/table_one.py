@@ -17,36 +17,34 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy
-from scipy import stats
 
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, each
-from HER2ViTTrainingLib.evaluation.judging import p_text
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, ROUND_OFF, CaseTable, cases_text, is_constant, is_missing, levels_in_order
+from HER2ViTTrainingLib.pages.texts import p_text
+from HER2ViTTrainingLib.stats.estimates import Comparison
+from HER2ViTTrainingLib.stats.fisher import MONTE_CARLO_TABLES
+from HER2ViTTrainingLib.stats.group_tests import categorical_difference, continuous_difference, rank_test, t_test, table_test
+from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, cases_text, is_constant, is_missing, levels_in_order
 
 RESULT_FILES = ("table1.csv", "table1.html")
-CONTINUOUS, NONNORMAL, CATEGORICAL = "continuous", "nonnormal", "categorical"
+CONTINUOUS = "continuous"
+NONNORMAL = "nonnormal"
+CATEGORICAL = "categorical"
 NOT_AVAILABLE = "NA"
-LEFT_COLUMNS, RIGHT_COLUMNS = ("variable", "level"), ("test", "statistic", "p", "smd")
+LEFT_COLUMNS = ("variable", "level")
+RIGHT_COLUMNS = ("test", "statistic", "p", "smd")
 BOOKKEEPING = frozenset((
     *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason", "role", "ihc", "ish"),
     *("label", "score", "score_raw"),
 ))
 """Columns of a manifest, a case table or predictions that describe files and rows; in a table only when named."""
-
-LEAST_EXPECTED = 5
-MOST_STATES, MOST_COMPLETIONS = 4_000_000, 10_000_000
-"""Bounds of the exact enumeration: a few seconds and 1 GB."""
-MONTE_CARLO_TABLES = 100_000
-_TIE = 1e-7
-"""Relative tolerance within which two tables count as equally probable, as in R's `fisher.test`."""
 
 METHODS = (
     "Continuous: mean (SD); Student's t test, one-way ANOVA for three groups and more (Welch's forms where the test says so).",
@@ -63,241 +61,6 @@ METHODS = (
     "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
     "t.test).",
 )
-
-
-# Tests
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A test's name, statistic and two-sided p; NaN where undefined."""
-
-    name: str
-    statistic: float = math.nan
-    p: float = math.nan
-
-
-def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
-    """Student's (or Welch's) t test of two samples (n,) float, n >= 2; one-way ANOVA (or Welch's) of more.
-
-    NaN where nothing varies inside the samples but round-off, for Welch's ANOVA in one of them.
-    """
-    name = ("Welch t" if welch else "Student t") if len(groups) == 2 else ("Welch ANOVA" if welch else "ANOVA")
-    of = _moments(groups)
-    pooled = (of.sizes - 1) @ of.variances / (of.sizes - 1).sum()
-    variances = of.variances if welch else np.full(len(groups), pooled)
-    unweighable = welch and len(groups) > 2 and not variances.all()
-    if unweighable or _lost_in_round_off(replace(of, variances=variances)):
-        return Comparison(name)
-    if len(groups) == 2:
-        first, second = zip(of.means, np.sqrt(of.variances), of.sizes)
-        found = stats.ttest_ind_from_stats(*first, *second, equal_var=not welch)
-    elif welch:
-        return _welch_anova(of)
-    else:
-        found = stats.f_oneway(*groups)
-    return Comparison(name, float(found.statistic), float(found.pvalue))
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Sizes, means and sample variances of groups (k,); a variance that is round-off alone is 0."""
-
-    sizes: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
-
-
-def _moments(groups: Sequence[np.ndarray]) -> _Moments:
-    sizes = np.array([len(group) for group in groups])
-    means = np.array([group.mean() for group in groups])
-    variances = np.array([0.0 if is_constant(group) else group.var(ddof=1) for group in groups])
-    return _Moments(sizes, means, variances)
-
-
-def _lost_in_round_off(of: _Moments) -> bool:
-    """R's rule for two means (`t.test`: "data are essentially constant"), for any number of them."""
-    return bool(np.sqrt((of.variances / of.sizes).sum()) <= ROUND_OFF * np.abs(of.means).max())
-
-
-def _welch_anova(of: _Moments) -> Comparison:
-    """Welch, Biometrika 1951;38:330."""
-    k = len(of.sizes)
-    weights = of.sizes / of.variances
-    share = weights / weights.sum()
-    lack = ((1 - share) ** 2 / (of.sizes - 1)).sum() / (k * k - 1)
-    f = (weights * (of.means - share @ of.means) ** 2).sum() / (k - 1) / (1 + 2 * (k - 2) * lack)
-    return Comparison("Welch ANOVA", float(f), float(stats.f.sf(f, k - 1, 1 / (3 * lack))))
-
-
-def rank_test(groups: Sequence[np.ndarray]) -> Comparison:
-    """Mann-Whitney test of two samples, as R's `wilcox.test` (the statistic is its W), Kruskal-Wallis test of more."""
-    values = np.concatenate(groups)
-    name = "Mann-Whitney" if len(groups) == 2 else "Kruskal-Wallis"
-    if (values == values[0]).all():
-        return Comparison(name)
-    if len(groups) > 2:
-        found = stats.kruskal(*groups)
-    else:
-        exact = max(map(len, groups)) < 50 and len(np.unique(values)) == len(values)
-        found = stats.mannwhitneyu(*groups, method="exact" if exact else "asymptotic", use_continuity=True)
-        name += " (exact)" if exact else ""
-    return Comparison(name, float(found.statistic), float(found.pvalue))
-
-
-def table_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
-    """Chi-squared test of counts (levels, groups) int, or Fisher's exact test when an expected count is below 5; empty levels do not count."""
-    counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
-    if min(counts.shape) < 2:
-        return Comparison("none: one level only")
-    if stats.contingency.expected_freq(counts).min() < LEAST_EXPECTED:
-        return fisher_test(counts, rng)
-    found = stats.chi2_contingency(counts, correction=True)
-    return Comparison("chi-squared (Yates)" if counts.shape == (2, 2) else "chi-squared", float(found.statistic), float(found.pvalue))
-
-
-def fisher_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
-    """Fisher's exact test of counts (r, c): the probability of all tables with the same margins that are no more probable than this one.
-
-    Exact where enumeration is feasible, else by `MONTE_CARLO_TABLES` random tables, the table itself counted as one of
-    them, as R's `simulate.p.value`; the name says so.
-    """
-    exact = exact_p(counts)
-    if exact is not None:
-        return Comparison("Fisher exact", p=exact)
-    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
-    tables = stats.random_table(rows, columns).rvs(MONTE_CARLO_TABLES, random_state=rng)
-    log_factorials = _log_factorials(int(counts.sum()))
-    # The less probable a table, the larger the sum of its log factorials.
-    as_extreme = log_factorials[tables.astype(int)].sum(axis=(1, 2)) >= log_factorials[counts].sum() - _TIE
-    p = (1 + as_extreme.sum()) / (1 + MONTE_CARLO_TABLES)
-    return Comparison(f"Fisher Monte Carlo ({MONTE_CARLO_TABLES} tables)", p=float(p))
-
-
-def _log_factorials(n: int) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-
-
-def exact_p(counts: np.ndarray) -> float | None:
-    """Fisher's exact p of counts (r, c) int, or None where it takes too much (`MOST_STATES`, `MOST_COMPLETIONS`).
-
-    Column by column, smallest first, every state is kept once: what is left of each row, the sum of log factorials so far, and the number of
-    ways that lead there. Rows are interchangeable, so what is left is kept sorted. The last two columns are done at once: all ways to divide
-    what is left are sorted, and each state looks up the probability of those that complete it to a table that is extreme enough.
-    """
-    counts = min(counts, counts.T, key=_effort)
-    rows, columns = counts.sum(axis=1), np.sort(counts.sum(axis=0))
-    log_factorials = _log_factorials(int(counts.sum()))
-    margins = log_factorials[rows].sum() + log_factorials[columns].sum() - log_factorials[-1]
-    observed = log_factorials[counts].sum() - _TIE
-    states: list[_State] | None = [_State(np.sort(rows), np.zeros(1), np.ones(1))]
-    for column in columns[:-2]:
-        states = _advance(states, int(column), log_factorials)
-        if states is None:
-            return None
-    most = int(columns[-2])
-    if sum(math.prod(np.minimum(state.left[:-1], most) + 1.0) for state in states) > MOST_COMPLETIONS:
-        return None
-    p = 0.0
-    for state in states:
-        parts = _divisions(most, state.left)
-        sums = np.sort((log_factorials[parts] + log_factorials[state.left - parts]).sum(axis=1))
-        # Relative to the most probable completion, so that no exponential overflows.
-        chances = np.append(np.cumsum(np.exp(sums[0] - sums)[::-1])[::-1], 0.0)
-        p += float((state.ways * np.exp(margins - sums[0] - state.past)) @ chances[np.searchsorted(sums, observed - state.past)])
-    return min(1.0, p)
-
-
-@dataclass(frozen=True)
-class _State:
-    """What is left of the rows (r,) int, sorted; sums of log factorials so far (m,), each once, and in how many ways they come about (m,)."""
-
-    left: np.ndarray
-    past: np.ndarray
-    ways: np.ndarray
-
-
-def _effort(counts: np.ndarray) -> int:
-    """How many states there can be before the last two columns, the largest."""
-    return math.comb(int(np.sort(counts.sum(axis=0))[:-2].sum()) + len(counts) - 1, len(counts) - 1)
-
-
-def _advance(states: Sequence[_State], column: int, log_factorials: np.ndarray) -> list[_State] | None:
-    """The states after one column more, or None when they are too many."""
-    remainders, lengths, pasts, ways, total = [], [], [], [], 0
-    for state in states:
-        parts = _divisions(column, state.left)
-        total += len(parts) * len(state.past)
-        if total > MOST_STATES:
-            return None
-        remainders.append(np.sort(state.left - parts, axis=1))
-        lengths.append(np.full(len(parts), len(state.past)))
-        pasts.append((log_factorials[parts].sum(axis=1)[:, None] + state.past).ravel())
-        ways.append(np.tile(state.ways, len(parts)))
-    lefts, index = np.unique(np.concatenate(remainders), axis=0, return_inverse=True)
-    index = np.repeat(index.ravel(), np.concatenate(lengths))
-    # The same product of factorials, summed in another order, differs in the last digits.
-    past = np.round(np.concatenate(pasts), 9)
-    order = np.lexsort((past, index))
-    index, past = index[order], past[order]
-    starts = np.flatnonzero(np.concatenate([[True], (np.diff(index) > 0) | (np.diff(past) > 0)]))
-    merged = np.add.reduceat(np.concatenate(ways)[order], starts)
-    edges = np.searchsorted(index[starts], np.arange(1, len(lefts)))
-    return [_State(*state) for state in zip(lefts, np.split(past[starts], edges), np.split(merged, edges))]
-
-
-def _divisions(total: int, most: Sequence[int]) -> np.ndarray:
-    """All ways (ways, r) int to divide a total into r parts of at most `most`."""
-    parts = np.zeros((1, 0), int)
-    for n, limit in enumerate(most):
-        room = sum(most[n + 1 :])
-        rest = total - parts.sum(axis=1)
-        low, high = np.maximum(0, rest - room), np.minimum(limit, rest)
-        ways = np.maximum(0, high - low + 1)
-        index = np.repeat(np.arange(len(parts)), ways)
-        first = np.repeat(np.cumsum(ways) - ways, ways)
-        parts = np.column_stack([parts[index], low[index] + np.arange(ways.sum()) - first])
-    return parts
-
-
-# Standardised differences
-
-
-def continuous_difference(groups: Sequence[np.ndarray]) -> float:
-    """Absolute standardised difference of means (Austin 2009), averaged over all pairs of groups.
-
-    Two groups that do not vary but by round-off: 0 where they are the same, else NaN, for it has no bound.
-    """
-
-    def of_pair(a: np.ndarray, b: np.ndarray) -> float:
-        of = _moments([a, b])
-        difference = abs(of.means[0] - of.means[1])
-        if _lost_in_round_off(of):
-            return 0.0 if difference <= ROUND_OFF * np.abs(of.means).max() else math.nan
-        return difference / math.sqrt(of.variances.mean())
-
-    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations(groups, 2)]))
-
-
-def categorical_difference(counts: np.ndarray) -> float:
-    """Standardised difference of counts (levels, groups), averaged over all pairs: Mahalanobis distance of
-    the shares (Yang & Dalton 2012).
-
-    NaN where two groups have no level in common: it has no bound.
-    """
-
-    def of_pair(a: np.ndarray, b: np.ndarray) -> float:
-        if not (a * b).any():
-            return math.nan
-        covariance = (np.diag(a) - np.outer(a, a) + np.diag(b) - np.outer(b, b)) / 2
-        # Shares sum to 1. To leave a level out for that, as the paper does, is to choose a generalised
-        # inverse; with a level in common all of them give the same distance, and this one treats the levels
-        # alike.
-        squared = (a - b) @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ (a - b)
-        return math.sqrt(max(0.0, squared))
-
-    shares = counts / counts.sum(axis=0)
-    return float(np.mean([of_pair(a, b) for a, b in itertools.combinations(shares.T, 2)]))
 
 
 # The table

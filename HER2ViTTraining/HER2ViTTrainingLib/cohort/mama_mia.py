@@ -14,8 +14,9 @@ from pathlib import Path
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.table import Row, read_table
 
-from .manifest import EXTERNAL, Row, read_table
+from .columns import EXTERNAL
 
 TABLE = "clinical_and_imaging_info"
 COLUMNS = ("case_id", "image", "roi", "her2_status", "cohort", "role", "exclude", "age", "menopause", "grade", "er", "pr")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -10,40 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from HER2ViTLib.files.output import plain
-from HER2ViTLib.messages import RESEARCH_NOTICE
-from HER2ViTTrainingLib.stats.roc import Resampling, calibration_groups, logit, roc_band, roc_curve
+from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, blank, panels, png
+from HER2ViTTrainingLib.pages.texts import estimate_text, p_text
+from HER2ViTTrainingLib.stats.calibration import calibration_groups, logit
+from HER2ViTTrainingLib.stats.resampling import Resampling, roc_band
+from HER2ViTTrainingLib.stats.roc import roc_curve
 
-from .judging import SetResult, estimate_text, p_text
+from .judging import SetResult
 
-BLUE, ORANGE, GREY, RED = "#2f62a8", "#d9822b", "#8a94a3", "#8a1c1c"
-OTHERS = ("#3a9a6b", "#8e5aa8", "#b5534f", "#6b7785")
-PANELS_A_ROW = 4
 BAND_RESAMPLES = 1000
-
-
-def panels(count: int, width: float = 3.6, height: float = 3.7) -> tuple[Figure, list[Any]]:
-    """A figure with `count` panels (inches each), in rows of up to four, and its axes."""
-    columns = min(count, PANELS_A_ROW)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(width * columns, height * rows + 0.3), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[count:]:
-        axis.remove()
-    return figure, list(axes[:count])
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG with the research notice below it."""
-    figure.text(0.5, -0.01, RESEARCH_NOTICE, ha="center", va="top", fontsize=7, color=RED, wrap=True)
-    stream = io.BytesIO()
-    # No date or software version in the file: the same numbers give the same bytes.
-    figure.savefig(stream, format="png", dpi=120, bbox_inches="tight", metadata={"Software": None})
-    return stream.getvalue()
 
 
 def evaluation_pictures(sets: Sequence[SetResult], plan: Resampling) -> dict[str, bytes]:
@@ -65,13 +41,6 @@ def _picture(sets: Sequence[SetResult], draw: Callable[[Any, SetResult], None]) 
         axis.set_title(f"{plain(result.cases.name)} (n = {len(result.cases.labels)})", fontsize=10)
         draw(axis, result)
     return png(figure)
-
-
-def blank(axis: Any, why: str) -> None:
-    """A panel without data, which says why."""
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.text(0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center", fontsize=9, color=GREY)
 
 
 def _unit_square(axis: Any, xlabel: str, ylabel: str) -> None:

@@ -16,10 +16,12 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import json_bytes, write_results
 from HER2ViTLib.her2 import HER2Status, her2_status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTTrainingLib.cohort.manifest import Row, read_table
-from HER2ViTTrainingLib.stats.roc import Bootstrapped, Resampling, bootstrap, estimates
+from HER2ViTTrainingLib.pages.texts import estimate_text
+from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap, estimates
+from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.table import Row, read_table
 
-from .judging import OPTIMISM_NOTICE, RowFaults, estimate_text, require_columns
+from .judging import OPTIMISM_NOTICE
 
 RESULT_FILES = ("three_class.json",)
 CLASSES = (HER2Status.ZERO.value, HER2Status.LOW.value, HER2Status.POSITIVE.value)

@@ -10,9 +10,12 @@ import numpy as np
 from matplotlib import colormaps
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from HER2ViTTrainingLib.evaluation.figures import BLUE, GREY, ORANGE, blank, panels, plain, png
+from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, blank, panels, png
 
-from .analysis import TOP_HUBS, Enrichment, Network, Radiogenomics
+from .analysis import Radiogenomics
+from .enrichment import Enrichment
+from .hubs import TOP_HUBS, Network
 
 LABELLED_GENES = 16
 ALWAYS_LABELLED = ("ERBB2",)

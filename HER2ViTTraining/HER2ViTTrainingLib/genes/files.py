@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import itertools
 import os
 import re
 import zlib
@@ -14,16 +13,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
-from HER2ViTLib.imaging.series import file_sha256
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.cohort.manifest import read_table, require_no_separator_line
-from HER2ViTTrainingLib.evaluation.judging import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.table import read_table, require_no_separator_line
 
 SMALLEST_GROUP = 2
 LARGEST_COUNT = 2**31 - 1
@@ -41,8 +39,8 @@ _KINDS = {
     "STRING identifiers": r"\d+\.ENS[A-Z]*P\d+",
     "Entrez numbers": r"\d+",
 }
-_LAYOUT_LINES = 50_000
-_LAYOUT_COLUMNS = 16
+LAYOUT_LINES = 50_000
+LAYOUT_COLUMNS = 16
 """How much of an edge list is looked at to see where its genes are; BioGRID has them in columns 8 and 9."""
 
 
@@ -68,30 +66,7 @@ class Groups:
     sha256: str
 
 
-@dataclass(frozen=True)
-class GeneSets:
-    """Gene sets of one GMT file by term; `source` is the file's name without its endings."""
-
-    path: Path
-    source: str
-    genes_of: Mapping[str, frozenset[str]]
-    sha256: str
-
-    @property
-    def annotated(self) -> frozenset[str]:
-        return frozenset().union(*self.genes_of.values())
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Protein interactions as an undirected simple graph of gene symbols."""
-
-    path: Path
-    graph: nx.Graph
-    sha256: str
-
-
-def _text(path: Path, what: str) -> str:
+def text_of(path: Path, what: str) -> str:
     """The text of a file, compressed by gzip or not, whatever its name says."""
     data = read_file(path, what)
     try:
@@ -129,7 +104,7 @@ def read_counts(path: str | os.PathLike) -> Counts:
     or have no name, gene symbols that a spreadsheet turned into dates (Ziemann et al., Genome Biology 2016;17:177), cases without any read.
     """
     path = Path(path)
-    text = _text(path, "a table of raw counts")
+    text = text_of(path, "a table of raw counts")
     separator = "\t" if "\t" in text.partition("\n")[0] else ","
     header, first = _first_rows(text, separator, path)
     _require_header(header, first, path)
@@ -262,105 +237,15 @@ def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> 
         )
 
 
-# Gene sets and interactions
-
-
-def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
-    """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there twice is one set, as in clusterProfiler.
-
-    Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the
-    first where the description belongs), and when none of its genes is counted (other identifiers).
-    """
-    path = Path(path)
-    counted = set(counts.genes)
-    descriptions: list[str] = []
-    found: dict[str, set[str]] = {}
-    for number, line in enumerate(_text(path, "gene sets in GMT format").splitlines(), start=1):
-        if not line.strip():
-            continue
-        term, *rest = line.split("\t")
-        if len(rest) < 2 or not term.strip():
-            raise InputError(f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description, genes with tabs between")
-        _require_single_genes(rest[1:], counted, f"{path}: line {number}")
-        descriptions.append(rest[0].strip())
-        # Enrichr appends a weight to some genes: "GENE,1.0".
-        found.setdefault(term.strip(), set()).update(gene.partition(",")[0].strip() for gene in rest[1:])
-    if sum(text in counted for text in descriptions) > len(descriptions) / 2:
-        cure = "GMT has a description there, which may be empty: put a tab after each term"
-        raise InputError(f"{path}: column 2 holds genes; {cure}")
-    sets = GeneSets(path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path))
-    _require_known(sets.annotated, path, counts)
-    return sets
-
-
-def _require_single_genes(cells: Sequence[str], counted: Collection[str], where: str) -> None:
-    """A weight behind a gene is fine; a list of genes in one cell is not."""
-    for cell in cells:
-        if cell.strip() not in counted:
-            _, *further = _listed(cell)
-            if not counted.isdisjoint(further):
-                what = "several genes in one cell; GMT has a tab between two genes"
-                raise InputError(f"{where}, value {cell[:60]!r}: {what}")
-
-
-def _listed(cell: str) -> list[str]:
+def first_listed(cell: str) -> list[str]:
     return re.split(r"[\s,;|/]+", cell.strip())
 
 
-def _stem(path: Path) -> str:
-    return re.sub(r"\.gmt(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
-def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
-    """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or blanks between). Further columns, such as
-    a score, are not used: every edge of the file counts. Direction, repetition and self-interaction are dropped.
-
-    Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge
-    table of Cytoscape), and when none of its genes is counted (other identifiers).
-    """
-    path = Path(path)
-    lines = [line for line in _text(path, "a list of interactions").splitlines() if line.strip()]
-    separator = next((mark for mark in ("\t", ",") if lines and mark in lines[0]), None)
-    rows = [_cells(line, separator, 2) for line in lines]
-    short = next((n for n, row in enumerate(rows, start=1) if len(row) < 2 or not all(row)), None)
-    if short or len(rows) < 2:
-        raise InputError(f"{path}: line {short or len(rows)}: holds no interaction; give a header, then two gene symbols a line, tabs between them")
-    sample = lines[:: max(1, len(lines) // _LAYOUT_LINES)]
-    _require_genes_first([_cells(line, separator, _LAYOUT_COLUMNS) for line in sample], path, counts)
-    if not set(counts.genes).isdisjoint(rows[0]):
-        raise InputError(f"{path}: line 1, value {' '.join(rows[0])!r}: are genes, no header; put a header line before them")
-    graph = nx.Graph()
-    graph.add_edges_from((first, second) for first, second in rows[1:] if first != second)
-    _require_known(graph.nodes, path, counts)
-    return Interactions(path, graph, file_sha256(path))
-
-
-def _cells(line: str, separator: str | None, most: int) -> list[str]:
+def cells_of(line: str, separator: str | None, most: int) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(separator, most)[:most]]
 
 
-def _require_genes_first(rows: Sequence[Sequence[str]], path: Path, counts: Counts) -> None:
-    """Raises `InputError` where other columns than the first two hold two counted genes in more than twice as
-    many rows, or one cell both."""
-    counted = set(counts.genes)
-    columns = range(max(map(len, rows)))
-    is_gene = np.zeros((len(columns), len(rows)), bool)
-    for number, row in enumerate(rows):
-        is_gene[: len(row), number] = [cell in counted for cell in row]
-    both = {(a, b): is_gene[a] & is_gene[b] for a, b in itertools.combinations(columns, 2)}
-    a, b = max(both, key=lambda pair: both[pair].sum())
-    cure = "give a header, then the two genes in columns 1 and 2"
-    if both[a, b].sum() > 2 * both[0, 1].sum():
-        row = rows[both[a, b].argmax()]
-        layout = f", a relation {row[1]!r} between them (SIF)" if (a, b) == (0, 2) else ""
-        genes = f"has its genes in columns {a + 1} and {b + 1} ({row[a]!r}, {row[b]!r}){layout}"
-        raise InputError(f"{path}: {genes}; {cure}")
-    edge = next((cell for cell in rows[-1] if re.fullmatch(r"\S+ \([^()]*\) \S+", cell)), None)
-    if edge and not both[0, 1].any():
-        raise InputError(f"{path}: has both genes in one cell, {edge!r} (Cytoscape's edge table); {cure}")
-
-
-def _require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
+def require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
     if set(counts.genes).isdisjoint(genes):
         spelt = {gene.upper(): gene for gene in counts.genes}
         alike = next((gene for gene in sorted(genes) if gene.upper() in spelt), None)

@@ -9,10 +9,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from HER2ViTTrainingLib.evaluation.figures import BLUE, GREY, ORANGE, OTHERS, panels, plain, png
+from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, panels, png
 from HER2ViTTrainingLib.stats.agreement import GRADES, HEADLINE
 
-from .agreement import Agreement, feature_groups
+from .agreement import Agreement
+from .results import feature_groups
 
 COLOURS = (BLUE, ORANGE, *OTHERS)
 BANDS = {"poor": "#f3d9d6", "moderate": "#faeed3", "good": "#e3f0da", "excellent": "#cfe6d5"}

@@ -10,7 +10,8 @@ from pathlib import Path
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import SessionCase, session_study
-from HER2ViTLib.study.study import Study, load_study
+from HER2ViTLib.study.loading import load_study
+from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.cohort.manifest import Cohort, read_manifest
 
 _RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib import __version__
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, write_atomically
-from HER2ViTLib.imaging.series import file_sha256
-from HER2ViTLib.imaging.volume import write_volume
+from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.session.files import IMAGES, LONGEST_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
-from HER2ViTLib.study.study import load_study
-from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, grouped, read_manifest, read_table
+from HER2ViTLib.study.loading import load_study
+from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
 from HER2ViTTrainingLib.parallel.processes import Progress, in_order
+from HER2ViTTrainingLib.tables.table import grouped, read_table
 
 COORDINATOR, KEY_FILE, PLAN_FILE = "coordinator", "key.csv", "plan.json"
 _FORMAT = "her2vit-session-plan"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import csv_bytes
-from HER2ViTLib.imaging.series import file_sha256
 from HER2ViTLib.messages import InputError, each
 from HER2ViTLib.session.files import SESSION_FILE, SessionCase, load_read
 from HER2ViTLib.session.log import OUTLINED, Entry, finished_cases, read_log, stamp

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.her2 import HER2Status
-from HER2ViTLib.imaging.series import file_sha256
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.cohort.manifest import Row, read_table
-from HER2ViTTrainingLib.evaluation.judging import RowFaults, as_number, require_columns
+
+from .faults import RowFaults, as_number, require_columns
+from .table import Row, read_table
 
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20

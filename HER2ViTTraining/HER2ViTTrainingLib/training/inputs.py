@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import write_atomically
-from HER2ViTLib.imaging.series import file_sha256, image_sha256
+from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.model.properties import case_properties
+from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
-from HER2ViTLib.study.study import load_study
 from HER2ViTTrainingLib.cohort.manifest import Case
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -29,39 +28,10 @@ from HER2ViTLib.model.bundle import model_input
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTTrainingLib.stats.roc import auc
 
-METHOD = 2
-"""Raised when a recipe comes to mean something else, so that no checkpoint of older code is gone on with."""
+from .augmentation import augment
+from .recipes import Recipe, learning_rate_factor
+
 SMALLEST_GAIN = 1e-6
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained. Learning rates are per step of `batch` cases; `averaging` 0 keeps the plain weights."""
-
-    name: str
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    batch: int
-    epochs: int
-    patience: int
-    warm_up: float
-    layer_decay: float | None
-    averaging: float
-    weighted_classes: bool
-    augmented: bool
-    stops_on: str
-
-
-RECIPES = {
-    "default": Recipe("default", "adamw", 4e-4, 0.05, 32, 40, 12, 0.1, 0.8, 0.98, True, True, "auc"),
-    "study": Recipe("study", "adam", 1e-4, 1e-4, 16, 50, 8, 0.0, None, 0.0, False, False, "loss"),
-}
-STUDY_COSINE_EPOCHS = 10
-ROTATION_DEGREES, ZOOM, GAMMA, NOISE = 15.0, 0.1, 1.5, 0.03
-COARSE_SIDE, MOST_SHARPENED = 56, 0.5
-"""An image goes at most all the way to its copy of so many pixels a side, or half that way in the other direction."""
-SMALLEST_RANGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -81,49 +51,6 @@ class Epoch:
     train_loss: float
     validation_loss: float
     validation_auc: float
-
-
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A batch (B, 1, H, W) as other patients and other scanners might give it: one random transform per image.
-
-    Flips, rotation and zoom (the edge repeated); then contrast (gamma), sharpness and noise, as shares of the image's own range, so that
-    any preset's intensities will do. Random numbers are drawn on the CPU, so that every device sees the same transforms.
-    """
-    draws = torch.rand(7, len(images), generator=generator).to(images.device) * 2 - 1
-    moved = _move(images, *draws[:4])
-    low, high = moved.amin((1, 2, 3), keepdim=True), moved.amax((1, 2, 3), keepdim=True)
-    gamma, sharpness, noise = draws[4:].view(3, -1, 1, 1, 1)
-    shares = ((moved - low) / (high - low).clamp_min(SMALLEST_RANGE)) ** (GAMMA**gamma)
-    pixels = max(2, round(min(images.shape[2:]) / COARSE_SIDE))
-    coarse = functional.interpolate(functional.avg_pool2d(shares, pixels, ceil_mode=True), images.shape[2:], mode="bilinear")
-    shares = shares.lerp(coarse, (sharpness + 1 + MOST_SHARPENED * (sharpness - 1)) / 2)
-    shares = shares + (noise + 1) / 2 * NOISE * torch.randn(images.shape, generator=generator).to(images.device)
-    return low + (high - low) * shares
-
-
-def _move(images: Tensor, turn: Tensor, zoom: Tensor, side: Tensor, up: Tensor) -> Tensor:
-    """The images (B, 1, H, W) turned, zoomed and flipped by draws (B,) from -1 to 1 each."""
-    angle, scale = turn * math.radians(ROTATION_DEGREES), 1 + zoom * ZOOM
-    flip_x, flip_y = side.sign(), up.sign()
-    cos, sin, zero = angle.cos() * scale, angle.sin() * scale, torch.zeros_like(scale)
-    affine = torch.stack([torch.stack([cos * flip_x, -sin * flip_x, zero], 1), torch.stack([sin * flip_y, cos * flip_y, zero], 1)], 1)
-    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def learning_rate_factor(recipe: Recipe, step: int, steps_an_epoch: int) -> float:
-    """The learning rate at a step, as a share of the recipe's.
-
-    `default`: linear warm-up, then half a cosine to zero. `study`: PyTorch's CosineAnnealingLR with T_max 10, stepped once an epoch,
-    which rises again after ten epochs.
-    """
-    if recipe.name == "study":
-        return 0.5 * (1 + math.cos(math.pi * (step // steps_an_epoch) / STUDY_COSINE_EPOCHS))
-    steps = steps_an_epoch * recipe.epochs
-    ramp = max(1, int(recipe.warm_up * steps))
-    if step < ramp:
-        return (step + 1) / ramp
-    return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
 
 
 def predict(model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64) -> np.ndarray:

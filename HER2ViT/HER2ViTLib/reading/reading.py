@@ -1,0 +1,87 @@
+"""A reading as plain data: its inputs, each task, the call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from HER2ViTLib.her2 import LOW_VS_POSITIVE
+from HER2ViTLib.imaging.volume import Volume
+from HER2ViTLib.messages import ReadingWarning
+from HER2ViTLib.model.attention import AttentionStatistics
+from HER2ViTLib.model.preprocessing import Patch
+from HER2ViTLib.study.phases import EarlyPhase
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
+
+    early_phase: int | None = None
+    pre_phase: int | str | None = None
+    slice_index: int | None = None
+
+
+NO_OVERRIDES = Overrides()
+NO_NAMES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """What a reading was made from: role, hash, and the file's name only where the user asked for names."""
+
+    role: str
+    sha256: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskReading:
+    """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of the logit.
+
+    `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
+    """
+
+    score_raw: float
+    score: float
+    threshold: float
+    prevalence: float
+    slice: int
+    area_mm2: float
+    attention: AttentionStatistics
+    attention_map: np.ndarray
+    patch: Patch
+    bundle_sha256: str
+
+    @property
+    def attention_volume(self) -> Volume:
+        """The attention map as a one-slice volume (1, H, W) in patient space."""
+        return Volume(self.attention_map[None], self.patch.geometry)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one case. `call` and `probabilities` are None unless both tasks were run.
+
+    `notes` say without alarm what was done with the images: series of the examination that were not used.
+    """
+
+    case_id: str
+    slice_axis: str
+    call: str | None
+    probabilities: Mapping[str, float] | None
+    early_phase: EarlyPhase
+    tasks: Mapping[str, TaskReading]
+    warnings: tuple[ReadingWarning, ...]
+    device: str
+    versions: Mapping[str, str]
+    inputs: tuple[InputFile, ...]
+    notices: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def leading_task(self) -> TaskReading:
+        """Task 2, or the only task: its slice is the reading's."""
+        return self.tasks.get(LOW_VS_POSITIVE.key) or next(iter(self.tasks.values()))

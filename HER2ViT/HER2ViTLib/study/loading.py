@@ -1,0 +1,88 @@
+"""A study from files: DICOM folders, 4D files, or one file a phase."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from HER2ViTLib.dicom.selection import EVERYTHING, Selection
+from HER2ViTLib.files.inputs import is_dicom_file, require_file
+from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
+from HER2ViTLib.imaging.times import unwrap_midnight
+from HER2ViTLib.messages import InputError
+
+from .study import Phase, Study, on_its_own_clock, require_different, require_equal_geometry
+
+# Reading
+
+
+def load_study(
+    paths: str | os.PathLike | Sequence[str | os.PathLike], selection: Selection = EVERYTHING
+) -> Study:
+    """A study from a DICOM folder, one 4D file (NIfTI, NRRD, Slicer's `.seq.nrrd`), one 3D file, or one file
+    per phase in time order.
+
+    `selection` chooses among the series of DICOM folders. Raises `InputError` for whatever is not such a
+    study: missing files, colour or 2D images, NaN, phases of different geometry, a file given twice, a 4D
+    file among several; a selection where nothing is DICOM.
+    """
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    if not paths:
+        raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
+    paths = [Path(path) for path in paths]
+    if len(paths) == 1:
+        [series] = _read(paths, selection)
+        phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
+        study = Study(
+            phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes
+        )
+        names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
+    else:
+        study = _one_phase_each(paths, selection)
+        names = [str(path) for path in paths]
+    require_equal_geometry([phase.volume for phase in study.phases], names)
+    return on_its_own_clock(study)
+
+
+def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
+    """A study of files (or DICOM folders) that hold a phase each, in the order given."""
+    series = _read(paths, selection)
+    require_different([os.path.realpath(path) for path in paths], paths)
+    for path, one in zip(paths, series):
+        require_one_phase(len(one.volumes), path)
+    require_different([one.sha256 for one in series], paths)
+    starts = unwrap_midnight([one.starts_s[0] for one in series])
+    contrast_starts = {one.contrast_start_s for one in series} - {None}
+    return Study(
+        phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
+        contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
+        image_sha256=tuple((f"phase{n}", one.sha256) for n, one in enumerate(series)),
+        warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
+        notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
+    )
+
+
+def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
+    """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
+    scaling.
+    """
+    is_dicom = [_is_dicom(path) for path in paths]
+    if not any(is_dicom) and selection != EVERYTHING:
+        raise InputError(
+            f"{paths[0]}: is no DICOM, which alone has series and image types to "
+            "choose from; leave out --series and --image-type"
+        )
+    of_dicom: Iterator[Series] = iter(())
+    if any(is_dicom):
+        from HER2ViTLib.dicom.series import read_dicom  # pydicom takes longer to import than a NIfTI study to read
+
+        of_dicom = iter(read_dicom([path for path, is_one in zip(paths, is_dicom) if is_one], selection))
+    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error

@@ -1,0 +1,130 @@
+"""What the commands share: options, number parsers, what is said."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from HER2ViTLib.dicom.selection import Selection
+from HER2ViTLib.messages import RESEARCH_NOTICE
+
+DONE = 0
+INTERNAL_ERROR = 1
+BAD_INPUT = 2
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal: escape sequences in a name from a file."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
+def add_command(
+    commands: argparse._SubParsersAction, name: str, run: Callable[..., int | None], summary: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False)
+    command.set_defaults(run=run)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command
+
+
+def add_seed(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)")
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return whole
+
+
+positive_number = whole_number(1, 1_000_000)
+_seed = whole_number(0, 2**32 - 1)
+"""What every random generator takes."""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(printable(text) + "\n")
+
+
+def say_written(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        say(f"wrote {folder / name}")
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told (done, all) and draws a progress bar, on a terminal only."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=unit, disable=None) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+# Reading
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)")
+
+
+def add_model_options(command: argparse.ArgumentParser) -> None:
+    add_device(command)
+    command.add_argument(
+        "--attention", choices=("rollout", "last", "gradient"), default="rollout", help="attention map method (default: %(default)s)"
+    )
+
+
+def add_selection(command: argparse.ArgumentParser) -> None:
+    """Which images of a DICOM examination are meant."""
+    command.add_argument(
+        "--series",
+        action="append",
+        default=[],
+        metavar="NUMBER|UID",
+        help="read this DICOM series; once for each (default: the DCE-MRI)",
+    )
+    command.add_argument(
+        "--image-type",
+        default="",
+        metavar="WORD",
+        help="read the images with this word in their DICOM image type",
+    )
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    return Selection(tuple(options.series), options.image_type)
+
+
+def listed_numbers(count: int) -> Callable[[str], tuple[float, ...]]:
+    def numbers(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(word) for word in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(abs(value) < 1e6 for value in values):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {count} numbers with commas between them")
+        return values
+
+    return numbers
+
+
+# Table 1 and prognosis
+
+
+def listed_names(text: str) -> tuple[str, ...]:
+    from HER2ViTTrainingLib.tables.case_table import column_names
+
+    return column_names(text)

@@ -1,0 +1,160 @@
+"""demo, read, segment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from HER2ViTLib.messages import InputError
+
+from .options import add_command, add_model_options, add_selection, listed_numbers, say, say_written, selection_of
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `demo`, `read` and `segment`."""
+    _add_demo(commands)
+    _add_read(commands)
+    _add_segment(commands)
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    add_model_options(command)
+    command.add_argument("--scene", action="store_true", help="also write scene.mrb, to open in 3D Slicer")
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    command = add_command(commands, "demo", _demo, "Read the bundled simulated sample with the bundled demo models.")
+    command.add_argument("--out", type=Path, default=Path("her2vit-demo"), metavar="DIR", help="folder for the results (default: %(default)s)")
+    _add_reading_options(command)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
+
+    reading = argparse.Namespace(
+        **vars(options),
+        image=sample_phases(),
+        roi=sample_roi(),
+        bundle=demo_bundles(),
+        segment=None,
+        early_phase=None,
+        pre_phase=None,
+        slice=None,
+        slice_axis="k",
+        series=[],
+        image_type="",
+        case_id="sample",
+        keep_names=False,
+    )
+    _read(reading)
+
+
+def _add_read(commands: argparse._SubParsersAction) -> None:
+    command = add_command(commands, "read", _read, "Read the HER2 status of one lesion.")
+    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
+    command.add_argument("--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd")
+    command.add_argument("--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several")
+    command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_selection(command)
+    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
+    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
+    command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
+    command.add_argument("--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)")
+    command.add_argument("--case-id", metavar="ID", help="name of the case in the results (default: from the images' hash)")
+    command.add_argument("--keep-names", action="store_true", help="show the inputs' file names in the results")
+    _add_reading_options(command)
+
+
+def _read(options: argparse.Namespace) -> None:
+    from HER2ViTLib.files.output import require_own_folder
+    from HER2ViTLib.reading.folder import RESULT_FILES, write_reading
+    from HER2ViTLib.reading.report import table_text
+
+    require_own_folder(options.out, RESULT_FILES)
+    writers = _scene_writers() if options.scene else {}
+    reading, study, roi = _one_reading(options)
+    written = write_reading(reading, study, roi, options.out, figures=not options.no_figures, writers=writers)
+    say(table_text(reading))
+    say_written(options.out, written)
+
+
+def _scene_writers() -> dict[str, Callable]:
+    """Imported before the reading, so that it is said at once when slicer-core is missing."""
+    from HER2ViTLib.mrml.scene_file import write_reading_scene
+    from HER2ViTLib.reading.folder import SCENE_FILE
+
+    return {SCENE_FILE: write_reading_scene}
+
+
+def _one_reading(options: argparse.Namespace) -> tuple:
+    from HER2ViTLib.imaging.image_files import image_sha256
+    from HER2ViTLib.lesion.masks import read_roi
+    from HER2ViTLib.model.bundle import load_bundle
+    from HER2ViTLib.reading.reader import Reader
+    from HER2ViTLib.reading.reading import Overrides
+    from HER2ViTLib.study.loading import load_study
+
+    study = load_study(options.image, selection_of(options))
+    roi = read_roi(options.roi, study.geometry, options.segment)
+    reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
+    study = study.with_slice_axis(options.slice_axis)
+    roi = roi.with_slice_axis(options.slice_axis)
+    names = _input_names(options.image, options.roi) if options.keep_names else {}
+    reading = reader.read(
+        study,
+        roi,
+        Overrides(options.early_phase, options.pre_phase, options.slice),
+        case_id=options.case_id or names.get("image") or names.get("phase0"),
+        roi_sha256=image_sha256(options.roi),
+        input_names=names,
+    )
+    return reading, study, roi.mask
+
+
+def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
+    from HER2ViTLib.study.study import image_roles
+
+    return {**dict(zip(image_roles(len(images)), (image.name for image in images))), "roi": roi.name}
+
+
+# Outlining
+
+
+def _add_segment(commands: argparse._SubParsersAction) -> None:
+    command = add_command(commands, "segment", _segment, "Outline a lesion semi-automatically from a point inside it.")
+    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
+    command.add_argument("--seed-point", type=listed_numbers(3), required=True, metavar="R,A,S", help="a point in the lesion, mm, as 3D Slicer shows it")
+    command.add_argument("--box", type=listed_numbers(6), metavar="R1,R2,A1,A2,S1,S2", help="a box around the lesion, mm; the outline stays inside")
+    add_selection(command)
+    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
+    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write")
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from HER2ViTLib.imaging.volume import ras_to_lps
+    from HER2ViTLib.lesion.masks import write_segmentation
+    from HER2ViTLib.lesion.outlining import outline
+    from HER2ViTLib.study.loading import load_study
+    from HER2ViTLib.study.phases import choose_phases
+
+    if not options.out.name.endswith(".seg.nrrd"):
+        raise InputError(f"{options.out}: must end in .seg.nrrd, so that 3D Slicer opens it as a segmentation")
+    study = load_study(options.image, selection_of(options))
+    chosen = choose_phases(study, None, options.early_phase, options.pre_phase)
+    seed = ras_to_lps(options.seed_point)
+    box = None if options.box is None else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
+    mask = outline(chosen.early_volume(study), chosen.pre_volume(study), seed, box)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_segmentation(mask, study.geometry, options.out)
+    millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
+    for told in (*study.warnings, *chosen.warnings):
+        say(f"Warning  {told.code}: {told.text}")
+    say(
+        f"early phase {chosen.early.index} ({chosen.early.rule}); outline "
+        f"{millilitres:.2f} ml on {slices} slices"
+    )
+    say(f"wrote {options.out}")

@@ -1,0 +1,148 @@
+"""Reads ratings: case, rater, features."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.faults import require_columns
+from HER2ViTTrainingLib.tables.table import Row, read_table
+
+KEY_COLUMNS = ("case_id", "rater")
+_MISSING = ("", "na", "nan")
+
+
+# Ratings
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases, raters)."""
+
+    cases: tuple[str, ...]
+    raters: tuple[str, ...]
+    features: tuple[str, ...]
+    values: np.ndarray
+    rated: np.ndarray
+
+    def of(self, raters: Sequence[str]) -> np.ndarray:
+        """The values of these raters (cases, raters, features), for the cases they have rated.
+
+        Raises `InputError`, a line per rater, when one of them lacks cases that another has, and for fewer than two cases.
+        """
+        columns = [self.raters.index(rater) for rater in raters]
+        rated = self.rated[:, columns]
+        seen = rated.any(axis=1)
+        lacking = {rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks] for rater, own in zip(raters, rated.T)}
+        faults = [
+            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add rows (empty cells where not rated)"
+            for rater, cases in lacking.items()
+            if cases
+        ]
+        if not faults and seen.sum() < 2:
+            faults = [f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"]
+        if faults:
+            raise InputError(faults)
+        return self.values[seen][:, columns]
+
+
+def _others(rater: str, raters: Sequence[str]) -> str:
+    return ", ".join(other for other in raters if other != rater)
+
+
+def _listed(cases: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(cases) - shown} more" if len(cases) > shown else ""
+    return f"{len(cases)} case{'s' if len(cases) > 1 else ''} ({', '.join(cases[:shown])}{more})"
+
+
+def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
+    """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same features in each file.
+
+    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing columns, no feature, cells that are
+    no number, a case rated twice by a rater, a single rater.
+    """
+    tables = [(Path(path), *read_table(path)) for path in paths]
+    features = _common_features([(path, columns) for path, columns, _ in tables])
+    faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
+    rows = [row for _, _, members in tables for row in members]
+    keys = [(row["case_id"], row["rater"]) for row in rows]
+    raters = list(dict.fromkeys(rater for _, rater in keys))
+    files = ", ".join(str(path) for path, _, _ in tables)
+    faults += _twice(files, keys)
+    if not faults and len(raters) < 2:
+        what = f"rater {raters[0]!r} only" if raters else "no row"
+        faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
+    if faults:
+        raise InputError(faults)
+    return ratings_of(features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)})
+
+
+def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come in."""
+    cases, raters = (tuple(dict.fromkeys(names)) for names in zip(*values))
+    case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
+    table = np.full((len(cases), len(raters), len(features)), np.nan)
+    rated = np.zeros(table.shape[:2], bool)
+    for (case, rater), row in values.items():
+        at = case_place[case], rater_place[rater]
+        rated[at], table[at] = True, row
+    return Ratings(cases, raters, tuple(features), table, rated)
+
+
+def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
+    for path, columns in tables:
+        require_columns(path, columns, KEY_COLUMNS)
+    (first, columns), *others = tables
+    features = tuple(name for name in columns if name not in KEY_COLUMNS)
+    if not features:
+        raise InputError(f"{first}: row 1: no feature column beside case_id and rater; add one column a feature")
+    faults = []
+    for path, theirs in others:
+        differing = [name for name in (*features, *theirs) if name not in KEY_COLUMNS and (name in features) != (name in theirs)]
+        if differing:
+            faults.append(f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the same features in both")
+    if faults:
+        raise InputError(faults)
+    return features
+
+
+def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
+    """A line per column that is at fault."""
+    faults = []
+    for column in KEY_COLUMNS:
+        empty = [row for row in rows if not row[column]]
+        faults += _column_fault(path, column, empty, "is missing; fill it in")
+    faults += _column_fault(path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1")
+    for feature in features:
+        wrong = [row for row in rows if math.isinf(_number(row[feature]))]
+        faults += _column_fault(path, feature, wrong, "is not a finite number; correct it, leave it empty where not rated, or remove the column")
+    return faults
+
+
+def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
+    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+    return [f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]]
+
+
+def _number(text: str) -> float:
+    """The number in a cell; NaN where it is empty, infinite where it is no number."""
+    try:
+        return math.nan if text.lower() in _MISSING else float(text)
+    except ValueError:
+        return math.inf
+
+
+def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:
+    seen: set[tuple[str, str]] = set()
+    repeated: dict[str, list[str]] = {}
+    for key in keys:
+        if key in seen:
+            repeated.setdefault(key[1], []).append(key[0])
+        seen.add(key)
+    return [f"{files}: rater {rater!r} rates {_listed(cases)} twice; keep one row a case and rater" for rater, cases in repeated.items()]

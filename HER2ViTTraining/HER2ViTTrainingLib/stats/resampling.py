@@ -1,0 +1,184 @@
+"""Metrics of a threshold and their bootstrap intervals, all resamples at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .estimates import LEVEL, Estimate
+from .roc import class_sizes
+
+if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
+    pass
+
+
+
+METRICS = ("auc", "accuracy", "sensitivity", "specificity", "f1", "ppv", "npv", "brier")
+_CELLS_AT_ONCE = 2**19
+"""Resamples x cases weighed at a time: bounds the memory, and fits a processor's cache."""
+
+
+# Metrics of weighted cases: one function for the sample (weights 1) and for all its resamples
+
+
+def metrics_of_weights(labels: np.ndarray, scores: np.ndarray, threshold: float = math.nan) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (b, n) of the cases to their METRICS (b, 8).
+
+    Without a threshold (NaN) what needs one is NaN; Brier is NaN when a score lies outside 0-1.
+    """
+    labels = np.asarray(labels, bool)
+    called = scores >= threshold
+    squares = (scores - labels) ** 2 if is_probability(scores) else np.full(len(scores), math.nan)
+    columns = np.column_stack([labels & called, labels & ~called, ~labels & ~called, ~labels & called, squares]).astype(float)
+    area = _auc_of_weights(labels, scores)
+
+    def metrics(weights: np.ndarray) -> np.ndarray:
+        tp, fn, tn, fp, squared = (weights @ columns).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rates = np.stack([
+                (tp + tn) / (tp + fn + tn + fp),
+                tp / (tp + fn),
+                tn / (tn + fp),
+                2 * tp / (2 * tp + fp + fn),
+                tp / (tp + fp),
+                tn / (tn + fn),
+            ])
+        if math.isnan(threshold):
+            rates[:] = math.nan
+        return np.column_stack([area(weights), *rates, squared / weights.sum(axis=1)])
+
+    return metrics
+
+
+def is_probability(scores: np.ndarray) -> bool:
+    """Whether all scores lie in 0-1; only then can they be read as probabilities."""
+    return bool(len(scores)) and bool((scores >= 0).all() and (scores <= 1).all())
+
+
+def _auc_of_weights(labels: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (b, n) to AUC (b,): of every positive, the weight of the negatives below it and half of those tied with it."""
+    order = np.argsort(scores, kind="stable")
+    positives, negatives = order[labels[order]], order[~labels[order]]
+    below, up_to = (np.searchsorted(scores[negatives], scores[positives], side=side) for side in ("left", "right"))
+
+    def area(weights: np.ndarray) -> np.ndarray:
+        negative_up_to = np.zeros((len(weights), len(negatives) + 1))
+        np.cumsum(weights[:, negatives], axis=1, out=negative_up_to[:, 1:])
+        positive = weights[:, positives]
+        twice_won = np.einsum("bp,bp->b", positive, negative_up_to[:, below] + negative_up_to[:, up_to])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return twice_won / (2 * positive.sum(axis=1) * negative_up_to[:, -1])
+
+    return area
+
+
+# Bootstrap
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How to resample: how often, from which seed, each class (or kind of patient) by itself or not."""
+
+    resamples: int = 1000
+    seed: int = 1
+    stratified: bool = False
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    """Estimates by name; in how many resamples each was undefined; how many resamples lacked a class and were drawn again."""
+
+    estimates: dict[str, Estimate]
+    undefined: dict[str, int]
+    redrawn: int
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], classes: np.ndarray, plan: Resampling, patients: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
+    """`statistic` of the resamples: values (resamples, m), and how many resamples were drawn again because a class was missing in them.
+
+    `statistic` takes weights (b, n), how often each case is in each resample, to values (b, m). `classes` (n,) are the cases' classes;
+    with `patients` (n,), whole patients are drawn. Stratified: as many of each class as there are; patients by the classes they have.
+    """
+    names, class_of = np.unique(classes, return_inverse=True)
+    of_class = np.eye(len(names))[class_of]
+    draw = _drawing(of_class, patients, plan)
+    at_once = max(1, _CELLS_AT_ONCE // len(of_class))
+    values, redrawn, left = [], 0, plan.resamples
+    while left:
+        weights = draw(min(at_once, left))
+        complete = (weights @ of_class > 0).all(axis=1)
+        values.append(statistic(weights if complete.all() else weights[complete]))
+        redrawn += int((~complete).sum())
+        left -= int(complete.sum())
+    return np.concatenate(values), redrawn
+
+
+def _drawing(of_class: np.ndarray, patients: np.ndarray | None, plan: Resampling) -> Callable[[int], np.ndarray]:
+    """A function that draws weights (count, n)."""
+    rng = np.random.default_rng(plan.seed)
+    unit_of = np.arange(len(of_class)) if patients is None else np.unique(patients, return_inverse=True)[1]
+    units = int(unit_of.max()) + 1
+    strata = [np.arange(units)]
+    if plan.stratified:
+        has = np.zeros((units, of_class.shape[1]), bool)
+        np.logical_or.at(has, unit_of, of_class > 0)
+        stratum_of = np.unique(has, axis=0, return_inverse=True)[1].ravel()
+        strata = [np.flatnonzero(stratum_of == n) for n in range(stratum_of.max() + 1)]
+
+    def draw(count: int) -> np.ndarray:
+        weights = np.empty((count, units))
+        for stratum in strata:
+            size = len(stratum)
+            picks = rng.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
+            weights[:, stratum] = np.bincount(picks.ravel(), minlength=count * size).reshape(count, size)
+        return weights if patients is None else weights[:, unit_of]
+
+    return draw
+
+
+def estimates(names: tuple[str, ...], sample: np.ndarray, resampled: np.ndarray, redrawn: int) -> Bootstrapped:
+    """Names, values of the sample (m,) and of its resamples (b, m) put together: percentile intervals over the resamples that define a value."""
+    found, undefined = {}, {}
+    for name, value, column in zip(names, sample, resampled.T):
+        defined = column[~np.isnan(column)]
+        low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(defined) and not np.isnan(value) else (math.nan, math.nan)
+        found[name] = Estimate(float(value), float(low), float(high))
+        undefined[name] = 0 if np.isnan(value) else len(column) - len(defined)
+    return Bootstrapped(found, undefined, redrawn)
+
+
+def bootstrap_metrics(
+    labels: np.ndarray, scores: np.ndarray, threshold: float, plan: Resampling, patients: np.ndarray | None = None
+) -> Bootstrapped:
+    """All METRICS with their intervals."""
+    metrics = metrics_of_weights(labels, scores, threshold)
+    resampled, redrawn = bootstrap(metrics, labels, plan, patients)
+    return estimates(METRICS, metrics(np.ones((1, len(labels))))[0], resampled, redrawn)
+
+
+def roc_band(
+    labels: np.ndarray, scores: np.ndarray, false_positive_rates: np.ndarray, plan: Resampling, patients: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pointwise bootstrap interval (low, high), each (g,), of the true positive rate at the given false positive rates (g,).
+
+    Raises `ValueError` when a class is missing.
+    """
+    labels = np.asarray(labels, bool)
+    class_sizes(labels, "the ROC curve")
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+
+    def curve(weights: np.ndarray) -> np.ndarray:
+        sides = [(weights * side)[:, order].cumsum(axis=1)[:, last_of_tie] for side in (~labels, labels)]
+        false, true = (np.pad(side, ((0, 0), (1, 0))) / side[:, -1:] for side in sides)
+        return np.array([np.interp(false_positive_rates, x, y) for x, y in zip(false, true)])
+
+    resampled, _ = bootstrap(curve, labels, plan, patients)
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high

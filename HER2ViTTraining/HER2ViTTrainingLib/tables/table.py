@@ -1,0 +1,136 @@
+"""A CSV table from a user, row by row, with its line numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from HER2ViTLib.files.inputs import read_file
+from HER2ViTLib.files.output import csv_text
+from HER2ViTLib.messages import InputError
+
+
+def grouped(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Any, tuple]:
+    """The items by key, both in the order they come in."""
+    groups: dict[Any, list] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return {name: tuple(group) for name, group in groups.items()}
+
+
+# Reading a table
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its number as a spreadsheet counts, and its values by column, stripped."""
+
+    number: int
+    values: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.values.get(column, "")
+
+
+@dataclass
+class Faults:
+    """Collects what is wrong in a file, to say it all at once."""
+
+    path: Path
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, row: int, column: str, value: str, what: str) -> None:
+        self.found.append((row, f"{self.path}: row {row}, column {column}, value {value!r}: {what}"))
+
+    def add_row(self, row: int, what: str) -> None:
+        self.found.append((row, f"{self.path}: row {row}: {what}"))
+
+    def checked(self, row: Row, column: str, check: Callable[[str], Any], default: Any = None) -> Any:
+        """The parsed value; the default where the cell is empty, or faulty, which is noted."""
+        if not row[column]:
+            return default
+        try:
+            return check(row[column])
+        except InputError as error:
+            self.add(row.number, column, row[column], str(error).rpartition(": ")[2])
+            return default
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise InputError([text for _, text in sorted(self.found, key=lambda fault: fault[0])])
+
+
+def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
+    """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are skipped.
+
+    Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other
+    separators or a spreadsheet's line about them, open quotes; and, all in one list, for columns without a
+    name or twice there and rows longer or shorter than the header.
+    """
+    faults = Faults(Path(path))
+    columns, rows = checked_table(faults)
+    faults.raise_any()
+    return columns, rows
+
+
+def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
+    """Header and whole rows; what is wrong with the others goes to `faults`, so that the rest can be checked in the same run."""
+    path = faults.path
+    text = _text(path)
+    require_no_separator_line(text, path)
+    records = _records(text, path)
+    if not records:
+        raise InputError(f"{path}: is empty; give a CSV file with a header and one row a case")
+    (_, header), *rows = records
+    columns = tuple(name.strip() for name in header)
+    if len(columns) == 1 and re.search("[;\t|]", columns[0]):
+        raise InputError(f"{path}: row 1, value {columns[0][:60]!r}: one column only; separate columns with commas")
+    for n, name in enumerate(columns, start=1):
+        if not name:
+            faults.add_row(1, f"column {n} has no name; name it or remove it")
+        elif name in columns[: n - 1]:
+            faults.add(1, name, name, f"is column {columns.index(name) + 1} and column {n}; keep one")
+    whole = []
+    for number, values in rows:
+        if len(values) == len(columns):
+            whole.append(Row(number, dict(zip(columns, (csv_text(value.strip()) for value in values)))))
+        else:
+            faults.add_row(number, f"{len(values)} values where the header has {len(columns)} columns; check its commas and quotes")
+    return columns, whole
+
+
+def _text(path: Path) -> str:
+    data = read_file(path, "a CSV file")
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f"{path}: is a spreadsheet workbook; save it as CSV UTF-8 and give that")
+    if b"\x00" in data:
+        raise InputError(f"{path}: is not UTF-8 text (zero bytes: UTF-16, or no text at all); save it as CSV UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}, byte {data[error.start : error.start + 1]!r}: is not UTF-8; save it as CSV UTF-8") from error
+
+
+def require_no_separator_line(text: str, path: Path) -> None:
+    """Raises `InputError` for a first line `sep=;`, which spreadsheets write and hide."""
+    line = re.match(r'"?sep=[^\w\r\n]*(?=[\r\n]|$)', text, re.IGNORECASE)
+    if line:
+        what = "is a spreadsheet's line about separators, no header"
+        cure = "remove it, and separate columns with commas"
+        raise InputError(f"{path}: row 1, value {line[0]!r}: {what}; {cure}")
+
+
+def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:
+    """The records that are not blank, with their number: a record of several lines is one row, as in a spreadsheet."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [(number, values) for number, values in enumerate(reader, start=1) if any(value.strip() for value in values)]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: quotes do not match ({error}); write a quote inside quotes twice") from error
