@@ -21,7 +21,7 @@ from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort, write_sample
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.networks import Network, stored_model_args
 from HER2ViTTrainingLib.training.recipes import RECIPES

@@ -28,7 +28,7 @@ from HER2ViTLib.sample import demo_bundles
 from HER2ViTTrainingLib.batch.batch import CHUNK, read_batch
 from HER2ViTTrainingLib.parallel.executors import executor
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
 HERE = Path(__file__).resolve().parent
 WORKERS, SCALE, PARTS, TURNS, KILLS = 2, 0.3, 4, 2, 100

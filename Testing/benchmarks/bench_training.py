@@ -17,7 +17,7 @@ from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.training.experiment import Experiment, fingerprint, load_data
 from HER2ViTTrainingLib.training.recipes import RECIPES
 from HER2ViTTrainingLib.training.trainer import Labelled, Trainer

@@ -358,7 +358,7 @@ def test_the_manifests_own_folder_is_refused(tmp_path, capsys):
 
 def test_a_simulated_cohort_passes(tmp_path):
     from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-    from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+    from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
     cohort = read_manifest(simulate_cohort(3, 1, PROTOCOLS["A"], tmp_path / "cohort", scale=0.4))
     assert [case.included for case in cohort.cases] == [True] * 3

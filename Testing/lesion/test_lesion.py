@@ -8,7 +8,8 @@ from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.measures import areas_mm2, dice, surface_distances
 from HER2ViTLib.lesion.outlining import outline
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, simulate_case
+from HER2ViTTrainingLib.simulation.patients import simulate_case
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
 SHAPE = (30, 72, 76)
 STRAIGHT = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)

@@ -15,6 +15,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason='slicer-core is not installed: pip install "her2vit[slicer]"')
 
+from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 import HER2ViTLib
@@ -494,7 +495,7 @@ def picture(slice_view: SimpleNamespace, path: Path) -> np.ndarray:
     writer.SetInputConnection(grab.GetOutputPort())
     writer.Write()
     width, height, _ = grab.GetOutput().GetDimensions()
-    return mrml.vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(height, width, -1)[..., :3].astype(int)
+    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(height, width, -1)[..., :3].astype(int)
 
 
 def test_slice_view_draws_the_attention_where_it_lies_in_the_patient(slice_view, geometry, tmp_path):

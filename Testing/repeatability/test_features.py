@@ -20,7 +20,7 @@ from HER2ViTTrainingLib.repeatability.feature_table import FEATURES, feature_row
 from HER2ViTTrainingLib.repeatability.features import enhancement_features, firstorder_features, largest_diameter, shape_features
 from HER2ViTTrainingLib.repeatability.outlines import manifest_outlines
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from support.csv_files import rows_of
 from support.models import a_bundle_folder
 

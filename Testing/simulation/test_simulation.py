@@ -21,7 +21,8 @@ from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, WEIBULL_SH
 from HER2ViTTrainingLib.simulation.cohorts import SAMPLE_INDEX, SAMPLE_SEED, oracle_auc, simulate_cohort, write_sample
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
 from HER2ViTTrainingLib.simulation.kinetics import T1_MS, TISSUES, Uptake, parker_arterial_input, spoiled_gradient_echo, tissue_concentration
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS, draw_patient, image_patient, simulate_case
+from HER2ViTTrainingLib.simulation.patients import draw_patient, image_patient, simulate_case
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
 from support.csv_files import rows_of
 

@@ -26,7 +26,7 @@ from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.stats.roc import youden_threshold
 from HER2ViTTrainingLib.training import networks
 from HER2ViTTrainingLib.training import runs as experiment

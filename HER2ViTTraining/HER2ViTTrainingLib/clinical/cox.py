@@ -17,7 +17,8 @@ from scipy import stats
 
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.stats.estimates import Estimate
-from HER2ViTTrainingLib.tables.case_table import cases_text, is_constant
+from HER2ViTTrainingLib.stats.round_off import is_constant
+from HER2ViTTrainingLib.tables.case_table import cases_text
 
 from .follow_up import FollowUp
 from .survival import Z_95

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from HER2ViTLib.messages import InputError, each
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, as_number, levels_in_order
+from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, levels_in_order
+from HER2ViTTrainingLib.tables.faults import as_number
 
 from .cox import CoxModel, Variable, continuous_variable, fit_cox, level_variable
 from .follow_up import PREDICTED_GROUP, SELECT_ALL, FollowUp, Grouping, Question, check_question, group_by_column, group_by_score, read_follow_up

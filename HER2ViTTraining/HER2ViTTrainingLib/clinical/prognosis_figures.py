@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
-from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTLib.files.output import plain
 from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, RED, png
 from HER2ViTTrainingLib.pages.texts import p_text
 

@@ -31,7 +31,8 @@ from HER2ViTTrainingLib.pages.texts import p_text
 from HER2ViTTrainingLib.stats.estimates import Comparison
 from HER2ViTTrainingLib.stats.fisher import MONTE_CARLO_TABLES
 from HER2ViTTrainingLib.stats.group_tests import categorical_difference, continuous_difference, rank_test, t_test, table_test
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, cases_text, is_constant, is_missing, levels_in_order
+from HER2ViTTrainingLib.stats.round_off import is_constant
+from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
 
 RESULT_FILES = ("table1.csv", "table1.html")
 CONTINUOUS = "continuous"

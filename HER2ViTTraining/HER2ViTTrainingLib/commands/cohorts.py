@@ -27,7 +27,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
 
 def _simulate(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
-    from HER2ViTTrainingLib.simulation.patients import PROTOCOLS
+    from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
     with progress_bar("simulate", "case") as progress:
         simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, progress, options.scale)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTLib.files.output import plain
 from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, blank, panels, png
 
 from .analysis import Radiogenomics

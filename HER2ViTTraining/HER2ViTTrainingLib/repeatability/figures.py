@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from HER2ViTTrainingLib.evaluation.figures import plain
+from HER2ViTLib.files.output import plain
 from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, panels, png
 from HER2ViTTrainingLib.stats.agreement import GRADES, HEADLINE
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from HER2ViTTrainingLib.tables.case_table import ROUND_OFF, is_constant
-
 from .estimates import Comparison
 from .fisher import fisher_test
+from .round_off import ROUND_OFF, is_constant
 
 LEAST_EXPECTED = 5
 

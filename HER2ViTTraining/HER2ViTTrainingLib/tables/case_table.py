@@ -27,8 +27,6 @@ from .table import Row, read_table
 
 MISSING = frozenset(("", "na", "n/a", "nan"))
 MOST_LEVELS = 20
-ROUND_OFF = 10 * np.finfo(float).eps
-"""A standard error below this share of the mean is none: the data are essentially constant (R's `t.test`)."""
 
 _FEW_NUMBERS = 5
 _NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"
@@ -94,11 +92,6 @@ class CaseTable:
 def is_missing(text: str) -> bool:
     """Whether a cell tells nothing."""
     return text.lower() in MISSING
-
-
-def is_constant(values: np.ndarray) -> bool:
-    """Whether numbers (n,) vary by round-off alone: the standard error is within `ROUND_OFF` of the mean."""
-    return bool(values.std() <= ROUND_OFF * math.sqrt(len(values)) * abs(values.mean()))
 
 
 def cases_text(count: int) -> str:
