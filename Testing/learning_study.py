@@ -1,12 +1,16 @@
-"""Whether the pipeline learns: simulated development cohort and an unseen external one, four kinds of training, one table.
+"""Whether the pipeline learns: simulated development cohort and an unseen external one, four kinds of
+training, one table.
 
-    .venv/bin/python Testing/learning_study.py --weights WEIGHTS.safetensors --out DIR     (about two hours on two cores; run again = go on)
+.venv/bin/python Testing/learning_study.py --weights WEIGHTS.safetensors --out DIR     (about two hours on two
+cores; run again = go on)
 
-400 development cases (protocol A, 8:2) and 200 external ones (protocol B). For each task, judged on the external cases:
-recipe `default`, recipe `study` (with its own preprocessing), a CNN with recipe `default`, and twenty trainings on shuffled labels.
-`oracle` is the AUC that a logistic regression on the simulation's hidden variables has there: nobody can beat it by much.
+400 development cases (protocol A, 8:2) and 200 external ones (protocol B). For each task, judged on the
+external cases: recipe `default`, recipe `study` (with its own preprocessing), a CNN with recipe `default`,
+and twenty trainings on shuffled labels. `oracle` is the AUC that a logistic regression on the simulation's
+hidden variables has there: nobody can beat it by much.
 
-It proves the pipeline, from files to figures. It does not prove that HER2 can be read from an MRI: the simulation was made so that it can.
+It proves the pipeline, from files to figures. It does not prove that HER2 can be read from an MRI: the
+simulation was made so that it can.
 """
 
 from __future__ import annotations
@@ -38,10 +42,12 @@ COHORTS = {"development": (400, "A", 2026), "external": (200, "B", 3026)}
 EXTERNAL_SET = "simulated-B"
 CNN = "resnet18"
 SHUFFLES = range(101, 121)
-"""Twenty, for one such AUC scatters by about 0.08: what a model learns by chance goes with or against the images' most striking features.
+"""Twenty, for one such AUC scatters by about 0.08: what a model learns by chance goes with or against the
+images' most striking features.
 
-So the mean of five, which the project first asked to lie in 0.44-0.56, leaves that range one time in fourteen with no fault at all,
-and the mean of twenty one time in a thousand. The number and these seeds were fixed, and committed, before any of them ran.
+So the mean of five, which the project first asked to lie in 0.44-0.56, leaves that range one time in fourteen
+with no fault at all, and the mean of twenty one time in a thousand. The number and these seeds were fixed,
+and committed, before any of them ran.
 """
 SHUFFLED_SIZE, SHUFFLED_EPOCHS = 112, 8
 """Shuffled labels take a quarter of the pixels, that so many trainings stay affordable."""
@@ -67,7 +73,10 @@ def simulate(out: Path) -> Path:
 
 def joined(row: dict[str, str], role: str) -> dict[str, str]:
     """A row of one cohort's manifest as a row of the joint one, a folder higher."""
-    files = {name: ";".join(f"{role}/{path}" for path in row[name].split(";")) for name in ("image", "roi", "roi_a2", "roi_b")}
+    files = {
+        name: ";".join(f"{role}/{path}" for path in row[name].split(";"))
+        for name in ("image", "roi", "roi_a2", "roi_b")
+    }
     return {**row, **files, "role": role}
 
 
@@ -78,7 +87,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def train(task: Task, out: Path, weights: Path, epochs: int) -> dict[str, Path]:
     """The three trainings of a task; their predictions by name."""
-    shared = ("--task", task.name, "--splits", out / "cohort" / "splits.json", "--cache", out / "cache", "--epochs", epochs, "--device", "auto")
+    shared = (
+        "--task",
+        task.name,
+        "--splits",
+        out / "cohort" / "splits.json",
+        "--cache",
+        out / "cache",
+        "--epochs",
+        epochs,
+        "--device",
+        "auto",
+    )
     kinds = {
         "default": ("--pretrained", weights),
         "study": ("--pretrained", weights, "--recipe", "study", "--preset", "study"),
@@ -92,15 +112,30 @@ def train(task: Task, out: Path, weights: Path, epochs: int) -> dict[str, Path]:
 
 
 def compare(task: Task, predictions: dict[str, Path], out: Path) -> list[dict[str, str]]:
-    """One table of all trainings: `default` judged beside the others, paired DeLong tests. Returns the rows of its comparison."""
-    others = {name: {(r["case_id"], r["set"]): r["score"] for r in read_rows(path)} for name, path in predictions.items() if name != "default"}
+    """One table of all trainings: `default` judged beside the others, paired DeLong tests. Returns the rows
+    of its comparison.
+    """
+    others = {
+        name: {(r["case_id"], r["set"]): r["score"] for r in read_rows(path)}
+        for name, path in predictions.items()
+        if name != "default"
+    }
     rows = [
-        {**row, **{name: scores[row["case_id"], row["set"]] for name, scores in others.items()}} for row in read_rows(predictions["default"])
+        {**row, **{name: scores[row["case_id"], row["set"]] for name, scores in others.items()}}
+        for row in read_rows(predictions["default"])
     ]
     table = out / f"{task.name}-predictions.csv"
     write_atomically(table, csv_bytes(tuple(rows[0]), rows))
     folder = out / f"{task.name}-evaluation"
-    run("evaluate", table, "--threshold-from", "validation", *(word for name in others for word in ("--compare", name)), "--out", folder)
+    run(
+        "evaluate",
+        table,
+        "--threshold-from",
+        "validation",
+        *(word for name in others for word in ("--compare", name)),
+        "--out",
+        folder,
+    )
     return [row for row in read_rows(folder / "comparison.csv") if row["set"] == EXTERNAL_SET]
 
 
@@ -109,15 +144,21 @@ def development_and_external(task: Task, out: Path, network: Network) -> tuple[L
     cohort = read_manifest(out / "manifest.csv")
     splits = load_splits(out / "cohort" / "splits.json", cohort)
     split = splits.tasks[task.name]
-    parts = {"training": split.training, "validation": split.validation, EXTERNAL_SET: splits.external[EXTERNAL_SET]}
+    parts = {
+        "training": split.training,
+        "validation": split.validation,
+        EXTERNAL_SET: splits.external[EXTERNAL_SET],
+    }
     data = load_data(cohort, parts, task, preprocessing_for("square", network), out / "cache")
     return tuple(data.labelled(name) for name in parts)
 
 
 def shuffled_aucs(task: Task, out: Path, weights: Path) -> list[float]:
-    """External AUC of trainings whose development labels were shuffled: nothing but chance is there to be learnt.
+    """External AUC of trainings whose development labels were shuffled: nothing but chance is there to be
+    learnt.
 
-    The library's `Trainer`, not `train`: the command refuses to write a bundle that ranks its validation set the wrong way round.
+    The library's `Trainer`, not `train`: the command refuses to write a bundle that ranks its validation set
+    the wrong way round.
     """
     network = Network(img_size=SHUFFLED_SIZE, pretrained=str(weights))
     preprocessing = preprocessing_for("square", network)
@@ -128,17 +169,23 @@ def shuffled_aucs(task: Task, out: Path, weights: Path) -> list[float]:
         labels = np.random.default_rng(seed).permutation(np.concatenate([training.labels, validation.labels]))
         parts = np.split(labels, [len(training.labels)])
         sets = (Labelled(one.images, part) for one, part in zip((training, validation), parts))
-        model = Trainer(build_network(network, seed), *sets, preprocessing, recipe, seed).run(out / f"{task.name}-shuffled{seed}.safetensors")
+        model = Trainer(build_network(network, seed), *sets, preprocessing, recipe, seed).run(
+            out / f"{task.name}-shuffled{seed}.safetensors"
+        )
         areas.append(auc(external.labels, predict(model, external.images, preprocessing)))
     return areas
 
 
 def linear_shuffled_aucs(task: Task, out: Path) -> np.ndarray:
-    """The same of a ridge regression on the slices' pixels. Thousands of shuffles cost seconds: their mean shows a leak between the sets as
-    small as 0.005, their spread how far one of them scatters.
+    """The same of a ridge regression on the slices' pixels. Thousands of shuffles cost seconds: their mean
+    shows a leak between the sets as small as 0.005, their spread how far one of them scatters.
     """
-    training, validation, external = development_and_external(task, out, Network(img_size=SHUFFLED_SIZE, pretrained="none"))
-    pixels, other = (_pixels(images) for images in (np.concatenate([training.images, validation.images]), external.images))
+    training, validation, external = development_and_external(
+        task, out, Network(img_size=SHUFFLED_SIZE, pretrained="none")
+    )
+    pixels, other = (
+        _pixels(images) for images in (np.concatenate([training.images, validation.images]), external.images)
+    )
     labels = np.concatenate([training.labels, validation.labels]).astype(float)
     random = np.random.default_rng(0)
     shuffled = np.stack([random.permutation(labels) for _ in range(LINEAR_SHUFFLES)], axis=1)
@@ -148,12 +195,21 @@ def linear_shuffled_aucs(task: Task, out: Path) -> np.ndarray:
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
-    return np.stack([cv2.resize(image, (28, 28), interpolation=cv2.INTER_AREA).ravel() for image in images]).astype(float)
+    return np.stack(
+        [cv2.resize(image, (28, 28), interpolation=cv2.INTER_AREA).ravel() for image in images]
+    ).astype(float)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of vit_tiny_patch16_224, safetensors, timm's key names")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        required=True,
+        help="ImageNet weights of vit_tiny_patch16_224, safetensors, timm's key names",
+    )
     parser.add_argument("--out", type=Path, default=Path("learning-study"))
     parser.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args()
@@ -163,7 +219,10 @@ def main() -> None:
     for task in TASKS.values():
         comparison = compare(task, train(task, options.out, options.weights, options.epochs), options.out)
         oracle = oracle_auc(read_rows(options.out / "external" / "truth.csv"), task.name)
-        shuffled, linear = shuffled_aucs(task, options.out, options.weights), linear_shuffled_aucs(task, options.out)
+        shuffled, linear = (
+            shuffled_aucs(task, options.out, options.weights),
+            linear_shuffled_aucs(task, options.out),
+        )
         result[task.name] = {
             "oracle": oracle,
             "shuffled": shuffled,

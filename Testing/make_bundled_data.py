@@ -1,9 +1,12 @@
-"""Makes what is bundled in HER2ViT/HER2ViTLib/data: the sample case and the two demo models, from the simulation alone.
+"""Makes what is bundled in HER2ViT/HER2ViTLib/data: the sample case and the two demo models, from the
+simulation alone.
 
-    make data        (about an hour on two cores, 20 GB of disk; at most once per release: the binaries stay in the history)
+make data        (about an hour on two cores, 20 GB of disk; at most once per release: the binaries stay in
+the history)
 
-The demo models are a small member of the ViT-Tiny family (96 wide, 6 blocks, 3 heads), trained from scratch, as `her2vit train` trains, on
-simulated images of both protocols, at three resolutions, outlined by two readers. They are for trying the software only.
+The demo models are a small member of the ViT-Tiny family (96 wide, 6 blocks, 3 heads), trained from scratch,
+as `her2vit train` trains, on simulated images of both protocols, at three resolutions, outlined by two
+readers. They are for trying the software only.
 """
 
 from __future__ import annotations
@@ -28,9 +31,15 @@ from HER2ViTTrainingLib.training.recipes import RECIPES
 from HER2ViTTrainingLib.training.runs import run_experiment
 
 DATA = Path(__file__).resolve().parent.parent / "HER2ViT" / "HER2ViTLib" / "data"
-# Half of the patches are dropped while training: twice as fast, and it keeps a small cohort from being learnt by heart.
-NETWORK = Network(pretrained="none", model_args={"embed_dim": 96, "depth": 6, "num_heads": 3, "patch_drop_rate": 0.5})
-NOTICE = "Demo model: trained on simulated images; for trying the software only. It knows nothing of real patients."
+# Half of the patches are dropped while training: twice as fast, and it keeps a small cohort from being learnt
+# by heart.
+NETWORK = Network(
+    pretrained="none", model_args={"embed_dim": 96, "depth": 6, "num_heads": 3, "patch_drop_rate": 0.5}
+)
+NOTICE = (
+    "Demo model: trained on simulated images; for trying the software only. It knows nothing of real"
+    " patients."
+)
 SEED = 2025
 SCALES = (1.0, 0.75, 0.5)
 EXTERNAL_SHARE = 8
@@ -38,7 +47,9 @@ EXTERNAL_SHARE = 8
 
 
 def simulate(cases: int, folder: Path) -> Path:
-    """A cohort per protocol and resolution, each with a seed of its own (not the sample's), and the manifest of them all."""
+    """A cohort per protocol and resolution, each with a seed of its own (not the sample's), and the manifest
+    of them all.
+    """
     rows = []
     parts = [(name, scale) for name in PROTOCOLS for scale in SCALES]
     for number, (name, scale) in enumerate(parts):
@@ -72,7 +83,9 @@ def store_small(trained: Path, folder: Path) -> None:
     """The bundle with its weights in half precision: the clone should stay small."""
     bundle = load_bundle(trained)
     card = (trained / CARD_FILE).read_text().replace(RESEARCH_NOTICE, "")
-    save_bundle(folder, bundle.model.half(), NETWORK.architecture, stored_model_args(NETWORK), bundle.settings, card)
+    save_bundle(
+        folder, bundle.model.half(), NETWORK.architecture, stored_model_args(NETWORK), bundle.settings, card
+    )
 
 
 def say(text: str) -> None:
@@ -81,9 +94,16 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=DATA)
-    parser.add_argument("--work", type=Path, default=Path("build/bundled-data"), help="folder for the cohort and the trainings")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("build/bundled-data"),
+        help="folder for the cohort and the trainings",
+    )
     parser.add_argument("--cases", type=int, default=2600)
     parser.add_argument("--epochs", type=int, default=40)
     options = parser.parse_args()
@@ -95,7 +115,13 @@ def main() -> None:
     recipe = replace(RECIPES["default"], epochs=options.epochs, learning_rate=1e-3, layer_decay=None)
     for task in TASKS.values():
         trained = options.work / task.name
-        run_experiment(Experiment(task, recipe, network=NETWORK, seed=SEED, notice=NOTICE), cohort, splits, trained, options.work / "cache")
+        run_experiment(
+            Experiment(task, recipe, network=NETWORK, seed=SEED, notice=NOTICE),
+            cohort,
+            splits,
+            trained,
+            options.work / "cache",
+        )
         store_small(trained, options.out / f"demo_{task.name.replace('-', '_')}")
         say(f"{task.name}: {load_bundle(trained).settings.provenance['sets']}")
 

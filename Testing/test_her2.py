@@ -2,7 +2,15 @@
 
 import pytest
 
-from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, HER2Status, class_probabilities, discordance, her2_status, two_step_call
+from HER2ViTLib.her2 import (
+    LOW_VS_POSITIVE,
+    ZERO_VS_REST,
+    HER2Status,
+    class_probabilities,
+    discordance,
+    her2_status,
+    two_step_call,
+)
 from HER2ViTLib.messages import InputError
 
 
@@ -27,7 +35,9 @@ def test_every_row_of_the_reference_standard(ihc, ish, status):
     assert her2_status(ihc, ish) == HER2Status(status)
 
 
-@pytest.mark.parametrize(("ihc", "ish"), [("4+", ""), ("", ""), ("ultralow", ""), ("2+", "amplified"), ("-1", "")])
+@pytest.mark.parametrize(
+    ("ihc", "ish"), [("4+", ""), ("", ""), ("ultralow", ""), ("2+", "amplified"), ("-1", "")]
+)
 def test_unknown_scores_are_refused_with_their_value(ihc, ish):
     with pytest.raises(InputError) as error:
         her2_status(ihc, ish)
@@ -35,8 +45,13 @@ def test_unknown_scores_are_refused_with_their_value(ihc, ish):
 
 
 def test_contradictions_of_ihc_and_ish_are_told():
-    assert all(discordance(ihc, ish) for ihc, ish in (("0", "positive"), ("1+", "positive"), ("3+", "negative")))
-    assert not any(discordance(ihc, ish) for ihc, ish in (("0", "negative"), ("2+", "positive"), ("3+", ""), ("1+", "equivocal")))
+    assert all(
+        discordance(ihc, ish) for ihc, ish in (("0", "positive"), ("1+", "positive"), ("3+", "negative"))
+    )
+    assert not any(
+        discordance(ihc, ish)
+        for ihc, ish in (("0", "negative"), ("2+", "positive"), ("3+", ""), ("1+", "equivocal"))
+    )
 
 
 def test_labels_follow_the_positive_classes_of_the_study():

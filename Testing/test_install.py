@@ -1,4 +1,6 @@
-"""What is installed: the wheel on its own, cheap doors, declared dependencies, rooms that import downwards only."""
+"""What is installed: the wheel on its own, cheap doors, declared dependencies, rooms that import downwards
+only.
+"""
 
 import ast
 import json
@@ -14,31 +16,78 @@ import tomllib
 
 from conftest import REPOSITORY
 
-LIBRARIES = {name: REPOSITORY / name.removesuffix("Lib") / name for name in ("HER2ViTLib", "HER2ViTTrainingLib")}
-HEAVY = ("torch", "timm", "SimpleITK", "numpy", "cv2", "matplotlib", "pydicom", "sklearn", "lifelines", "pandas", "scipy", "vtk", "slicer")
+LIBRARIES = {
+    name: REPOSITORY / name.removesuffix("Lib") / name for name in ("HER2ViTLib", "HER2ViTTrainingLib")
+}
+HEAVY = (
+    "torch",
+    "timm",
+    "SimpleITK",
+    "numpy",
+    "cv2",
+    "matplotlib",
+    "pydicom",
+    "sklearn",
+    "lifelines",
+    "pandas",
+    "scipy",
+    "vtk",
+    "slicer",
+)
 # Import names that differ from the distribution's name; slicer-core brings MRML and VTK.
-DISTRIBUTION = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", **dict.fromkeys(("slicer", "vtk", "vtkmodules"), "slicer-core")}
+DISTRIBUTION = {
+    "cv2": "opencv-python-headless",
+    "sklearn": "scikit-learn",
+    **dict.fromkeys(("slicer", "vtk", "vtkmodules"), "slicer-core"),
+}
+
+
 def clean_environment():
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
 
 
 def run_python(code):
     """What a process of its own prints; it finds the libraries where this one does."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def test_the_wheel_runs_the_demo_outside_the_clone(tmp_path):
-    """The wheel in an environment of its own. Third-party packages are lent by this one: installing gigabytes anew would test only pip."""
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, REPOSITORY], check=True, capture_output=True)
+    """The wheel in an environment of its own. Third-party packages are lent by this one: installing gigabytes
+    anew would test only pip.
+    """
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, REPOSITORY],
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("her2vit-*.whl")
     venv.create(tmp_path / "env", with_pip=False)
     site = next((tmp_path / "env").glob("lib/python*/site-packages"))
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel], check=True, env=clean_environment())
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel],
+        check=True,
+        env=clean_environment(),
+    )
     (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     python = tmp_path / "env" / "bin" / "python"
-    code = "import HER2ViTLib, sys; from HER2ViTTrainingLib.commands.main import main; assert HER2ViTLib.__file__.startswith(sys.prefix); sys.exit(main())"
-    run = subprocess.run([python, "-c", code, "demo", "--out", "demo"], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True)
+    code = (
+        "import HER2ViTLib, sys; from HER2ViTTrainingLib.commands.main import main; assert"
+        " HER2ViTLib.__file__.startswith(sys.prefix); sys.exit(main())"
+    )
+    run = subprocess.run(
+        [python, "-c", code, "demo", "--out", "demo"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / "demo" / "reading.json").read_text())["call"] in ("zero", "low", "positive")
 
@@ -50,7 +99,10 @@ def test_doors_import_nothing_heavy(door):
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys; from HER2ViTTrainingLib.commands.main import main; main(['help', 'read']); print([n for n in {HEAVY!r} if n in sys.modules])"
+    code = (
+        "import sys; from HER2ViTTrainingLib.commands.main import main; main(['help', 'read']); print([n for"
+        f" n in {HEAVY!r} if n in sys.modules])"
+    )
     assert run_python(code).splitlines()[-1] == "[]"
 
 
@@ -66,8 +118,8 @@ EVERY_FILE = {name: path for library in LIBRARIES for name, path in files_of(lib
 
 
 def imports(name):
-    """The dotted name of everything a file imports, wherever the import stands; relative ones of any level are
-    resolved. `from package import room` names the room.
+    """The dotted name of everything a file imports, wherever the import stands; relative ones of any level
+    are resolved. `from package import room` names the room.
     """
     path = EVERY_FILE[name]
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
@@ -133,7 +185,9 @@ def test_only_mrml_and_the_panel_know_slicer():
     for name in EVERY_FILE:
         for imported in imports(name):
             allowed = may.get(imported.partition(".")[0])
-            assert allowed is None or folder_of(name).rpartition(".")[2] in allowed, f"{name} imports {imported}"
+            assert allowed is None or folder_of(name).rpartition(".")[2] in allowed, (
+                f"{name} imports {imported}"
+            )
 
 
 def test_every_folder_says_what_lives_in_it():
@@ -145,7 +199,18 @@ def test_every_folder_says_what_lives_in_it():
 def test_the_clone_stays_small():
     if not (REPOSITORY / ".git").exists():
         pytest.skip("not a git clone")
-    packed = subprocess.run(["git", "count-objects", "-v"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    packed = subprocess.run(
+        ["git", "count-objects", "-v"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
     sizes = dict(line.split(": ") for line in packed.splitlines())
-    assert int(sizes["size"]) + int(sizes["size-pack"]) < 60_000, "KB of history; the Extension Index refuses 100 MB"
-    assert max(path.stat().st_size for path in Path(REPOSITORY / "HER2ViT" / "HER2ViTLib" / "data").rglob("*") if path.is_file()) < 4e6
+    assert int(sizes["size"]) + int(sizes["size-pack"]) < 60_000, (
+        "KB of history; the Extension Index refuses 100 MB"
+    )
+    assert (
+        max(
+            path.stat().st_size
+            for path in Path(REPOSITORY / "HER2ViT" / "HER2ViTLib" / "data").rglob("*")
+            if path.is_file()
+        )
+        < 4e6
+    )

@@ -1,4 +1,6 @@
-"""The study's other analyses as one script, command by command, on a simulated cohort whose answers are known."""
+"""The study's other analyses as one script, command by command, on a simulated cohort whose answers are
+known.
+"""
 
 import json
 
@@ -22,13 +24,45 @@ def study(tmp_path_factory):
     cases = at / "checked" / "cases.csv"
     run("simulate", "--cases", CASES, "--scale", 0.2, "--seed", 6, "--out", at / "cohort")
     run("cohort", at / "cohort" / "manifest.csv", "--out", at / "checked")
-    run("table1", cases, "--by", "her2_status", "--continuous", "age,tumor_size_cm", "--categorical", "grade,er", "--out", at / "table1")
-    survival = ("--time", "rfs_months", "--event", "rfs_event", "--group", "her2_status", "--covariates", "age,tumor_size_cm,positive_ln")
+    run(
+        "table1",
+        cases,
+        "--by",
+        "her2_status",
+        "--continuous",
+        "age,tumor_size_cm",
+        "--categorical",
+        "grade,er",
+        "--out",
+        at / "table1",
+    )
+    survival = (
+        "--time",
+        "rfs_months",
+        "--event",
+        "rfs_event",
+        "--group",
+        "her2_status",
+        "--covariates",
+        "age,tumor_size_cm,positive_ln",
+    )
     run("prognosis", cases, *survival, "--select", "all", "--out", at / "prognosis")
-    groups = [f"{row['case_id']},{row['her2_status']}" for row in rows_of(cases) if row["her2_status"] != "zero"]
+    groups = [
+        f"{row['case_id']},{row['her2_status']}" for row in rows_of(cases) if row["her2_status"] != "zero"
+    ]
     (at / "groups.csv").write_text("\n".join(["case_id,group", *groups]) + "\n")
     run("genes", at / "cohort" / "counts.csv.gz", "--groups", at / "groups.csv", "--out", at / "genes")
-    run("agreement", "--manifest", at / "cohort" / "manifest.csv", "--compare", "A1,A2", "--compare", "A1,B1", "--out", at / "agreement")
+    run(
+        "agreement",
+        "--manifest",
+        at / "cohort" / "manifest.csv",
+        "--compare",
+        "A1,A2",
+        "--compare",
+        "A1,B1",
+        "--out",
+        at / "agreement",
+    )
     return at
 
 
@@ -50,7 +84,11 @@ def test_fold_changes_are_those_of_the_simulation(study):
 
 
 def test_the_same_reader_agrees_better_than_two_readers(study):
-    rows = [row for row in rows_of(study / "agreement" / "icc.csv") if row["form"] == "ICC(2,1)" and row["icc"]]
-    intra, inter = ([float(row["icc"]) for row in rows if row["comparison"] == name] for name in ("A1,A2", "A1,B1"))
+    rows = [
+        row for row in rows_of(study / "agreement" / "icc.csv") if row["form"] == "ICC(2,1)" and row["icc"]
+    ]
+    intra, inter = (
+        [float(row["icc"]) for row in rows if row["comparison"] == name] for name in ("A1,A2", "A1,B1")
+    )
     assert len(intra) == len(inter) > 20
     assert sorted(intra)[len(intra) // 2] > sorted(inter)[len(inter) // 2] > 0.5

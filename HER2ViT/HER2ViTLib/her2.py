@@ -22,7 +22,9 @@ ISH_RESULTS = ("positive", "negative", "equivocal", "")
 
 
 def ihc_score(text: str) -> str:
-    """The IHC score in its standard spelling; 1, 2 and 3 stand for 1+, 2+ and 3+. Raises `InputError` for anything else."""
+    """The IHC score in its standard spelling; 1, 2 and 3 stand for 1+, 2+ and 3+. Raises `InputError` for
+    anything else.
+    """
     score = str(text).strip()
     score = score if score in IHC_SCORES else {"1": "1+", "2": "2+", "3": "3+"}.get(score, "")
     if not score:
@@ -31,7 +33,9 @@ def ihc_score(text: str) -> str:
 
 
 def ish_result(text: str | None) -> str:
-    """The ISH result in its standard spelling; None and blank stand for not done. Raises `InputError` for anything else."""
+    """The ISH result in its standard spelling; None and blank stand for not done. Raises `InputError` for
+    anything else.
+    """
     result = (text or "").strip().lower()
     if result not in ISH_RESULTS:
         raise InputError(f"ish {text!r}: not a result; use positive, negative, equivocal or leave it empty")
@@ -39,9 +43,11 @@ def ish_result(text: str | None) -> str:
 
 
 def her2_status(ihc: str, ish: str | None = None) -> HER2Status:
-    """HER2 status of a surgical specimen by ASCO/CAP (Wolff et al., J Clin Oncol 2018), with HER2-low as the study defines it.
+    """HER2 status of a surgical specimen by ASCO/CAP (Wolff et al., J Clin Oncol 2018), with HER2-low as the
+    study defines it.
 
-    Only IHC 2+ asks for ISH; without a clear ISH result it is indeterminate. Raises `InputError` for an unknown score or result.
+    Only IHC 2+ asks for ISH; without a clear ISH result it is indeterminate. Raises `InputError` for an
+    unknown score or result.
     """
     score, result = ihc_score(ihc), ish_result(ish)
     if score == "0":
@@ -54,7 +60,9 @@ def her2_status(ihc: str, ish: str | None = None) -> HER2Status:
 
 
 def discordance(ihc: str, ish: str | None = None) -> str | None:
-    """One line when IHC and ISH contradict each other (0 or 1+ with positive ISH, 3+ with negative ISH), else None."""
+    """One line when IHC and ISH contradict each other (0 or 1+ with positive ISH, 3+ with negative ISH), else
+    None.
+    """
     score, result = ihc_score(ihc), ish_result(ish)
     if (score in ("0", "1+") and result == "positive") or (score == "3+" and result == "negative"):
         return f"IHC {score} with {result} ISH: IHC decides; check the specimen's report"
@@ -81,10 +89,22 @@ class Task:
 
 
 ZERO_VS_REST = Task(
-    "task1", "zero-vs-rest", "Task 1: HER2-zero vs low/positive", (HER2Status.ZERO,), (HER2Status.LOW, HER2Status.POSITIVE), "zero", "low/positive"
+    "task1",
+    "zero-vs-rest",
+    "Task 1: HER2-zero vs low/positive",
+    (HER2Status.ZERO,),
+    (HER2Status.LOW, HER2Status.POSITIVE),
+    "zero",
+    "low/positive",
 )
 LOW_VS_POSITIVE = Task(
-    "task2", "low-vs-positive", "Task 2: HER2-low vs positive", (HER2Status.POSITIVE,), (HER2Status.LOW,), "positive", "low"
+    "task2",
+    "low-vs-positive",
+    "Task 2: HER2-low vs positive",
+    (HER2Status.POSITIVE,),
+    (HER2Status.LOW,),
+    "positive",
+    "low",
 )
 TASKS = {task.name: task for task in (ZERO_VS_REST, LOW_VS_POSITIVE)}
 
@@ -98,8 +118,12 @@ def class_probabilities(p_not_zero: float, p_low_if_not_zero: float) -> dict[str
     }
 
 
-def two_step_call(p_not_zero: float, threshold1: float, p_low_if_not_zero: float, threshold2: float) -> HER2Status:
-    """The call by the two stored thresholds: zero below the first, else low at or above the second, else positive."""
+def two_step_call(
+    p_not_zero: float, threshold1: float, p_low_if_not_zero: float, threshold2: float
+) -> HER2Status:
+    """The call by the two stored thresholds: zero below the first, else low at or above the second, else
+    positive.
+    """
     if p_not_zero < threshold1:
         return HER2Status.ZERO
     return HER2Status.LOW if p_low_if_not_zero >= threshold2 else HER2Status.POSITIVE

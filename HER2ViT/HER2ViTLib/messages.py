@@ -11,12 +11,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 RESEARCH_NOTICE = (
-    "Research use only; not for clinical decisions. An attention map shows where the model looked, not why: it is not causal evidence."
+    "Research use only; not for clinical decisions. An attention map shows where the model looked, not why:"
+    " it is not causal evidence."
 )
 
 
 class InputError(ValueError):
-    """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with status 2."""
+    """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with
+    status 2.
+    """
 
     def __init__(self, faults: str | Sequence[str]) -> None:
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)

@@ -35,11 +35,17 @@ def _find_libraries() -> None:
 
 
 def _find_interpreter() -> None:
-    """Names the Python that worker processes run. Slicer's sys.executable is a launcher, through which they hang (Slicer issue 7445)."""
+    """Names the Python that worker processes run. Slicer's sys.executable is a launcher, through which they
+    hang (Slicer issue 7445).
+    """
     if "slicer" not in sys.modules:
         return
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    interpreter = shutil.which("python-real") or shutil.which(version, path=str(Path(sys.prefix, "bin"))) or sys.executable
+    interpreter = (
+        shutil.which("python-real")
+        or shutil.which(version, path=str(Path(sys.prefix, "bin")))
+        or sys.executable
+    )
     multiprocessing.set_executable(interpreter)
 
 

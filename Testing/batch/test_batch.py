@@ -1,4 +1,6 @@
-"""Many cases: the tables, going on after whatever ended a run, and what may not happen to the others when one case is bad."""
+"""Many cases: the tables, going on after whatever ended a run, and what may not happen to the others when one
+case is bad.
+"""
 
 import contextlib
 import csv
@@ -43,7 +45,9 @@ def write_image(path, seed):
     k, j, i = np.indices(GEOMETRY.shape)
     lesion = ((k - 3) / 2) ** 2 + ((j - 20) / (5 + seed % 4)) ** 2 + ((i - 22) / 7) ** 2 <= 1
     noise = np.random.default_rng(seed)
-    write_volume(Volume((noise.normal(100, 10, GEOMETRY.shape) + 150 * lesion).astype(np.int16), GEOMETRY), path)
+    write_volume(
+        Volume((noise.normal(100, 10, GEOMETRY.shape) + 150 * lesion).astype(np.int16), GEOMETRY), path
+    )
     return lesion
 
 
@@ -68,7 +72,15 @@ def archive(tmp_path_factory):
 
 
 def rows_of(name, **changes):
-    return tuple({"case_id": name, "image": f"{name}.nrrd", "roi": f"{name}_roi.nrrd", "exclude": "", **changes}.values())
+    return tuple(
+        {
+            "case_id": name,
+            "image": f"{name}.nrrd",
+            "roi": f"{name}_roi.nrrd",
+            "exclude": "",
+            **changes,
+        }.values()
+    )
 
 
 def words(archive, out, *more, manifest="manifest.csv"):
@@ -121,19 +133,45 @@ def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys,
     assert "6 cases: 3 read, 3 failed" in capsys.readouterr().out
     readings, failures = table(tmp_path / "out" / "readings.csv"), table(tmp_path / "out" / "failures.csv")
     assert [row["case_id"] for row in readings] == ["c03", "c01", "c00"]
-    assert [(row["case_id"], row["stage"]) for row in failures] == [("gone", "image"), ("broken", "image"), ("flat", "outline")]
+    assert [(row["case_id"], row["stage"]) for row in failures] == [
+        ("gone", "image"),
+        ("broken", "image"),
+        ("flat", "outline"),
+    ]
     assert failures[0]["reason"].startswith("gone.nrrd: no such file")
-    texts = [path.read_text() for path in (tmp_path / "out").rglob("*") if path.suffix in (".csv", ".json", ".html")]
+    texts = [
+        path.read_text()
+        for path in (tmp_path / "out").rglob("*")
+        if path.suffix in (".csv", ".json", ".html")
+    ]
     assert len(texts) == 2 + 3 * 3 + 3
     assert all(str(archive) not in text for text in texts)
     names = {path.name for path in (tmp_path / "out" / "cases" / "c03").iterdir()}
-    assert names == {"reading.json", "report.html", "attention_task1.nrrd", "attention_task2.nrrd", "record.json"}
-    alone = ["read", str(archive / "c03.nrrd"), "--roi", str(archive / "c03_roi.nrrd"), "--out", str(tmp_path / "alone"), "--case-id", "c03"]
+    assert names == {
+        "reading.json",
+        "report.html",
+        "attention_task1.nrrd",
+        "attention_task2.nrrd",
+        "record.json",
+    }
+    alone = [
+        "read",
+        str(archive / "c03.nrrd"),
+        "--roi",
+        str(archive / "c03_roi.nrrd"),
+        "--out",
+        str(tmp_path / "alone"),
+        "--case-id",
+        "c03",
+    ]
     assert main([*alone, *words(archive, "")[2:6], "--device", "cpu", "--no-figures"]) == 0
     one = json.loads((tmp_path / "alone" / "reading.json").read_text())
     assert one == json.loads((tmp_path / "out" / "cases" / "c03" / "reading.json").read_text())
     assert readings[0]["task2_score"] == f"{one['tasks']['task2']['score']:.6f}"
-    assert (readings[0]["call"], readings[0]["task1_foci"]) == (one["call"], str(one["tasks"]["task1"]["attention"]["foci"]))
+    assert (readings[0]["call"], readings[0]["task1_foci"]) == (
+        one["call"],
+        str(one["tasks"]["task1"]["attention"]["foci"]),
+    )
 
 
 def test_a_resampled_outline_is_said_to_be_by_every_command(archive, tmp_path, in_this_process):
@@ -170,7 +208,9 @@ def test_figures_when_asked_for(archive, tmp_path, in_this_process):
 def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
     here = tmp_path / "archive"
     shutil.copytree(archive, here)
-    write_manifest(here / "manifest.csv", [*(rows_of(name) for name in MANY[:4]), rows_of("bad", image="bad.nrrd")])
+    write_manifest(
+        here / "manifest.csv", [*(rows_of(name) for name in MANY[:4]), rows_of("bad", image="bad.nrrd")]
+    )
     out = tmp_path / "out"
 
     def read_again(*more):
@@ -184,7 +224,10 @@ def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
     assert (out / "readings.csv").read_bytes() == table_before
     write_image(here / "c02.nrrd", 99)
     assert read_again() == (3, {"c02"})
-    write_manifest(here / "manifest.csv", [rows_of("c03"), rows_of("c00", roi="c01_roi.nrrd"), rows_of("bad", image="bad.nrrd")])
+    write_manifest(
+        here / "manifest.csv",
+        [rows_of("c03"), rows_of("c00", roi="c01_roi.nrrd"), rows_of("bad", image="bad.nrrd")],
+    )
     assert read_again() == (3, {"c00"})
     assert [row["case_id"] for row in table(out / "readings.csv")] == ["c03", "c00"]
     write_image(here / "bad.nrrd", 3)
@@ -198,7 +241,10 @@ def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
 @pytest.mark.parametrize("header", ["image.nhdr", "image.mhd", "image.nrrd", "image.hdr", "image.img"])
 def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
     """Whoever goes on, or takes a case's input from a cache, must see that only the voxel file has changed."""
-    sitk.WriteImage(sitk.GetImageFromArray(np.ones(GEOMETRY.shape, np.uint8)), str(tmp_path / header.replace(".nrrd", ".nhdr")))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.ones(GEOMETRY.shape, np.uint8)),
+        str(tmp_path / header.replace(".nrrd", ".nhdr")),
+    )
     if header == "image.nrrd":  # what is a header tells its content
         (tmp_path / "image.nhdr").rename(tmp_path / header)
     (tmp_path / "roi.nrrd").touch()
@@ -207,10 +253,16 @@ def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
     settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False)
 
     def known_as():
-        return job_of(case, settings, tmp_path / "a").key, image_sha256(case.images[0]), FileHashes(tmp_path / "index.json").of(case.images[0])
+        return (
+            job_of(case, settings, tmp_path / "a").key,
+            image_sha256(case.images[0]),
+            FileHashes(tmp_path / "index.json").of(case.images[0]),
+        )
 
     before = known_as()
-    voxels = next(path for path in tmp_path.iterdir() if path.suffix in (".raw", ".img", ".hdr") and path.name != header)
+    voxels = next(
+        path for path in tmp_path.iterdir() if path.suffix in (".raw", ".img", ".hdr") and path.name != header
+    )
     voxels.write_bytes(voxels.read_bytes()[:-1] + b"\x07")
     assert not set(before) & set(known_as())
 
@@ -220,9 +272,13 @@ def test_what_is_no_file_keeps_no_batch_waiting(tmp_path):
     (tmp_path / "circle.nrrd").symlink_to("circle.nrrd")
     (tmp_path / "folder.nrrd").mkdir()
     names = ["pipe.nrrd", "circle.nrrd", "folder.nrrd", "x" * 300 + ".nrrd", "/dev/zero"]
-    write_manifest(tmp_path / "manifest.csv", [(f"case {n}", name, name + ".mhd", "") for n, name in enumerate(names)])
+    write_manifest(
+        tmp_path / "manifest.csv", [(f"case {n}", name, name + ".mhd", "") for n, name in enumerate(names)]
+    )
     settings = batch_jobs.Settings(tmp_path, (), (), "cpu", "rollout", False)
-    assert len({job_of(case, settings, tmp_path).key for case in read_cases(tmp_path / "manifest.csv")}) == len(names)
+    assert len(
+        {job_of(case, settings, tmp_path).key for case in read_cases(tmp_path / "manifest.csv")}
+    ) == len(names)
 
 
 def test_a_worker_of_another_version_reads_nothing(tmp_path):
@@ -248,9 +304,21 @@ def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch,
 
 FAULTS = {
     "no roi column": (("case_id", "image"), [("a", "c00.nrrd")], "column roi is missing"),
-    "one id twice": (("case_id", "image", "roi"), [("a", "c00.nrrd", "c00_roi.nrrd"), ("A", "c01.nrrd", "c01_roi.nrrd")], "row 2 already"),
-    "out of the folder": (("case_id", "image", "roi"), [("../evil", "c00.nrrd", "c00_roi.nrrd")], "cannot be the name of a folder"),
-    "a device": (("case_id", "image", "roi"), [("con.x", "c00.nrrd", "c00_roi.nrrd")], "cannot be the name of a folder"),
+    "one id twice": (
+        ("case_id", "image", "roi"),
+        [("a", "c00.nrrd", "c00_roi.nrrd"), ("A", "c01.nrrd", "c01_roi.nrrd")],
+        "row 2 already",
+    ),
+    "out of the folder": (
+        ("case_id", "image", "roi"),
+        [("../evil", "c00.nrrd", "c00_roi.nrrd")],
+        "cannot be the name of a folder",
+    ),
+    "a device": (
+        ("case_id", "image", "roi"),
+        [("con.x", "c00.nrrd", "c00_roi.nrrd")],
+        "cannot be the name of a folder",
+    ),
     "nothing to read": (("case_id", "image", "roi", "exclude"), [("a", "", "", "no MRI")], "no case to read"),
 }
 
@@ -268,9 +336,15 @@ def test_a_faulty_manifest_stops_all_before_anything(archive, tmp_path, capsys, 
 
 @pytest.mark.parametrize(
     ("more", "expected"),
-    [(["--device", "cuda:99"], "cuda:99"), (["--bundle", "nothing"], "nothing"), (["--workers", "2", "--scheduler", "tcp://x:1"], "--scheduler")],
+    [
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--bundle", "nothing"], "nothing"),
+        (["--workers", "2", "--scheduler", "tcp://x:1"], "--scheduler"),
+    ],
 )
-def test_what_concerns_all_cases_is_one_line_and_leaves_nothing(archive, tmp_path, capsys, in_this_process, more, expected):
+def test_what_concerns_all_cases_is_one_line_and_leaves_nothing(
+    archive, tmp_path, capsys, in_this_process, more, expected
+):
     assert main(words(archive, tmp_path / "out", *more)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, lines
@@ -286,7 +360,9 @@ def test_two_runs_on_one_folder_exclude_each_other(archive, tmp_path, capsys, in
     assert not (tmp_path / "out" / "readings.csv").exists()
 
 
-def test_a_full_disk_ends_the_run_and_loses_nothing(archive, tmp_path, capsys, monkeypatch, in_this_process, undisturbed):
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    archive, tmp_path, capsys, monkeypatch, in_this_process, undisturbed
+):
     write, calls = batch_worker.write_reading, []
 
     def until_full(reading, study, roi, folder, **more):
@@ -329,7 +405,11 @@ def test_results_that_are_gone_or_damaged_are_named(archive, tmp_path, capsys, m
         patch.setattr(batch, "_read_jobs", lambda settings, jobs: None)
         assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert ["c00" in lines[0] and "under the same path" in lines[0], "c01" in lines[1], len(lines)] == [True, True, 2]
+    assert ["c00" in lines[0] and "under the same path" in lines[0], "c01" in lines[1], len(lines)] == [
+        True,
+        True,
+        2,
+    ]
     assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 0
     whole = (tmp_path / "out" / "readings.csv").read_bytes()
     for damage in (b"", b"\0" * 100, b"{}", b"[" * 5000, b'{"tasks": []}'):
@@ -343,7 +423,9 @@ def test_results_that_are_gone_or_damaged_are_named(archive, tmp_path, capsys, m
     assert (tmp_path / "out" / "readings.csv").read_bytes() == whole
 
 
-def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, monkeypatch, in_this_process, undisturbed):
+def test_several_cases_in_one_forward_and_one_of_them_faulty(
+    archive, tmp_path, monkeypatch, in_this_process, undisturbed
+):
     read_task = batch_worker.Reader._read_task
 
     def faulty(self, bundle, patches):
@@ -358,8 +440,12 @@ def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, 
     monkeypatch.setattr(batch_worker.Reader, "_read_task", faulty)
     assert main(words(archive, tmp_path / "out")) == 3
     failed = {row["case_id"]: row["stage"] for row in table(tmp_path / "out" / "failures.csv")}
-    assert failed == {row["case_id"]: "reading" for row in expected if abs(float(row["task1_area_mm2"]) - bad_area) < 1e-5}
-    for row, other in zip(table(tmp_path / "out" / "readings.csv"), (row for row in expected if row["case_id"] not in failed)):
+    assert failed == {
+        row["case_id"]: "reading" for row in expected if abs(float(row["task1_area_mm2"]) - bad_area) < 1e-5
+    }
+    for row, other in zip(
+        table(tmp_path / "out" / "readings.csv"), (row for row in expected if row["case_id"] not in failed)
+    ):
         assert float(row["task1_score"]) == pytest.approx(float(other["task1_score"]), abs=2e-6)
 
 
@@ -368,10 +454,22 @@ def test_several_cases_in_one_forward_and_one_of_them_faulty(archive, tmp_path, 
 
 def start(archive, out, manifest):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "HER2ViTTrainingLib.commands.main", *words(archive, out, "--workers", "1", manifest=manifest)]
+    command = [
+        sys.executable,
+        "-m",
+        "HER2ViTTrainingLib.commands.main",
+        *words(archive, out, "--workers", "1", manifest=manifest),
+    ]
     # Tests that run in a shell's background inherit that Ctrl-C is ignored; a user's command does not.
     listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listens,
+    )
 
 
 def finished(out):
@@ -379,7 +477,9 @@ def finished(out):
 
 
 def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path):
-    """Four SIGKILL and a Ctrl-C: no process stays, nothing is lost, the tables are those of an undisturbed run."""
+    """Four SIGKILL and a Ctrl-C: no process stays, nothing is lost, the tables are those of an undisturbed
+    run.
+    """
     psutil = pytest.importorskip("psutil")
     # The same images many times over, that no run comes to its end before it is killed.
     names = [f"{name}-{n}" for name in MANY for n in range(6)]
@@ -403,7 +503,8 @@ def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path):
             assert {"reading.json", "report.html"} <= {path.name for path in record.parent.iterdir()}
     before = written(out)
     assert main(words(archive, out, "--workers", "1", manifest="many.csv")) == 0
-    assert (out / "readings.csv").read_bytes() == (tmp_path / "undisturbed" / "readings.csv").read_bytes()  # by two workers
+    # by two workers
+    assert (out / "readings.csv").read_bytes() == (tmp_path / "undisturbed" / "readings.csv").read_bytes()
     assert {name: written(out)[name] for name in before} == before
     assert sorted(path.name for path in (out / "cases").iterdir()) == names
 
@@ -419,9 +520,14 @@ def deadly(settings, jobs):
 def test_a_case_that_kills_its_worker_fails_alone(archive, tmp_path, monkeypatch, undisturbed):
     monkeypatch.setattr(batch, "_read_jobs", deadly)
     rows = [rows_of(name) for name in MANY]
-    write_manifest(archive / "poisoned.csv", [*rows[:7], rows_of("poison", image="c00.nrrd", roi="c00_roi.nrrd"), *rows[7:]])
+    write_manifest(
+        archive / "poisoned.csv",
+        [*rows[:7], rows_of("poison", image="c00.nrrd", roi="c00_roi.nrrd"), *rows[7:]],
+    )
     assert main(words(archive, tmp_path / "out", "--workers", "1", manifest="poisoned.csv")) == 3
-    assert [(row["case_id"], row["stage"]) for row in table(tmp_path / "out" / "failures.csv")] == [("poison", "worker")]
+    assert [(row["case_id"], row["stage"]) for row in table(tmp_path / "out" / "failures.csv")] == [
+        ("poison", "worker")
+    ]
     assert (tmp_path / "out" / "readings.csv").read_bytes() == undisturbed
 
 
@@ -437,7 +543,13 @@ def test_the_script_for_slicer_does_the_same_under_plain_python(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(*words):
-        return subprocess.run([sys.executable, str(script), *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, str(script), *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
 
     assert "batch" in run("--", "help").stdout
     assert run("help").returncode == 0

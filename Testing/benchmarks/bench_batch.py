@@ -1,6 +1,8 @@
-"""The batch: against only reading the files and running the bare models (full-size ViT-Tiny), its memory as cases grow, and a hundred kills.
+"""The batch: against only reading the files and running the bare models (full-size ViT-Tiny), its memory as
+cases grow, and a hundred kills.
 
-`python Testing/benchmarks/bench_batch.py 120` takes so many cases instead of 1000, to look at the figures in a minute or two.
+`python Testing/benchmarks/bench_batch.py 120` takes so many cases instead of 1000, to look at the figures in
+a minute or two.
 """
 
 from __future__ import annotations
@@ -109,7 +111,10 @@ def _models_of(manifest: str) -> Path:
 def bare(manifest: str, scheduler: str | None) -> None:
     folder = Path(manifest).parent
     with open(manifest, newline="") as file:  # noqa: PTH123
-        cases = [[str(folder / name) for name in (*row["image"].split(";"), row["roi"])] for row in csv.DictReader(file)]
+        cases = [
+            [str(folder / name) for name in (*row["image"].split(";"), row["roi"])]
+            for row in csv.DictReader(file)
+        ]
     with executor(None if scheduler else WORKERS, scheduler) as pool:
         chunks = [cases[n : n + CHUNK] for n in range(0, len(cases), CHUNK)]
         list(pool.map(bare_chunk, [_models_of(manifest)] * len(chunks), chunks))
@@ -117,7 +122,9 @@ def bare(manifest: str, scheduler: str | None) -> None:
 
 def ours(manifest: str, scheduler: str | None, out: str) -> None:
     bundles = [_models_of(manifest) / name for name in TASKS]
-    read_batch(manifest, bundles, out, device="cpu", workers=None if scheduler else WORKERS, scheduler=scheduler)
+    read_batch(
+        manifest, bundles, out, device="cpu", workers=None if scheduler else WORKERS, scheduler=scheduler
+    )
 
 
 # Each run in a process of its own, whose memory is watched
@@ -136,7 +143,10 @@ def timed(where: str, run: Callable[[str | None], None]) -> None:
 
 def _run(where: str, call: str) -> tuple[float, int]:
     """Seconds of a run, and the most memory (bytes) that its processes held together."""
-    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import bench_batch; bench_batch.timed({where!r}, lambda s: bench_batch.{call})"
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r}); import bench_batch; bench_batch.timed({where!r},"
+        f" lambda s: bench_batch.{call})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:
@@ -170,14 +180,31 @@ def _rate_and_memory(where: str, manifest: Path, few: Path, cases: int, folder: 
         times.append((mine, other))
         peaks.append(peak)
     _, less = _run(where, f"ours({str(few)!r}, s, {str(folder / f'{where}few')!r})")
-    name = f"batch of {cases} cases, {WORKERS} {'worker processes' if where == 'processes' else 'Dask workers'}"
+    name = (
+        f"batch of {cases} cases, {WORKERS} {'worker processes' if where == 'processes' else 'Dask workers'}"
+    )
     rate = cases / statistics.median(mine for mine, _ in times)
-    detail = f"median of {TURNS}: {rate:.1f} cases/s; a rate of {statistics.median(b / a for a, b in times):.2f} of the bare loop's"
+    detail = (
+        f"median of {TURNS}: {rate:.1f} cases/s; a rate of {statistics.median(b / a for a, b in times):.2f}"
+        " of the bare loop's"
+    )
     slowdown = statistics.median(a / b for a, b in times)
     more = statistics.median(peaks)
     return [
-        Claim(f"{name} against only reading the files and running the bare models", 1 / LEAST_RATE, slowdown, "x", detail),
-        Claim(f"{name}: peak memory against that of a tenth of them", 1.1, more / less, "x", f"{more / 1e6:.0f} MB against {less / 1e6:.0f} MB"),
+        Claim(
+            f"{name} against only reading the files and running the bare models",
+            1 / LEAST_RATE,
+            slowdown,
+            "x",
+            detail,
+        ),
+        Claim(
+            f"{name}: peak memory against that of a tenth of them",
+            1.1,
+            more / less,
+            "x",
+            f"{more / 1e6:.0f} MB against {less / 1e6:.0f} MB",
+        ),
     ]
 
 
@@ -185,7 +212,9 @@ def _rate_and_memory(where: str, manifest: Path, few: Path, cases: int, folder: 
 
 
 def _killed(manifest: Path, folder: Path, kills: int) -> Claim:
-    """Runs killed at random moments and gone on with (and killed again); whenever one comes to its end its table must be the undisturbed one."""
+    """Runs killed at random moments and gone on with (and killed again); whenever one comes to its end its
+    table must be the undisturbed one.
+    """
     started = time.perf_counter()
     _wait(_start(manifest, folder / "undisturbed"))
     takes, expected = time.perf_counter() - started, (folder / "undisturbed" / "readings.csv").read_bytes()
@@ -202,16 +231,40 @@ def _killed(manifest: Path, folder: Path, kills: int) -> Claim:
                 continue
             status = _wait(_start(manifest, out))
         tables += 1
-        wrong += status != 0 or (out / "readings.csv").read_bytes() != expected or len(list((out / "cases").iterdir())) != expected.count(b"\n") - 1
+        wrong += (
+            status != 0
+            or (out / "readings.csv").read_bytes() != expected
+            or len(list((out / "cases").iterdir())) != expected.count(b"\n") - 1
+        )
         out = folder / f"killed{tables}"
     detail = f"{kills} SIGKILLs within the {takes:.1f} s of a run; {tables} tables compared byte by byte"
-    return Claim("tables that differ from an undisturbed run's after runs were killed and gone on with", 0, wrong, "", detail)
+    return Claim(
+        "tables that differ from an undisturbed run's after runs were killed and gone on with",
+        0,
+        wrong,
+        "",
+        detail,
+    )
 
 
 def _start(manifest: Path, out: Path) -> subprocess.Popen:
     bundles = [word for path in demo_bundles() for word in ("--bundle", str(path))]
-    command = ["batch", str(manifest), *bundles, "--device", "cpu", "--workers", str(WORKERS), "--out", str(out)]
-    return subprocess.Popen([sys.executable, "-m", "HER2ViTTrainingLib.commands.main", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        "batch",
+        str(manifest),
+        *bundles,
+        "--device",
+        "cpu",
+        "--workers",
+        str(WORKERS),
+        "--out",
+        str(out),
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "HER2ViTTrainingLib.commands.main", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _wait(process: subprocess.Popen) -> int:

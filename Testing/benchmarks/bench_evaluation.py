@@ -32,7 +32,14 @@ def claims() -> list[Claim]:
     difference = float(np.abs(ours()[:, columns] - theirs()).max())
     detail = f"{PLAN.resamples} resamples of {CASES} cases, five metrics"
     return [
-        ratio_claim("bootstrap against looping scikit-learn over the same resamples", 0.02, ours, theirs, runs=1, warm_up=0),
+        ratio_claim(
+            "bootstrap against looping scikit-learn over the same resamples",
+            0.02,
+            ours,
+            theirs,
+            runs=1,
+            warm_up=0,
+        ),
         Claim("largest difference between the two", 1e-12, difference, "", detail),
     ]
 

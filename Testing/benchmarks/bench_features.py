@@ -71,7 +71,9 @@ def whole_command() -> Claim:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = a_cohort(folder)
-        ours = python("-m", "HER2ViTTrainingLib.commands.main", "features", str(manifest), "--out", f"{folder}/out")
+        ours = python(
+            "-m", "HER2ViTTrainingLib.commands.main", "features", str(manifest), "--out", f"{folder}/out"
+        )
         files = sorted(str(path) for path in folder.glob("*.nii.gz"))
         code = (
             "import numpy, SimpleITK as sitk; [sitk.GetArrayFromImage(sitk.ReadImage(path)) "

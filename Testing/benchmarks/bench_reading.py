@@ -34,7 +34,10 @@ def warm_reading() -> Claim:
     roi = ((k - 25) / 4) ** 2 + ((j - 120) / 14) ** 2 + ((i - 130) / 12) ** 2 <= 1
     noise = np.random.default_rng(0)
     study = study_from_volumes(
-        [Volume((noise.normal(400, 40, GEOMETRY.shape) + level * roi).astype(np.int16), GEOMETRY) for level in (0, 600, 700, 690, 680, 670)]
+        [
+            Volume((noise.normal(400, 40, GEOMETRY.shape) + level * roi).astype(np.int16), GEOMETRY)
+            for level in (0, 600, 700, 690, 680, 670)
+        ]
     )
     reader = Reader(bundles, "cpu")
     images = torch.randn(1, 3, 224, 224)
@@ -54,22 +57,36 @@ def whole_process() -> Claim:
     phases, roi = [str(path) for path in sample_phases()], str(sample_roi())
     with tempfile.TemporaryDirectory() as folder:
         bundles = [word for path in demo_bundles() for word in ("--bundle", str(path))]
-        ours = python("-m", "HER2ViTTrainingLib.commands.main", "read", *phases, "--roi", roi, *bundles, "--out", f"{folder}/out")
+        ours = python(
+            "-m",
+            "HER2ViTTrainingLib.commands.main",
+            "read",
+            *phases,
+            "--roi",
+            roi,
+            *bundles,
+            "--out",
+            f"{folder}/out",
+        )
         code = f"import torch, timm, SimpleITK as sitk; [sitk.ReadImage(path) for path in {[*phases, roi]!r}]"
-        return ratio_claim("her2vit read against import torch, timm and reading the files", 1.5, ours, python("-c", code), runs=7, warm_up=1)
+        return ratio_claim(
+            "her2vit read against import torch, timm and reading the files",
+            1.5,
+            ours,
+            python("-c", code),
+            runs=7,
+            warm_up=1,
+        )
 
 
 def doors() -> list[Claim]:
     """Importing the libraries and the module files (with stand-ins for Slicer), and `her2vit help`."""
     stand_ins = (
-        "import sys, types\n"
-        "class Any(types.ModuleType):\n"
-        "    __path__ = []\n"
-        "    def __getattr__(self, name):\n"
-        "        stand_in = type(name, (), {'__init__': lambda *a, **k: None})\n"
-        "        return stand_in if name[:1].isupper() or name.startswith('vtk') else (lambda *a, **k: a[0] if a else None)\n"
-        "for name in ('slicer', 'slicer.i18n', 'slicer.util', 'slicer.parameterNodeWrapper', 'slicer.ScriptedLoadableModule', 'vtk', 'qt', 'ctk'):\n"
-        "    sys.modules[name] = Any(name)\n"
+        "import sys, types\nclass Any(types.ModuleType):\n    __path__ = []\n    def __getattr__(self,"
+        " name):\n        stand_in = type(name, (), {'__init__': lambda *a, **k: None})\n        return"
+        " stand_in if name[:1].isupper() or name.startswith('vtk') else (lambda *a, **k: a[0] if a else"
+        " None)\nfor name in ('slicer', 'slicer.i18n', 'slicer.util', 'slicer.parameterNodeWrapper',"
+        " 'slicer.ScriptedLoadableModule', 'vtk', 'qt', 'ctk'):\n    sys.modules[name] = Any(name)\n"
     )
     check = "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     found = [
@@ -79,7 +96,9 @@ def doors() -> list[Claim]:
     for module in ("HER2ViT", "HER2ViTTraining"):
         code = f"{stand_ins}sys.path.insert(0, {str(REPOSITORY / module)!r})\nimport {module}\n{check}"
         found.append(over_empty_python_claim(f"import module file {module}.py", 150, ["-c", code]))
-    found.append(over_empty_python_claim("her2vit help", 150, ["-m", "HER2ViTTrainingLib.commands.main", "help"]))
+    found.append(
+        over_empty_python_claim("her2vit help", 150, ["-m", "HER2ViTTrainingLib.commands.main", "help"])
+    )
     return found
 
 

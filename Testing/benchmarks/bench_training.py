@@ -30,12 +30,22 @@ def claims() -> list[Claim]:
 
 
 def input_pipeline() -> Claim:
-    """Choosing, augmenting and normalising a batch, against the step of full-size ViT-Tiny on tensors already on the device."""
+    """Choosing, augmenting and normalising a batch, against the step of full-size ViT-Tiny on tensors already
+    on the device.
+    """
     recipe = RECIPES["default"]
     rng = np.random.default_rng(0)
     part = Labelled(rng.random((64, 224, 224), np.float32), np.arange(64) % 2)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(timm.create_model("vit_tiny_patch16_224", num_classes=1), part, part, SquarePreprocessing(), recipe, 1, device)
+    trainer = Trainer(
+        timm.create_model("vit_tiny_patch16_224", num_classes=1),
+        part,
+        part,
+        SquarePreprocessing(),
+        recipe,
+        1,
+        device,
+    )
     chosen = torch.arange(recipe.batch)
     images, labels = trainer.batch(chosen)
 
@@ -55,11 +65,15 @@ def input_pipeline() -> Claim:
         trainer.optimizer.step()
         finished()
 
-    return ratio_claim(f"input pipeline against the training step ({device})", 0.05, pipeline, step, runs=10, warm_up=2)
+    return ratio_claim(
+        f"input pipeline against the training step ({device})", 0.05, pipeline, step, runs=10, warm_up=2
+    )
 
 
 def second_start() -> Claim:
-    """From the manifest to the first step on an unchanged cohort of 400 cases, imports and model creation left out."""
+    """From the manifest to the first step on an unchanged cohort of 400 cases, imports and model creation
+    left out.
+    """
     with tempfile.TemporaryDirectory() as folder:
         simulate_cohort(CASES, 1, PROTOCOLS["A"], Path(folder) / "cohort", scale=0.25)
 
@@ -74,4 +88,10 @@ def second_start() -> Claim:
 
         first = seconds(start)
         again = statistics.median(seconds(start) for _ in range(5))
-    return Claim("second train on an unchanged cohort, to its first step", 2.0, again, "s", f"{CASES} cases; the first time took {first:.1f} s")
+    return Claim(
+        "second train on an unchanged cohort, to its first step",
+        2.0,
+        again,
+        "s",
+        f"{CASES} cases; the first time took {first:.1f} s",
+    )

@@ -13,7 +13,11 @@ from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"
-PERCENTILES = {"relative_enhancement": (0.2, 3.0), "lesion_area": (20.0, 900.0), "lesion_to_background_contrast": (1.0, 5.0)}
+PERCENTILES = {
+    "relative_enhancement": (0.2, 3.0),
+    "lesion_area": (20.0, 900.0),
+    "lesion_to_background_contrast": (1.0, 5.0),
+}
 
 
 def full_size_bundles(folder: Path) -> list[Path]:
@@ -21,5 +25,12 @@ def full_size_bundles(folder: Path) -> list[Path]:
     for task in TASKS.values():
         torch.manual_seed(0)
         settings = Settings(task, SquarePreprocessing(), 0.5, Calibration(), 0.5, PERCENTILES)
-        save_bundle(folder / task.name, timm.create_model(ARCHITECTURE, num_classes=1), ARCHITECTURE, {}, settings, "benchmark")
+        save_bundle(
+            folder / task.name,
+            timm.create_model(ARCHITECTURE, num_classes=1),
+            ARCHITECTURE,
+            {},
+            settings,
+            "benchmark",
+        )
     return [folder / name for name in TASKS]

@@ -31,7 +31,9 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def paired(ours: Callable[[], object], other: Callable[[], object], runs: int, warm_up: int = 3) -> tuple[list[float], list[float]]:
+def paired(
+    ours: Callable[[], object], other: Callable[[], object], runs: int, warm_up: int = 3
+) -> tuple[list[float], list[float]]:
     """Seconds of each of `runs` turns of both."""
     for _ in range(warm_up):
         ours(), other()
@@ -39,9 +41,18 @@ def paired(ours: Callable[[], object], other: Callable[[], object], runs: int, w
     return [a for a, _ in turns], [b for _, b in turns]
 
 
-def ratio_claim(name: str, target: float, ours: Callable[[], object], other: Callable[[], object], runs: int, warm_up: int = 3) -> Claim:
+def ratio_claim(
+    name: str,
+    target: float,
+    ours: Callable[[], object],
+    other: Callable[[], object],
+    runs: int,
+    warm_up: int = 3,
+) -> Claim:
     a, b = paired(ours, other, runs, warm_up)
-    detail = f"median of {runs}: {statistics.median(a) * 1e3:.1f} ms against {statistics.median(b) * 1e3:.1f} ms"
+    detail = (
+        f"median of {runs}: {statistics.median(a) * 1e3:.1f} ms against {statistics.median(b) * 1e3:.1f} ms"
+    )
     return Claim(name, target, statistics.median(x / y for x, y in zip(a, b)), "x", detail)
 
 
@@ -53,4 +64,10 @@ def python(*arguments: str) -> Callable[[], object]:
 def over_empty_python_claim(name: str, target_ms: float, arguments: Sequence[str], runs: int = 15) -> Claim:
     a, b = paired(python(*arguments), python("-c", "pass"), runs)
     over = statistics.median(x - y for x, y in zip(a, b)) * 1e3
-    return Claim(name, target_ms, over, "ms", f"median of {runs} over an empty Python ({statistics.median(b) * 1e3:.0f} ms)")
+    return Claim(
+        name,
+        target_ms,
+        over,
+        "ms",
+        f"median of {runs} over an empty Python ({statistics.median(b) * 1e3:.0f} ms)",
+    )

@@ -1,4 +1,6 @@
-"""Prognosis: against R's published output, against the definitions computed plainly, against known answers; the command as a user runs it."""
+"""Prognosis: against R's published output, against the definitions computed plainly, against known answers;
+the command as a user runs it.
+"""
 
 import json
 import math
@@ -22,7 +24,9 @@ COVARIATES = ("age", "menostat", "tsize", "tgrade", "pnodes", "progrec", "estrec
 
 @pytest.fixture(scope="module")
 def gbsg2(tmp_path_factory):
-    """German Breast Cancer Study Group 2 (Schumacher et al., J Clin Oncol 1994;12:2086), as lifelines ships it: 686 women, 299 events."""
+    """German Breast Cancer Study Group 2 (Schumacher et al., J Clin Oncol 1994;12:2086), as lifelines ships
+    it: 686 women, 299 events.
+    """
     path = tmp_path_factory.mktemp("gbsg2") / "gbsg2.csv"
     load_gbsg2().to_csv(path, index=False)
     return path
@@ -30,25 +34,38 @@ def gbsg2(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(gbsg2):
-    return prognosis(read_cases(gbsg2), Question("time", "cens", "horTh", covariates=COVARIATES, select="all"))
+    return prognosis(
+        read_cases(gbsg2), Question("time", "cens", "horTh", covariates=COVARIATES, select="all")
+    )
 
 
 # Published output of R's survival package
 
 
 def test_medians_and_log_rank_test_of_gbsg2_equal_r(found):
-    """survfit(Surv(time, cens) ~ horTh): no 1528 (1296, 1814), yes 2018 (1918, NA); survdiff: chi-squared 8.5648, p 0.003427."""
-    medians = {curve.name: (curve.n, curve.events.sum(), curve.median.value, curve.median.low, curve.median.high) for curve in found.curves}
+    """survfit(Surv(time, cens) ~ horTh): no 1528 (1296, 1814), yes 2018 (1918, NA); survdiff: chi-squared
+    8.5648, p 0.003427.
+    """
+    medians = {
+        curve.name: (curve.n, curve.events.sum(), curve.median.value, curve.median.low, curve.median.high)
+        for curve in found.curves
+    }
     assert medians["no"] == (440, 205, 1528, 1296, 1814)
     assert medians["yes"][:4] == (246, 94, 2018, 1918)
     assert math.isnan(medians["yes"][4])
-    assert (round(found.overall.statistic, 4), found.overall.df, round(found.overall.p, 6)) == (8.5648, 1, 0.003427)
+    assert (round(found.overall.statistic, 4), found.overall.df, round(found.overall.p, 6)) == (
+        8.5648,
+        1,
+        0.003427,
+    )
 
 
 def test_the_multivariable_model_of_gbsg2_equals_r(found):
-    """Coefficients and errors of coxph(Surv(time, cens) ~ ., GBSG2) as printed in Everitt & Hothorn, A Handbook of Statistical Analyses Using R,
-    chapter Survival Analysis (package HSAUR). There the grade is ordered (contrasts .L, .Q), and menostat's reference is Pre: here turned into
-    levels against I, and Post as reference."""
+    """Coefficients and errors of coxph(Surv(time, cens) ~ ., GBSG2) as printed in Everitt & Hothorn, A
+    Handbook of Statistical Analyses Using R, chapter Survival Analysis (package HSAUR). There the grade is
+    ordered (contrasts .L, .Q), and menostat's reference is Pre: here turned into levels against I, and Post
+    as reference.
+    """
     linear, quadratic = 0.551299, -0.201091
     published = {
         "horTh[yes]": (-0.346278, 0.129075),
@@ -72,7 +89,9 @@ def test_the_multivariable_model_of_gbsg2_equals_r(found):
 
 
 def test_curve_band_and_median_of_aml_equal_r():
-    """summary(survfit(Surv(time, status) ~ x, aml)), example of R's survival package (data: Miller 1981, p. 49)."""
+    """summary(survfit(Surv(time, status) ~ x, aml)), example of R's survival package (data: Miller 1981, p.
+    49).
+    """
     times = np.array([5, 5, 8, 8, 12, 16, 23, 27, 30, 33, 43, 45], float)
     curve = kaplan_meier("Nonmaintained", times, np.array([1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1], bool))
     rows = zip(curve.times, curve.at_risk, curve.events, curve.survival, curve.low, curve.high)
@@ -262,7 +281,10 @@ def test_univariable_hazard_ratios_of_gbsg2_equal_efrons_likelihood(found):
         "horTh": [data["horTh"] == "yes"],
         "menostat": [data["menostat"] == "Pre"],
         "tgrade": [data["tgrade"] == "II", data["tgrade"] == "III"],
-        **{name: [(data[name] - data[name].mean()) / data[name].std()] for name in ("age", "tsize", "pnodes", "progrec", "estrec")},
+        **{
+            name: [(data[name] - data[name].mean()) / data[name].std()]
+            for name in ("age", "tsize", "pnodes", "progrec", "estrec")
+        },
     }
     for variable, model in zip(found.variables, found.univariable):
         columns = np.array(designs[variable.name], float).T
@@ -275,7 +297,9 @@ def test_univariable_hazard_ratios_of_gbsg2_equal_efrons_likelihood(found):
 
 
 def test_three_groups_and_pairs(gbsg2):
-    """The log-rank test from its definition: observed minus expected events with their hypergeometric covariance."""
+    """The log-rank test from its definition: observed minus expected events with their hypergeometric
+    covariance.
+    """
     data = load_gbsg2()
     found = prognosis(read_cases(gbsg2), Question("time", "cens", "tgrade"))
     times, events, grades = data["time"].to_numpy(), data["cens"].to_numpy() == 1, data["tgrade"].to_numpy()
@@ -293,9 +317,14 @@ def test_three_groups_and_pairs(gbsg2):
                 covariance += d * (n - d) / (n - 1) * (np.diag(share) - np.outer(share, share))
         return difference @ np.linalg.solve(covariance, difference)
 
-    assert (found.overall.statistic, found.overall.df) == (pytest.approx(log_rank(("I", "II", "III")), rel=1e-8), 2)
+    assert (found.overall.statistic, found.overall.df) == (
+        pytest.approx(log_rank(("I", "II", "III")), rel=1e-8),
+        2,
+    )
     assert [pair.groups for pair in found.pairs] == [("I", "II"), ("I", "III"), ("II", "III")]
-    assert [pair.statistic for pair in found.pairs] == pytest.approx([log_rank(pair.groups) for pair in found.pairs], rel=1e-8)
+    assert [pair.statistic for pair in found.pairs] == pytest.approx(
+        [log_rank(pair.groups) for pair in found.pairs], rel=1e-8
+    )
     # R: p.adjust(c(0.01, 0.02, 0.03, 0.005), "holm")
     assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
 
@@ -304,7 +333,9 @@ def test_three_groups_and_pairs(gbsg2):
 
 
 def simulated(seed, cases=500):
-    """Clinical data and follow-up as the simulation draws them, without the anatomy, which takes long: sizes are drawn plainly."""
+    """Clinical data and follow-up as the simulation draws them, without the anatomy, which takes long: sizes
+    are drawn plainly.
+    """
     rng = np.random.default_rng([99, seed])
     rows = []
     for index in range(cases):
@@ -318,7 +349,8 @@ def simulated(seed, cases=500):
 def test_generating_hazard_ratios_lie_in_their_intervals(tmp_path):
     """All covariates entered, since the ratios are conditional; 95 % of 48 would be 46.
 
-    Seeds 1-100 with 708 whole patients each (`draw_patient`), run once: 95 to 99 of 100 for each covariate, death and recurrence alike.
+    Seeds 1-100 with 708 whole patients each (`draw_patient`), run once: 95 to 99 of 100 for each covariate,
+    death and recurrence alike.
     """
     inside, asked = 0, 0
     for seed in range(1, 7):
@@ -338,7 +370,9 @@ def test_generating_hazard_ratios_lie_in_their_intervals(tmp_path):
 
 def run(tmp_path, capsys, rows, *options, time="months", event="event"):
     path = write_csv(tmp_path / "cases.csv", rows)
-    status = main(["prognosis", str(path), "--time", time, "--event", event, *options, "--out", str(tmp_path / "out")])
+    status = main(
+        ["prognosis", str(path), "--time", time, "--event", event, *options, "--out", str(tmp_path / "out")]
+    )
     return status, capsys.readouterr()
 
 
@@ -365,7 +399,9 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     rows = some_cases()
     rows[3]["x ~ [cm]"] = "NA"
     rows[4]["months"] = rows[4]["event"] = ""
-    status, said = run(tmp_path, capsys, rows, "--group", "status", "--covariates", '"x ~ [cm]",grade', "--select", "all")
+    status, said = run(
+        tmp_path, capsys, rows, "--group", "status", "--covariates", '"x ~ [cm]",grade', "--select", "all"
+    )
     assert status == 0, said.err
     out = tmp_path / "out"
     names = {"logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html", "km.png", "forest.png"}
@@ -392,7 +428,10 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
 
 def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warned_of(tmp_path, capsys):
     rows = some_cases()
-    scores = [{"case_id": row["case_id"], "set": ("training", "test")[k % 3 == 0], "score": row.pop("score")} for k, row in enumerate(rows)]
+    scores = [
+        {"case_id": row["case_id"], "set": ("training", "test")[k % 3 == 0], "score": row.pop("score")}
+        for k, row in enumerate(rows)
+    ]
     predictions = write_csv(tmp_path / "predictions.csv", scores)
     ratios = {}
     for side in ("above", "below"):
@@ -408,12 +447,25 @@ def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warn
     assert ratios["above"] > 1
     assert ratios["below"] == pytest.approx(1 / ratios["above"])
     clean = write_csv(tmp_path / "predictions.csv", [{**row, "set": "out-of-fold"} for row in scores])
-    run(tmp_path, capsys, rows, "--join", str(clean), "--score", "score", "--high-risk", "above", "--no-figures")
+    run(
+        tmp_path,
+        capsys,
+        rows,
+        "--join",
+        str(clean),
+        "--score",
+        "score",
+        "--high-risk",
+        "above",
+        "--no-figures",
+    )
     assert json.loads((tmp_path / "out" / "logrank.json").read_text())["warnings"] == []
 
 
 def test_only_variables_with_a_small_p_enter_unless_all_are_asked_for(tmp_path, capsys):
-    status, said = run(tmp_path, capsys, some_cases(), "--group", "status", "--covariates", "grade", "--no-figures")
+    status, said = run(
+        tmp_path, capsys, some_cases(), "--group", "status", "--covariates", "grade", "--no-figures"
+    )
     assert status == 0, said.err
     rows = {row["variable"]: row for row in rows_of(tmp_path / "out" / "table3.csv")}
     assert rows["grade[G2] vs G1"]["multivariable HR (95% CI)"] == "not entered"
@@ -428,17 +480,36 @@ def test_without_groups_one_curve_also_with_events_at_time_0(tmp_path, capsys):
     first = rows_of(tmp_path / "out" / "km.csv")[0]
     assert (first["time"], first["events"], float(first["survival"])) == ("0.0", "1", pytest.approx(59 / 60))
     test = json.loads((tmp_path / "out" / "logrank.json").read_text())
-    assert (test["statistic"], test["p"], test["groups"][0]["name"], test["groups"][0]["n"]) == (None, None, "all cases", 60)
+    assert (test["statistic"], test["p"], test["groups"][0]["name"], test["groups"][0]["n"]) == (
+        None,
+        None,
+        "all cases",
+        60,
+    )
 
 
 def changed(**columns):
-    return lambda rows: [{**row, **{name: value(k, row) for name, value in columns.items()}} for k, row in enumerate(rows)]
+    return lambda rows: [
+        {**row, **{name: value(k, row) for name, value in columns.items()}} for k, row in enumerate(rows)
+    ]
 
 
 FAULTS = {
-    "negative time": (changed(months=lambda k, r: -3 if k == 4 else r["months"]), [], "row 6, column months, value '-3': is negative"),
-    "missing time": (changed(months=lambda k, r: "" if k == 4 else r["months"]), [], "row 6, column months, value '': is missing where event is not"),
-    "event of 2": (changed(event=lambda k, r: 2 if k == 4 else r["event"]), [], "row 6, column event, value '2': must be 1 (event) or 0"),
+    "negative time": (
+        changed(months=lambda k, r: -3 if k == 4 else r["months"]),
+        [],
+        "row 6, column months, value '-3': is negative",
+    ),
+    "missing time": (
+        changed(months=lambda k, r: "" if k == 4 else r["months"]),
+        [],
+        "row 6, column months, value '': is missing where event is not",
+    ),
+    "event of 2": (
+        changed(event=lambda k, r: 2 if k == 4 else r["event"]),
+        [],
+        "row 6, column event, value '2': must be 1 (event) or 0",
+    ),
     "event in words": (
         changed(event=lambda k, r: "dead" if k == 4 else r["event"]),
         [],
@@ -448,22 +519,42 @@ FAULTS = {
     "no follow-up": (changed(event=lambda k, r: "", months=lambda k, r: "NA"), [], "no case has follow-up"),
     "unknown column": (changed(), ["--group", "stage"], "column stage is missing"),
     "single group": (changed(status=lambda k, r: "low"), ["--group", "status"], "one group only, 'low'"),
-    "group of one": (changed(status=lambda k, r: "ab"[k == 9]), ["--group", "status"], "group 'b' has 1 case"),
+    "group of one": (
+        changed(status=lambda k, r: "ab"[k == 9]),
+        ["--group", "status"],
+        "group 'b' has 1 case",
+    ),
     "no direction": (changed(), ["--score", "score"], "say which side of the cut-off is high risk"),
-    "direction of nothing": (changed(), ["--group", "status", "--high-risk", "above"], "--high-risk above: goes with --score"),
-    "empty side": (changed(), ["--score", "score", "--cutoff", "0.95", "--high-risk", "above"], "no case has score 0.95 or above"),
+    "direction of nothing": (
+        changed(),
+        ["--group", "status", "--high-risk", "above"],
+        "--high-risk above: goes with --score",
+    ),
+    "empty side": (
+        changed(),
+        ["--score", "score", "--cutoff", "0.95", "--high-risk", "above"],
+        "no case has score 0.95 or above",
+    ),
     "score in words": (
         changed(score=lambda k, r: "high" if k == 1 else 0.3),
         ["--score", "score", "--high-risk", "above"],
         "row 3, column score, value 'high'",
     ),
-    "empty": (changed(stage=lambda k, r: "NA"), ["--covariates", "stage"], "covariate stage: empty in every case"),
+    "empty": (
+        changed(stage=lambda k, r: "NA"),
+        ["--covariates", "stage"],
+        "covariate stage: empty in every case",
+    ),
     "constant but for round-off": (
         changed(stage=lambda k, r: (0.3, 0.1 + 0.2)[k % 2]),
         ["--covariates", "stage"],
         "covariate stage: the same value in all 60 cases",
     ),
-    "constant": (changed(stage=lambda k, r: 2), ["--covariates", "stage"], "covariate stage: the same value in all 60 cases"),
+    "constant": (
+        changed(stage=lambda k, r: 2),
+        ["--covariates", "stage"],
+        "covariate stage: the same value in all 60 cases",
+    ),
     "collinear": (
         changed(a=lambda k, r: r["score"], b=lambda k, r: 1 - 2 * float(r["score"])),
         ["--covariates", "a,b", "--select", "all"],
@@ -484,7 +575,11 @@ FAULTS = {
         ["--covariates", "size"],
         "row 4, column size, value 'big': is not a finite number",
     ),
-    "a case twice": (lambda rows: [*rows, rows[0]], [], "rows 2, 62, column case_id, value 'c0': is there 2 times"),
+    "a case twice": (
+        lambda rows: [*rows, rows[0]],
+        [],
+        "rows 2, 62, column case_id, value 'c0': is there 2 times",
+    ),
 }
 
 
@@ -533,11 +628,16 @@ def test_other_codes_of_events_are_told_what_is_wanted(tmp_path, capsys, codes, 
 
 
 def test_excluded_cases_are_left_out_and_counted(tmp_path, capsys):
-    rows = [{**row, "included": "no" if k < 4 else "yes", "exclude": ""} for k, row in enumerate(some_cases())]
+    rows = [
+        {**row, "included": "no" if k < 4 else "yes", "exclude": ""} for k, row in enumerate(some_cases())
+    ]
     status, said = run(tmp_path, capsys, rows, "--group", "status", "--no-figures")
     assert status == 0, said.err
     assert "4 cases excluded" in said.out
-    assert sum(group["n"] for group in json.loads((tmp_path / "out" / "logrank.json").read_text())["groups"]) == 56
+    assert (
+        sum(group["n"] for group in json.loads((tmp_path / "out" / "logrank.json").read_text())["groups"])
+        == 56
+    )
 
 
 def test_faults_of_a_join_are_told(tmp_path, capsys):
@@ -548,8 +648,15 @@ def test_faults_of_a_join_are_told(tmp_path, capsys):
     status, said = run(tmp_path, capsys, rows, "--join", str(others))
     assert (status, "no case_id of" in said.err) == (2, True)
     words = write_csv(tmp_path / "words.csv", [{"case_id": row["case_id"], "risk": "high"} for row in rows])
-    status, said = run(tmp_path, capsys, rows, "--join", str(words), "--score", "risk", "--high-risk", "above")
-    assert (status, len(said.err.splitlines()), "value 'high'" in said.err, str(words) in said.err) == (2, 1, True, True)
+    status, said = run(
+        tmp_path, capsys, rows, "--join", str(words), "--score", "risk", "--high-risk", "above"
+    )
+    assert (status, len(said.err.splitlines()), "value 'high'" in said.err, str(words) in said.err) == (
+        2,
+        1,
+        True,
+        True,
+    )
     clash = write_csv(tmp_path / "clash.csv", [{"case_id": "c1", "grade": "G9"}])
     status, said = run(tmp_path, capsys, rows, "--join", str(clash))
     assert (status, "row 2, column grade, value 'G9'" in said.err) == (2, True)

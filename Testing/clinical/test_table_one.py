@@ -1,4 +1,6 @@
-"""Table 1: tests against R's published output, exact tests against enumeration, the command as a user runs it."""
+"""Table 1: tests against R's published output, exact tests against enumeration, the command as a user runs
+it.
+"""
 
 import itertools
 import math
@@ -10,24 +12,96 @@ import pytest
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.stats import fisher
 from HER2ViTTrainingLib.stats.fisher import exact_p, fisher_test
-from HER2ViTTrainingLib.stats.group_tests import categorical_difference, continuous_difference, rank_test, t_test, table_test
+from HER2ViTTrainingLib.stats.group_tests import (
+    categorical_difference,
+    continuous_difference,
+    rank_test,
+    t_test,
+    table_test,
+)
 from support.csv_files import rows_of, write_csv
 
 RNG = np.random.default_rng(1)
 
-# R's documentation examples. Values: printed output of R's example(...) (tests/Examples/stats-Ex.Rout.save of the R sources, and the comments
-# in the help pages themselves).
+# R's documentation examples. Values: printed output of R's example(...) (tests/Examples/stats-Ex.Rout.save of
+# the R sources, and the comments in the help pages themselves).
 
-SLEEP = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0, 1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]).reshape(2, 10)
-PLANT_GROWTH = np.array([
-    [4.17, 5.58, 5.18, 6.11, 4.50, 4.61, 5.17, 4.53, 5.33, 5.14],
-    [4.81, 4.17, 4.41, 3.59, 5.87, 3.83, 6.03, 4.89, 4.32, 4.69],
-    [6.31, 5.12, 5.54, 5.50, 5.37, 5.29, 4.92, 6.15, 5.80, 5.26],
-])
-OZONE_MAY = [41, 36, 12, 18, 28, 23, 19, 8, 7, 16, 11, 14, 18, 14, 34, 6, 30, 11, 1, 11, 4, 32, 23, 45, 115, 37]
-OZONE_AUGUST = [39, 9, 16, 78, 35, 66, 122, 89, 110, 44, 28, 65, 22, 59, 23, 31, 44, 21, 9, 45, 168, 73, 76, 118, 84, 85]
+SLEEP = np.array(
+    [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0, 1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+).reshape(2, 10)
+PLANT_GROWTH = np.array(
+    [
+        [4.17, 5.58, 5.18, 6.11, 4.50, 4.61, 5.17, 4.53, 5.33, 5.14],
+        [4.81, 4.17, 4.41, 3.59, 5.87, 3.83, 6.03, 4.89, 4.32, 4.69],
+        [6.31, 5.12, 5.54, 5.50, 5.37, 5.29, 4.92, 6.15, 5.80, 5.26],
+    ]
+)
+OZONE_MAY = [
+    41,
+    36,
+    12,
+    18,
+    28,
+    23,
+    19,
+    8,
+    7,
+    16,
+    11,
+    14,
+    18,
+    14,
+    34,
+    6,
+    30,
+    11,
+    1,
+    11,
+    4,
+    32,
+    23,
+    45,
+    115,
+    37,
+]
+OZONE_AUGUST = [
+    39,
+    9,
+    16,
+    78,
+    35,
+    66,
+    122,
+    89,
+    110,
+    44,
+    28,
+    65,
+    22,
+    59,
+    23,
+    31,
+    44,
+    21,
+    9,
+    45,
+    168,
+    73,
+    76,
+    118,
+    84,
+    85,
+]
 JOB = np.array([1, 2, 1, 0, 3, 3, 6, 1, 10, 10, 14, 9, 6, 7, 12, 11]).reshape(4, 4).T
-MEHTA_PATEL_6 = np.array([[1, 2, 2, 1, 1, 0, 1], [2, 0, 0, 2, 3, 0, 0], [0, 1, 1, 1, 2, 7, 3], [1, 1, 2, 0, 0, 0, 1], [0, 1, 1, 1, 1, 0, 0]])
+MEHTA_PATEL_6 = np.array(
+    [
+        [1, 2, 2, 1, 1, 0, 1],
+        [2, 0, 0, 2, 3, 0, 0],
+        [0, 1, 1, 1, 2, 7, 3],
+        [1, 1, 2, 0, 0, 0, 1],
+        [0, 1, 1, 1, 1, 0, 0],
+    ]
+)
 
 
 def test_t_tests_equal_r():
@@ -38,7 +112,9 @@ def test_t_tests_equal_r():
 
 
 def test_anova_and_welchs_equal_r():
-    """oneway.test(weight ~ group, PlantGrowth): F 4.8461, p 0.01591 with equal variances; F 5.181, p 0.01739 without."""
+    """oneway.test(weight ~ group, PlantGrowth): F 4.8461, p 0.01591 with equal variances; F 5.181, p 0.01739
+    without.
+    """
     found = t_test(PLANT_GROWTH)
     assert (found.name, round(found.statistic, 4), round(found.p, 5)) == ("ANOVA", 4.8461, 0.01591)
     found = t_test(PLANT_GROWTH, welch=True)
@@ -46,10 +122,15 @@ def test_anova_and_welchs_equal_r():
 
 
 def test_rank_tests_equal_r():
-    """wilcox.test: Ozone ~ Month (ties: W 127.5, p 0.0001208); placental permeability (exact: W 35, p 0.1272 one-sided, hence 0.2544)."""
+    """wilcox.test: Ozone ~ Month (ties: W 127.5, p 0.0001208); placental permeability (exact: W 35, p 0.1272
+    one-sided, hence 0.2544).
+    """
     found = rank_test([np.array(OZONE_MAY), np.array(OZONE_AUGUST)])
     assert (found.name, found.statistic, round(found.p, 7)) == ("Mann-Whitney", 127.5, 0.0001208)
-    at_term, early = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46], [1.15, 0.88, 0.90, 0.74, 1.21]
+    at_term, early = (
+        [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46],
+        [1.15, 0.88, 0.90, 0.74, 1.21],
+    )
     found = rank_test([np.array(at_term), np.array(early)])
     assert (found.name, found.statistic) == ("Mann-Whitney (exact)", 35)
     assert found.p == pytest.approx(2 * 0.1272, abs=1e-4)
@@ -59,16 +140,24 @@ def test_rank_tests_equal_r():
 
 
 def test_chi_squared_tests_equal_r():
-    """chisq.test: party by gender (Agresti 2007, p. 39); table(mtcars$am, mtcars$vs), which R corrects for continuity."""
+    """chisq.test: party by gender (Agresti 2007, p. 39); table(mtcars$am, mtcars$vs), which R corrects for
+    continuity.
+    """
     found = table_test(np.array([[762, 327, 468], [484, 239, 477]]), RNG)
     assert (found.name, round(found.statistic, 2)) == ("chi-squared", 30.07)
     assert found.p == pytest.approx(2.954e-07, rel=1e-3)
     found = table_test(np.array([[12, 7], [6, 7]]), RNG)
-    assert (found.name, round(found.statistic, 5), round(found.p, 4)) == ("chi-squared (Yates)", 0.34754, 0.5555)
+    assert (found.name, round(found.statistic, 5), round(found.p, 4)) == (
+        "chi-squared (Yates)",
+        0.34754,
+        0.5555,
+    )
 
 
 def test_fishers_exact_test_equals_r():
-    """fisher.test: tea tasting, convictions, job satisfaction (Agresti 2002, p. 57), sixth example of Mehta & Patel 1983."""
+    """fisher.test: tea tasting, convictions, job satisfaction (Agresti 2002, p. 57), sixth example of Mehta &
+    Patel 1983.
+    """
     for counts, p, digits in (
         (np.array([[3, 1], [1, 3]]), 0.4857, 4),
         (np.array([[2, 15], [10, 3]]), 0.0005367, 7),
@@ -100,7 +189,9 @@ def test_exact_p_equals_the_sum_over_all_tables_in_fractions(seed):
     def weight(table):
         return Fraction(1, math.prod(math.factorial(int(x)) for line in table for x in line))
 
-    weights = [weight(table) for table in all_tables(counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist())]
+    weights = [
+        weight(table) for table in all_tables(counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist())
+    ]
     expected = sum(w for w in weights if w <= weight(counts)) / sum(weights)
     assert exact_p(counts) == pytest.approx(float(expected), abs=1e-9)
     assert exact_p(counts.T) == pytest.approx(float(expected), abs=1e-9)
@@ -116,9 +207,15 @@ def test_a_table_too_large_to_enumerate_is_tested_by_labelled_random_tables(monk
 
 
 def test_standardised_differences_follow_their_definitions():
-    """Austin 2009: means over the pooled spread; shares likewise, which is Yang & Dalton's distance for two levels."""
-    assert continuous_difference([np.array([1.0, 2, 3]), np.array([2.0, 4, 6])]) == pytest.approx(2 / math.sqrt((1 + 4) / 2))
-    assert categorical_difference(np.array([[30, 10], [70, 90]])) == pytest.approx(0.2 / math.sqrt((0.3 * 0.7 + 0.1 * 0.9) / 2))
+    """Austin 2009: means over the pooled spread; shares likewise, which is Yang & Dalton's distance for two
+    levels.
+    """
+    assert continuous_difference([np.array([1.0, 2, 3]), np.array([2.0, 4, 6])]) == pytest.approx(
+        2 / math.sqrt((1 + 4) / 2)
+    )
+    assert categorical_difference(np.array([[30, 10], [70, 90]])) == pytest.approx(
+        0.2 / math.sqrt((0.3 * 0.7 + 0.1 * 0.9) / 2)
+    )
     three = np.array([[20, 35, 10], [50, 40, 20], [30, 25, 70]])
     # Mahalanobis' distance does not depend on which level is left out; here the last instead of the first.
     shares = (three / three.sum(axis=0))[:-1]
@@ -203,7 +300,9 @@ def some_cases(n=40):
 
 
 def table1(tmp_path, capsys, rows, *options):
-    status = main(["table1", str(write_csv(tmp_path / "cases.csv", rows)), *options, "--out", str(tmp_path / "out")])
+    status = main(
+        ["table1", str(write_csv(tmp_path / "cases.csv", rows)), *options, "--out", str(tmp_path / "out")]
+    )
     return status, capsys.readouterr()
 
 
@@ -230,7 +329,10 @@ def test_the_command_describes_every_column_by_its_values_and_counts_what_is_mis
 
 def test_named_columns_and_joined_sets(tmp_path, capsys):
     rows = some_cases()
-    sets = [{"case_id": row["case_id"], "set": ("training", "validation")[k % 3 == 0]} for k, row in enumerate(rows[:-2])]
+    sets = [
+        {"case_id": row["case_id"], "set": ("training", "validation")[k % 3 == 0]}
+        for k, row in enumerate(rows[:-2])
+    ]
     other = write_csv(tmp_path / "predictions.csv", sets)
     options = ("--by", "set", "--join", str(other), "--nonnormal", "age [years]", "--categorical", "er")
     status, said = table1(tmp_path, capsys, rows, *options)
@@ -276,13 +378,33 @@ def test_texts_of_the_user_are_neither_formulas_nor_markup(tmp_path, capsys):
 
 
 FAULTS = {
-    "unknown column": (lambda rows: rows, ["--by", "cohort", "--continuous", "agee"], "column agee is missing"),
-    "named twice": (lambda rows: rows, ["--by", "cohort", "--continuous", "er", "--categorical", "er"], "column er: named 2 times"),
+    "unknown column": (
+        lambda rows: rows,
+        ["--by", "cohort", "--continuous", "agee"],
+        "column agee is missing",
+    ),
+    "named twice": (
+        lambda rows: rows,
+        ["--by", "cohort", "--continuous", "er", "--categorical", "er"],
+        "column er: named 2 times",
+    ),
     "one group": (lambda rows: rows, ["--by", "one"], "one group only, 'x'"),
     "group of one": (lambda rows: rows, ["--by", "lonely"], "group 'b' has 1 case"),
-    "text among numbers": (lambda rows: rows, ["--by", "cohort", "--continuous", "text"], "row 4, column text, value '1,5': is not a finite number"),
-    "every value another": (lambda rows: rows, ["--by", "cohort", "--categorical", "case_id"], "column case_id: 40 levels"),
-    "a case twice": (lambda rows: [*rows, rows[0]], ["--by", "cohort"], "rows 2, 42, column case_id, value 'c0': is there 2 times"),
+    "text among numbers": (
+        lambda rows: rows,
+        ["--by", "cohort", "--continuous", "text"],
+        "row 4, column text, value '1,5': is not a finite number",
+    ),
+    "every value another": (
+        lambda rows: rows,
+        ["--by", "cohort", "--categorical", "case_id"],
+        "column case_id: 40 levels",
+    ),
+    "a case twice": (
+        lambda rows: [*rows, rows[0]],
+        ["--by", "cohort"],
+        "rows 2, 42, column case_id, value 'c0': is there 2 times",
+    ),
     "reserved name": (lambda rows: rows, ["--by", "reserved"], "group 'p' is called as a column"),
 }
 
@@ -291,7 +413,8 @@ FAULTS = {
 def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, capsys, name):
     change, options, expected = FAULTS[name]
     rows = [
-        {**row, "one": "x", "lonely": "ab"[k == 5], "text": "1,5" if k == 2 else k, "reserved": "pq"[k % 2]} for k, row in enumerate(some_cases())
+        {**row, "one": "x", "lonely": "ab"[k == 5], "text": "1,5" if k == 2 else k, "reserved": "pq"[k % 2]}
+        for k, row in enumerate(some_cases())
     ]
     status, said = table1(tmp_path, capsys, change(rows), *options)
     assert status == 2

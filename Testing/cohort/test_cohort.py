@@ -29,7 +29,9 @@ def write_manifest(folder, rows, columns=COLUMNS, encoding="utf-8"):
                 (folder / name.strip()).touch()
         whole.append(row)
     with path.open("w", newline="", encoding=encoding) as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys([*columns, *(name for row in whole for name in row)])))
+        writer = csv.DictWriter(
+            file, list(dict.fromkeys([*columns, *(name for row in whole for name in row)]))
+        )
         writer.writeheader()
         writer.writerows(whole)
     return path
@@ -37,9 +39,14 @@ def write_manifest(folder, rows, columns=COLUMNS, encoding="utf-8"):
 
 def a_cohort(folder, zero=30, low=60, positive=40, more=()):
     statuses = (
-        [("0", "")] * zero + [("1+", ""), ("2+", "negative")] * (low // 2) + [("3+", "")] * (positive // 2) + [("2+", "positive")] * (positive // 2)
+        [("0", "")] * zero
+        + [("1+", ""), ("2+", "negative")] * (low // 2)
+        + [("3+", "")] * (positive // 2)
+        + [("2+", "positive")] * (positive // 2)
     )
-    return write_manifest(folder, [{"ihc": ihc, "ish": ish, "cohort": "FUSCC"} for ihc, ish in statuses] + list(more))
+    return write_manifest(
+        folder, [{"ihc": ihc, "ish": ish, "cohort": "FUSCC"} for ihc, ish in statuses] + list(more)
+    )
 
 
 def faults_of(path):
@@ -59,7 +66,10 @@ FAULTS = {
     6: ({"ihc": "2+", "ish": "amplified"}, ("column ish", "'amplified'", "positive, negative, equivocal")),
     7: ({"her2_status": "ultralow"}, ("column her2_status", "'ultralow'", "zero, low, positive")),
     8: ({"her2_status": "positive"}, ("column her2_status", "'positive'", "contradicts ihc '1+'")),
-    9: ({"image": "pre.nrrd;not_there.nrrd", "without_files": True}, ("column image", "'not_there.nrrd'", "no such file")),
+    9: (
+        {"image": "pre.nrrd;not_there.nrrd", "without_files": True},
+        ("column image", "'not_there.nrrd'", "no such file"),
+    ),
     10: ({"roi": "no_roi.nrrd", "without_files": True}, ("column roi", "'no_roi.nrrd'", "no such file")),
     11: ({"age": "52,6"}, ("column age", "'52,6'", "decimal point")),
     12: ({"os_months": "-3"}, ("column os_months", "'-3'", "between 0 and")),
@@ -77,7 +87,10 @@ FAULTS = {
     24: ({"image": "bilateral.nrrd", "patient_id": "P2"}, None),
     25: ({"image": "bilateral.nrrd", "patient_id": "P3"}, ("column patient_id", "'P3'", "row 24")),
     26: ({"image": "twice.nrrd", "roi": "twice_roi.nrrd", "patient_id": "P4"}, None),
-    27: ({"image": "twice.nrrd", "roi": "twice_roi.nrrd", "patient_id": "P4"}, ("column roi", "'twice_roi.nrrd'", "row 26")),
+    27: (
+        {"image": "twice.nrrd", "roi": "twice_roi.nrrd", "patient_id": "P4"},
+        ("column roi", "'twice_roi.nrrd'", "row 26"),
+    ),
 }
 
 
@@ -88,7 +101,9 @@ def test_all_faults_are_said_in_one_run(tmp_path, capsys):
     path = write_manifest(tmp_path, [changes for changes, _ in FAULTS.values()], (*COLUMNS, "Menopause"))
     with path.open("a") as file:
         file.write("case28,image28.nrrd\n")
-    expected = [(1, ("column Menopause", "rename it menopause"))] + [(row, words) for row, (_, words) in FAULTS.items() if words]
+    expected = [(1, ("column Menopause", "rename it menopause"))] + [
+        (row, words) for row, (_, words) in FAULTS.items() if words
+    ]
     expected.append((28, ("2 values",)))
     assert main(["cohort", str(path), "--out", str(tmp_path / "out")]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -103,7 +118,11 @@ def test_missing_columns_are_said_together(tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text("case_id,ihc,age\na,0,50\nb,7,old\n")
     faults = faults_of(path)
-    assert [word for word in ("image", "roi", "ish") if any(f"column {word} is missing" in line for line in faults)] == ["image", "roi", "ish"]
+    assert [
+        word
+        for word in ("image", "roi", "ish")
+        if any(f"column {word} is missing" in line for line in faults)
+    ] == ["image", "roi", "ish"]
     assert any("'7'" in line for line in faults)
     assert any("'old'" in line for line in faults)
     assert len(faults) == 5
@@ -131,7 +150,12 @@ def test_what_is_no_table_gets_one_line(tmp_path, content, expected):
 def test_a_broken_header_does_not_hide_the_other_faults(tmp_path):
     (tmp_path / "manifest.csv").write_text("case_id,image,roi,roi,ihc,\na,b,c,d,9,\n")
     faults = faults_of(tmp_path / "manifest.csv")
-    expected = ("value 'roi': is column 3 and column 4", "column 6 has no name", "column ish is missing", "value '9': not a score")
+    expected = (
+        "value 'roi': is column 3 and column 4",
+        "column 6 has no name",
+        "column ish is missing",
+        "value '9': not a score",
+    )
     assert all(any(words in fault for fault in faults) for words in expected)
 
 
@@ -156,14 +180,50 @@ def test_status_reasons_and_warnings(tmp_path):
     ]
     cohort = read_manifest(write_manifest(tmp_path, rows, encoding="utf-8-sig"))
     statuses = [case.her2_status and case.her2_status.value for case in cohort.cases]
-    expected = ["zero", "low", "low", "positive", "positive", "indeterminate", "low", "indeterminate", None, "positive", "low"]
+    expected = [
+        "zero",
+        "low",
+        "low",
+        "positive",
+        "positive",
+        "indeterminate",
+        "low",
+        "indeterminate",
+        None,
+        "positive",
+        "low",
+    ]
     assert statuses == expected
     reasons = [case.reason for case in cohort.cases]
     assert reasons[5] == "HER2 indeterminate: IHC 2+ without a clear ISH result"
     assert reasons[7:10] == ["HER2 indeterminate", "HER2 status missing", "incomplete DCE-MRI"]
     assert [case.included for case in cohort.cases] == [True] * 5 + [False, True, False, False, False, True]
-    assert [case.label(ZERO_VS_REST) for case in cohort.cases] == [0, 1, 1, 1, 1, None, 1, None, None, None, 1]
-    assert [case.label(LOW_VS_POSITIVE) for case in cohort.cases] == [None, 1, 1, 0, 0, None, 1, None, None, None, 1]
+    assert [case.label(ZERO_VS_REST) for case in cohort.cases] == [
+        0,
+        1,
+        1,
+        1,
+        1,
+        None,
+        1,
+        None,
+        None,
+        None,
+        1,
+    ]
+    assert [case.label(LOW_VS_POSITIVE) for case in cohort.cases] == [
+        None,
+        1,
+        1,
+        0,
+        0,
+        None,
+        1,
+        None,
+        None,
+        None,
+        1,
+    ]
     assert Counter(warning.code for warning in cohort.warnings) == {"discordant_her2": 2, "own_columns": 1}
     assert cohort.cases[0].images == (tmp_path / "image2.nrrd",)
     assert {case.patient_id for case in cohort.cases} == {case.case_id for case in cohort.cases}
@@ -186,11 +246,17 @@ def patients_of(cohort, case_ids):
 
 def several_lesions(n):
     """Patients with two lesions each, some of different status."""
-    return [{"patient_id": f"P{k}", "ihc": ihc} for k in range(n) for ihc in ("0" if k % 4 == 0 else "1+", "1+")]
+    return [
+        {"patient_id": f"P{k}", "ihc": ihc} for k in range(n) for ihc in ("0" if k % 4 == 0 else "1+", "1+")
+    ]
 
 
 def test_one_split_for_both_tasks_by_patient_stratified(tmp_path):
-    more = [*several_lesions(20), *({"role": "external", "cohort": "GFPH", "ihc": ihc} for ihc in ("0", "1+", "3+")), {"exclude": "motion"}]
+    more = [
+        *several_lesions(20),
+        *({"role": "external", "cohort": "GFPH", "ihc": ihc} for ihc in ("0", "1+", "3+")),
+        {"exclude": "motion"},
+    ]
     cohort = read_manifest(a_cohort(tmp_path, more=more))
     splits = make_splits(cohort, folds=5)
     first, second = splits.tasks[ZERO_VS_REST.name], splits.tasks[LOW_VS_POSITIVE.name]
@@ -202,10 +268,15 @@ def test_one_split_for_both_tasks_by_patient_stratified(tmp_path):
     # 30 + 5 patients count as zero (rarest of theirs), 60 + 15 as low, 40 as positive
     by_class = {}
     for status in ("zero", "positive"):
-        by_class[status] = patients_of(cohort, [case.case_id for case in cohort.development if case.her2_status == status])
+        by_class[status] = patients_of(
+            cohort, [case.case_id for case in cohort.development if case.her2_status == status]
+        )
     validation = patients_of(cohort, first.validation)
     assert len(by_class["zero"]) == 35
-    assert {status: len(theirs & validation) for status, theirs in by_class.items()} == {"zero": 7, "positive": 8}
+    assert {status: len(theirs & validation) for status, theirs in by_class.items()} == {
+        "zero": 7,
+        "positive": 8,
+    }
     assert len(validation) == 7 + 15 + 8
     folds = [patients_of(cohort, fold) for fold in first.folds]
     assert sum(map(len, folds)) == len(set().union(*folds)) == 150
@@ -230,7 +301,9 @@ def test_splits_do_not_depend_on_the_order_of_rows_but_on_the_seed(tmp_path, kin
 
 
 def test_the_split_is_written_down():
-    """The same on every machine and with every version of Python: a change here would orphan every saved split."""
+    """The same on every machine and with every version of Python: a change here would orphan every saved
+    split.
+    """
     from HER2ViTTrainingLib.cohort.splits import in_random_order
 
     assert in_random_order("ABCDEFGH", 1, "all") == list("GBEDCAFH")
@@ -264,14 +337,25 @@ def test_saved_splits_fit_their_cohort_only_and_unchanged(tmp_path):
     moved = json.loads(saved.read_text())
     task = moved["tasks"][ZERO_VS_REST.name]
     task["training"].append(task["validation"].pop())
-    for broken in (json.dumps(moved), "[]", "{}", "no json", json.dumps({**content, "version": 9}), json.dumps({**content, "cases": []})):
+    for broken in (
+        json.dumps(moved),
+        "[]",
+        "{}",
+        "no json",
+        json.dumps({**content, "version": 9}),
+        json.dumps({**content, "cases": []}),
+    ):
         (tmp_path / "broken.json").write_text(broken)
         with pytest.raises(InputError) as error:
             load_splits(tmp_path / "broken.json", cohort)
         assert len(error.value.faults) == 1
     # another status, another patient, a case less: each is another cohort
     text = path.read_text()
-    changes = {"roi2.nrrd,0,": "roi2.nrrd,3+,", "case3,": "case3b,", "roi4.nrrd,0,,FUSCC,,": "roi4.nrrd,0,,FUSCC,,P"}
+    changes = {
+        "roi2.nrrd,0,": "roi2.nrrd,3+,",
+        "case3,": "case3b,",
+        "roi4.nrrd,0,,FUSCC,,": "roi4.nrrd,0,,FUSCC,,P",
+    }
     for old, new in changes.items():
         assert old in text
         path.write_text(text.replace(old, new, 1))
@@ -282,12 +366,19 @@ def test_saved_splits_fit_their_cohort_only_and_unchanged(tmp_path):
 def test_classes_too_small_to_split(tmp_path):
     tiny = [{"ihc": "0"}, {"ihc": "1+"}, {"ihc": "1+"}]
     cohort = read_manifest(write_manifest(tmp_path, tiny))
-    with pytest.raises(InputError, match=r"class 'zero': 1 development patient cannot both train and validate") as error:
+    with pytest.raises(
+        InputError, match=r"class 'zero': 1 development patient cannot both train and validate"
+    ) as error:
         make_splits(cohort)
     assert len(error.value.faults) == 1
     cohort = read_manifest(write_manifest(tmp_path, [*tiny, {"ihc": "0"}]))
     splits = make_splits(cohort)
-    assert [len(side) for task in splits.tasks.values() for side in (task.training, task.validation)] == [2, 2, 1, 1]
+    assert [len(side) for task in splits.tasks.values() for side in (task.training, task.validation)] == [
+        2,
+        2,
+        1,
+        1,
+    ]
     assert [warning["code"] for warning in flow(cohort, splits)["warnings"]] == ["missing_class"]
     with pytest.raises(InputError) as error:
         make_splits(cohort, folds=3)
@@ -302,7 +393,12 @@ def test_a_cohort_to_test_with_only(tmp_path):
     splits = make_splits(cohort)
     assert splits.external == {"GFPH": ("case2",)}
     assert not any(task.training or task.validation for task in splits.tasks.values())
-    assert write_cohort(cohort, splits, tmp_path / "out") == ["cases.csv", "splits.json", "flow.json", "flow.png"]
+    assert write_cohort(cohort, splits, tmp_path / "out") == [
+        "cases.csv",
+        "splits.json",
+        "flow.json",
+        "flow.png",
+    ]
 
 
 # The flow
@@ -320,7 +416,12 @@ def test_flow_counts_add_up(tmp_path, capsys):
     assert main(["cohort", str(path), "--folds", "3", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "2: HER2 indeterminate: IHC 2+ without a clear ISH result" in said
-    assert ["zero-vs-rest fold 1:" in said, "zero-vs-rest fold 3:" in said, "fold 0" in said] == [True, True, False]  # as `train` names its folders
+    # as `train` names its folders
+    assert ["zero-vs-rest fold 1:" in said, "zero-vs-rest fold 3:" in said, "fold 0" in said] == [
+        True,
+        True,
+        False,
+    ]
     data = json.loads((out / "flow.json").read_text())
     assert data["inputs"] == [{"role": "manifest", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}]
     assert data["versions"].keys() == {"her2vit"}
@@ -338,14 +439,20 @@ def test_flow_counts_add_up(tmp_path, capsys):
     assert data["development"]["n"] == 132
     for name, unasked in ((ZERO_VS_REST.name, 0), (LOW_VS_POSITIVE.name, data["development"]["zero"])):
         task = data["split"]["tasks"][name]
-        assert task["training"]["n"] + task["validation"]["n"] == sum(fold["n"] for fold in task["folds"]) == 132 - unasked
+        assert (
+            task["training"]["n"] + task["validation"]["n"]
+            == sum(fold["n"] for fold in task["folds"])
+            == 132 - unasked
+        )
     assert (out / "flow.png").read_bytes().startswith(b"\x89PNG")
     with (out / "cases.csv").open(newline="", encoding="utf-8") as file:
         cases = list(csv.DictReader(file))
     assert list(cases[0]) == [*COLUMNS, "her2_status", "included", "reason"]
     assert Counter(case["included"] for case in cases) == {"yes": 135, "no": 6}
     assert all(bool(case["reason"]) == (case["included"] == "no") for case in cases)
-    before = {name: (out / name).read_bytes() for name in ("cases.csv", "splits.json", "flow.json", "flow.png")}
+    before = {
+        name: (out / name).read_bytes() for name in ("cases.csv", "splits.json", "flow.json", "flow.png")
+    }
     assert main(["cohort", str(path), "--folds", "3", "--out", str(out)]) == 0
     assert {name: (out / name).read_bytes() for name in before} == before
 
@@ -363,7 +470,9 @@ def test_a_simulated_cohort_passes(tmp_path):
     cohort = read_manifest(simulate_cohort(3, 1, PROTOCOLS["A"], tmp_path / "cohort", scale=0.4))
     assert [case.included for case in cohort.cases] == [True] * 3
     with (tmp_path / "cohort" / "truth.csv").open() as file:
-        assert [case.her2_status.value for case in cohort.cases] == [row["her2_status"] for row in csv.DictReader(file)]
+        assert [case.her2_status.value for case in cohort.cases] == [
+            row["her2_status"] for row in csv.DictReader(file)
+        ]
     assert not cohort.warnings
 
 
@@ -375,7 +484,14 @@ def mama_mia(tmp_path):
     """The data set's layout with seven made-up patients; letter case as in the different releases."""
     folder = tmp_path / "MAMA-MIA"
     (folder / "segmentations" / "expert").mkdir(parents=True)
-    for patient, phases in {"DUKE_001": 4, "DUKE_002": 3, "ISPY2_100899": 3, "NACT_01": 2, "NACT_02": 1, "NACT_03": 3}.items():
+    for patient, phases in {
+        "DUKE_001": 4,
+        "DUKE_002": 3,
+        "ISPY2_100899": 3,
+        "NACT_01": 2,
+        "NACT_02": 1,
+        "NACT_03": 3,
+    }.items():
         (folder / "images" / patient).mkdir(parents=True)
         name = patient.lower() if patient.startswith("DUKE") else patient
         for phase in range(phases):

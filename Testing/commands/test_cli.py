@@ -53,7 +53,9 @@ def _write_faulty(folder):
     with_nan = np.ones(shape, np.float32)
     with_nan[3, 3, 3] = np.nan
     write_volume(Volume(with_nan, GEOMETRY), folder / "nan.nrrd")
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((8, 60, 64, 3), np.uint8), isVector=True), str(folder / "rgb.nrrd"))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.zeros((8, 60, 64, 3), np.uint8), isVector=True), str(folder / "rgb.nrrd")
+    )
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((60, 64), np.uint8)), str(folder / "flat.nrrd"))
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((3, 8, 60, 64), np.uint8)), str(folder / "series.nii.gz"))
     (folder / "text.nrrd").write_text("not an image")
@@ -62,9 +64,25 @@ def _write_faulty(folder):
         weights.write(b"x")
 
 
-def read_words(case, out, *more, images=("pre.nrrd", "post1.nrrd", "post2.nrrd"), roi="roi.nrrd", bundles=("task1", "task2")):
+def read_words(
+    case,
+    out,
+    *more,
+    images=("pre.nrrd", "post1.nrrd", "post2.nrrd"),
+    roi="roi.nrrd",
+    bundles=("task1", "task2"),
+):
     named = [word for bundle in bundles for word in ("--bundle", str(case / bundle))]
-    return ["read", *(str(case / image) for image in images), "--roi", str(case / roi), *named, "--out", str(out), *more]
+    return [
+        "read",
+        *(str(case / image) for image in images),
+        "--roi",
+        str(case / roi),
+        *named,
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def test_read_writes_what_it_says(case, tmp_path, capsys):
@@ -72,7 +90,13 @@ def test_read_writes_what_it_says(case, tmp_path, capsys):
     assert main(read_words(case, out, "--device", "cpu")) == 0
     said = capsys.readouterr().out
     files = sorted(path.name for path in out.iterdir())
-    assert files == ["attention_task1.nrrd", "attention_task2.nrrd", "figure.png", "reading.json", "report.html"]
+    assert files == [
+        "attention_task1.nrrd",
+        "attention_task2.nrrd",
+        "figure.png",
+        "reading.json",
+        "report.html",
+    ]
     assert all(str(out / name) in said for name in files)
     assert "Research use only" in said
     data = json.loads((out / "reading.json").read_text())
@@ -81,7 +105,15 @@ def test_read_writes_what_it_says(case, tmp_path, capsys):
     assert data["slice"] == 4
     assert data["warnings"] == []
     for key in ("task1", "task2"):
-        assert set(data["tasks"][key]) >= {"score_raw", "score", "threshold", "slice", "area_mm2", "attention", "bundle_sha256"}
+        assert set(data["tasks"][key]) >= {
+            "score_raw",
+            "score",
+            "threshold",
+            "slice",
+            "area_mm2",
+            "attention",
+            "bundle_sha256",
+        }
 
 
 def test_nothing_names_the_inputs_unless_asked(case, tmp_path):
@@ -184,7 +216,11 @@ def test_help_works_both_ways(capsys):
 
 
 def test_numbers_below_zero_after_an_option():
-    assert with_joined_negatives(["--seed-point", "-30,12,5", "--out", "x"]) == ["--seed-point=-30,12,5", "--out", "x"]
+    assert with_joined_negatives(["--seed-point", "-30,12,5", "--out", "x"]) == [
+        "--seed-point=-30,12,5",
+        "--out",
+        "x",
+    ]
     assert with_joined_negatives(["--a", "-.5", "-h", "--b=1", "-2"]) == ["--a=-.5", "-h", "--b=1", "-2"]
 
 
@@ -201,12 +237,30 @@ def test_segment_takes_a_point_as_slicer_shows_it(case, tmp_path, refused):
 
 
 def test_simulate_then_read_a_case_of_it(tmp_path, capsys):
-    assert main(["simulate", "--cases", "2", "--scale", "0.5", "--out", str(tmp_path / "cohort"), "--seed", "3"]) == 0
+    assert (
+        main(["simulate", "--cases", "2", "--scale", "0.5", "--out", str(tmp_path / "cohort"), "--seed", "3"])
+        == 0
+    )
     row = rows_of(tmp_path / "cohort" / "manifest.csv")[0]
     images = [str(tmp_path / "cohort" / name) for name in row["image"].split(";")]
     bundle = a_bundle_folder(tmp_path / "bundle")
     roi = str(tmp_path / "cohort" / row["roi"])
-    assert main(["read", *images, "--roi", roi, "--bundle", str(bundle), "--out", str(tmp_path / "out"), "--no-figures"]) == 0
+    assert (
+        main(
+            [
+                "read",
+                *images,
+                "--roi",
+                roi,
+                "--bundle",
+                str(bundle),
+                "--out",
+                str(tmp_path / "out"),
+                "--no-figures",
+            ]
+        )
+        == 0
+    )
     assert json.loads((tmp_path / "out" / "reading.json").read_text())["early_phase"]["index"] == 1
 
 
@@ -223,7 +277,9 @@ def test_output_that_nobody_reads_ends_silently():
     """`her2vit help | head -1`"""
     code = "import sys; from HER2ViTTrainingLib.commands.main import main; sys.exit(main(['help']))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
 

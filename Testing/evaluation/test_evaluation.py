@@ -1,4 +1,6 @@
-"""Evaluation: against published values, against definitions computed plainly, and the commands as a user runs them."""
+"""Evaluation: against published values, against definitions computed plainly, and the commands as a user runs
+them.
+"""
 
 import csv
 import json
@@ -16,15 +18,37 @@ from sklearn.linear_model import LogisticRegression
 from HER2ViTLib.files.output import csv_cell, csv_text
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.evaluation.three_class import NAMES, judge
-from HER2ViTTrainingLib.stats.calibration import calibration_groups, calibration_line, decision_curve, platt_calibration, wilson
-from HER2ViTTrainingLib.stats.resampling import METRICS, Resampling, bootstrap, bootstrap_metrics, metrics_of_weights, roc_band
-from HER2ViTTrainingLib.stats.roc import auc, delong_interval, delong_test, roc_curve, youden, youden_threshold
+from HER2ViTTrainingLib.stats.calibration import (
+    calibration_groups,
+    calibration_line,
+    decision_curve,
+    platt_calibration,
+    wilson,
+)
+from HER2ViTTrainingLib.stats.resampling import (
+    METRICS,
+    Resampling,
+    bootstrap,
+    bootstrap_metrics,
+    metrics_of_weights,
+    roc_band,
+)
+from HER2ViTTrainingLib.stats.roc import (
+    auc,
+    delong_interval,
+    delong_test,
+    roc_curve,
+    youden,
+    youden_threshold,
+)
 
 # Published values
 
 
 def ovarian():
-    """Albumin, total protein and K-G score of 43 patients with ovarian cancer; DeLong, DeLong & Clarke-Pearson, Biometrics 1988;44:837."""
+    """Albumin, total protein and K-G score of 43 patients with ovarian cancer; DeLong, DeLong &
+    Clarke-Pearson, Biometrics 1988;44:837.
+    """
     rows = """
         3.0 5.8 10 0  3.2 6.3  5 1  3.9 6.8  3 1  2.8 4.8  6 0  3.2 5.8  3 1  0.9 4.0  5 0  2.5 5.7  8 0  1.6 5.6  5 1  3.8 5.7  5 1
         3.7 6.7  6 1  3.2 5.4  4 1  3.8 6.6  6 1  4.1 6.6  5 1  3.6 5.7  5 1  4.3 7.0  4 1  3.6 6.7  4 0  2.3 4.4  6 1  4.2 7.6  4 0
@@ -38,18 +62,26 @@ def ovarian():
 def test_delong_intervals_and_paired_tests_equal_those_published_for_the_original_data():
     """SAS/STAT User's Guide, PROC LOGISTIC, example "Comparing Receiver Operating Characteristic Curves"."""
     labels, scores = ovarian()
-    published = {"albumin": (0.7366, 0.5549, 0.9182), "kg": (0.7258, 0.5243, 0.9273), "protein": (0.6478, 0.4518, 0.8439)}
+    published = {
+        "albumin": (0.7366, 0.5549, 0.9182),
+        "kg": (0.7258, 0.5243, 0.9273),
+        "protein": (0.6478, 0.4518, 0.8439),
+    }
     for name, expected in published.items():
         found = delong_interval(labels, scores[name])
         assert (found.value, found.low, found.high) == pytest.approx(expected, abs=5.1e-5)
     published = {"albumin": (0.0108, -0.1761, 0.1976, 0.9102), "protein": (-0.0780, -0.2830, 0.1271, 0.4561)}
     for name, expected in published.items():
         test = delong_test(labels, scores[name], scores["kg"])
-        assert (test.difference.value, test.difference.low, test.difference.high, test.p) == pytest.approx(expected, abs=5.1e-5)
+        assert (test.difference.value, test.difference.low, test.difference.high, test.p) == pytest.approx(
+            expected, abs=5.1e-5
+        )
 
 
 def test_delong_interval_of_ratings_with_ties():
-    """Hanley & McNeil, Radiology 1982;143:29, table I; area and interval as Stata's manual gives them ([R] roctab)."""
+    """Hanley & McNeil, Radiology 1982;143:29, table I; area and interval as Stata's manual gives them ([R]
+    roctab).
+    """
     scores = np.repeat(np.tile(np.arange(1, 6), 2), [33, 6, 6, 11, 2, 3, 2, 2, 11, 33])
     found = delong_interval(np.repeat([0, 1], [58, 51]), scores)
     assert (found.value, found.low, found.high) == pytest.approx((0.8932, 0.83295, 0.95339), abs=4e-5)
@@ -57,15 +89,49 @@ def test_delong_interval_of_ratings_with_ties():
 
 STUDY_TABLE2 = {
     # TP, FN, TN, FP; then accuracy, sensitivity, specificity with their intervals, and F1
-    "task 1 GFPH": ((45, 25, 7, 3), {"accuracy": (0.65, 0.55, 0.75), "sensitivity": (0.64, 0.53, 0.75), "specificity": (0.70, 0.38, 1.00)}, 0.76),
-    "task 1 FHCMU": ((67, 8, 5, 21), {"accuracy": (0.71, 0.62, 0.79), "sensitivity": (0.89, 0.82, 0.96), "specificity": (0.19, 0.05, 0.35)}, 0.82),
-    "task 2 GFPH": ((17, 15, 35, 3), {"accuracy": (0.74, 0.63, 0.84), "sensitivity": (0.53, 0.36, 0.71), "specificity": (0.92, 0.82, 1.00)}, 0.65),
-    "task 2 FHCMU": ((29, 24, 21, 1), {"accuracy": (0.67, 0.57, 0.76), "sensitivity": (0.55, 0.42, 0.67), "specificity": (0.95, 0.84, 1.00)}, 0.70),
+    "task 1 GFPH": (
+        (45, 25, 7, 3),
+        {
+            "accuracy": (0.65, 0.55, 0.75),
+            "sensitivity": (0.64, 0.53, 0.75),
+            "specificity": (0.70, 0.38, 1.00),
+        },
+        0.76,
+    ),
+    "task 1 FHCMU": (
+        (67, 8, 5, 21),
+        {
+            "accuracy": (0.71, 0.62, 0.79),
+            "sensitivity": (0.89, 0.82, 0.96),
+            "specificity": (0.19, 0.05, 0.35),
+        },
+        0.82,
+    ),
+    "task 2 GFPH": (
+        (17, 15, 35, 3),
+        {
+            "accuracy": (0.74, 0.63, 0.84),
+            "sensitivity": (0.53, 0.36, 0.71),
+            "specificity": (0.92, 0.82, 1.00),
+        },
+        0.65,
+    ),
+    "task 2 FHCMU": (
+        (29, 24, 21, 1),
+        {
+            "accuracy": (0.67, 0.57, 0.76),
+            "sensitivity": (0.55, 0.42, 0.67),
+            "specificity": (0.95, 0.84, 1.00),
+        },
+        0.70,
+    ),
 }
 
 
 def test_the_study_s_operating_points_come_out_with_their_intervals(tmp_path):
-    """Table 2 of the study from its confusion matrices. Its F1 intervals are narrower than any bootstrap gives, and not compared."""
+    """Table 2 of the study from its confusion matrices. Its F1 intervals are narrower than any bootstrap
+    gives, and not compared.
+    """
     rows = []
     for name, ((tp, fn, tn, fp), _, _) in STUDY_TABLE2.items():
         for label, score, count in ((1, 0.8, tp), (1, 0.3, fn), (0, 0.2, tn), (0, 0.7, fp)):
@@ -78,7 +144,9 @@ def test_the_study_s_operating_points_come_out_with_their_intervals(tmp_path):
         assert round(float(row["f1"]), 2) == f1
         for metric, (value, low, high) in published.items():
             assert round(float(row[metric]), 2) == value
-            assert (float(row[f"{metric}_low"]), float(row[f"{metric}_high"])) == pytest.approx((low, high), abs=0.02)
+            assert (float(row[f"{metric}_low"]), float(row[f"{metric}_high"])) == pytest.approx(
+                (low, high), abs=0.02
+            )
 
 
 # Definitions
@@ -109,10 +177,16 @@ def test_auc_and_delong_equal_their_definition_in_exact_fractions(seed):
     ours, theirs = placements(scores), placements(other)
     area, other_area = (sum(p[0]) / len(p[0]) for p in (ours, theirs))
     variance = sum(covariance(a, a) for a in ours)
-    of_difference = variance + sum(covariance(b, b) for b in theirs) - 2 * sum(covariance(a, b) for a, b in zip(ours, theirs))
+    of_difference = (
+        variance
+        + sum(covariance(b, b) for b in theirs)
+        - 2 * sum(covariance(a, b) for a, b in zip(ours, theirs))
+    )
     found, test = delong_interval(labels, scores), delong_test(labels, scores, other)
     assert auc(labels, scores) == found.value == pytest.approx(float(area), abs=1e-12)
-    assert found.high - found.value == pytest.approx(min(1.959963984540054 * math.sqrt(variance), 1 - found.value), abs=1e-9)
+    assert found.high - found.value == pytest.approx(
+        min(1.959963984540054 * math.sqrt(variance), 1 - found.value), abs=1e-9
+    )
     assert test.z == pytest.approx(float(area - other_area) / math.sqrt(of_difference), abs=1e-9)
     assert test.p == pytest.approx(math.erfc(abs(test.z) / math.sqrt(2)))
 
@@ -157,7 +231,9 @@ def test_roc_curve_goes_from_corner_to_corner_through_every_threshold():
     thresholds, false, true = roc_curve(labels, scores)
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
     for threshold, x, y in zip(thresholds, false, true):
-        assert (x, y) == pytest.approx(((scores[~labels] >= threshold).mean(), (scores[labels] >= threshold).mean()))
+        assert (x, y) == pytest.approx(
+            ((scores[~labels] >= threshold).mean(), (scores[labels] >= threshold).mean())
+        )
     trapezoids = np.diff(false) * (true[1:] + true[:-1]) / 2
     assert trapezoids.sum() == pytest.approx(auc(labels, scores))
 
@@ -227,7 +303,9 @@ def test_a_constant_set_of_patients_has_the_interval_of_its_patients_not_of_its_
     """Twenty copies of every case carry no more information than one."""
     labels, scores = a_score(4)
     one = bootstrap_metrics(labels, scores, 0.6, Resampling(400)).estimates["accuracy"]
-    many = bootstrap_metrics(labels.repeat(20), scores.repeat(20), 0.6, Resampling(400), np.arange(len(labels)).repeat(20)).estimates["accuracy"]
+    many = bootstrap_metrics(
+        labels.repeat(20), scores.repeat(20), 0.6, Resampling(400), np.arange(len(labels)).repeat(20)
+    ).estimates["accuracy"]
     assert (many.value, many.low, many.high) == pytest.approx((one.value, one.low, one.high))
 
 
@@ -271,10 +349,15 @@ def test_calibration_line_equals_a_logistic_regression():
     x = np.log(scores / (1 - scores))[:, None]
     model = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky").fit(x, labels)
     line = calibration_line(labels, scores)
-    assert (line.slope.value, line.offset) == pytest.approx((model.coef_[0, 0], model.intercept_[0]), abs=1e-5)
+    assert (line.slope.value, line.offset) == pytest.approx(
+        (model.coef_[0, 0], model.intercept_[0]), abs=1e-5
+    )
 
 
-@pytest.mark.parametrize("scores", [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5] * 4, [0.1, 0.5, 0.5, 0.9], [0.1, 0.9, 0.2, 1.8]])
+@pytest.mark.parametrize(
+    "scores",
+    [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5] * 4, [0.1, 0.5, 0.5, 0.9], [0.1, 0.9, 0.2, 1.8]],
+)
 def test_no_calibration_line_where_none_exists(scores):
     assert calibration_line(np.array([0, 0, 1, 1]), np.array(scores)) is None
 
@@ -284,7 +367,11 @@ def test_platt_scaling_equals_weighted_logistic_regression_and_refuses_the_wrong
     positive, negative = labels.sum(), (~labels).sum()
     targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
     model = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky")
-    model.fit(np.tile(scores, 2)[:, None], np.repeat([1, 0], len(scores)), sample_weight=np.concatenate([targets, 1 - targets]))
+    model.fit(
+        np.tile(scores, 2)[:, None],
+        np.repeat([1, 0], len(scores)),
+        sample_weight=np.concatenate([targets, 1 - targets]),
+    )
     found = platt_calibration(labels, scores)
     assert (found.slope, found.intercept) == pytest.approx((model.coef_[0, 0], model.intercept_[0]), abs=1e-4)
     separated = platt_calibration(labels, np.where(labels, 8.0, -8.0))
@@ -315,7 +402,9 @@ def test_net_benefit_is_true_positives_less_false_ones_at_the_odds_of_the_thresh
     for n in (0, 19, 49, 79):
         threshold = curve.thresholds[n]
         called = scores >= threshold
-        expected = ((labels & called).sum() - (~labels & called).sum() * threshold / (1 - threshold)) / len(labels)
+        expected = ((labels & called).sum() - (~labels & called).sum() * threshold / (1 - threshold)) / len(
+            labels
+        )
         assert curve.model[n] == pytest.approx(expected, abs=1e-12)
     assert curve.everyone[49] == pytest.approx(2 * labels.mean() - 1)
 
@@ -344,7 +433,9 @@ def some_rows(*sets, n=60, seed=0):
     rows = []
     for k, name in enumerate(sets):
         labels, scores = a_score(seed + k, n, decimals=2)
-        rows += [[f"{name}{i}", name, int(label), score] for i, (label, score) in enumerate(zip(labels, scores))]
+        rows += [
+            [f"{name}{i}", name, int(label), score] for i, (label, score) in enumerate(zip(labels, scores))
+        ]
     return rows
 
 
@@ -354,7 +445,10 @@ QUICK = ("--resamples", "50", "--no-figures")
 def test_metrics_csv_has_the_contract_s_columns_and_json_is_plain(tmp_path):
     (row,) = evaluated(tmp_path, some_rows("validation"), *QUICK)
     expected = ["set", "n", "n_pos", "n_neg", "tp", "fn", "tn", "fp", "threshold", "threshold_source"]
-    expected += [name + end for name, end in product(METRICS, ("", "_low", "_high"))] + ["auc_delong_low", "auc_delong_high"]
+    expected += [name + end for name, end in product(METRICS, ("", "_low", "_high"))] + [
+        "auc_delong_low",
+        "auc_delong_high",
+    ]
     assert list(row)[: len(expected)] == expected
     data = json.loads((tmp_path / "out" / "metrics.json").read_text(), parse_constant=pytest.fail)
     found = data["sets"]["validation"]
@@ -406,25 +500,46 @@ def test_scores_outside_0_1_are_judged_by_rank_only(tmp_path):
     rows = some_rows("s")
     logits = [[*row[:3], 8 * row[3] - 4] for row in rows]
     (plain,), (raw,) = evaluated(tmp_path, rows, *QUICK), evaluated(tmp_path, logits, *QUICK)
-    assert [raw[name] for name in ("auc", "auc_low", "tp", "f1")] == [plain[name] for name in ("auc", "auc_low", "tp", "f1")]
+    assert [raw[name] for name in ("auc", "auc_low", "tp", "f1")] == [
+        plain[name] for name in ("auc", "auc_low", "tp", "f1")
+    ]
     assert raw["brier"] == raw["brier_low"] == raw["calibration_slope"] == ""
     assert plain["brier"] != ""
     assert "no probabilities" in raw["notes"]
 
 
 def test_patients_comparison_and_subgroups(tmp_path):
-    rows = [[*row, f"p{i // 2}", row[3] * 0.5, "=young" if i % 3 else "old"] for i, row in enumerate(some_rows("a", "b", n=61))]
+    rows = [
+        [*row, f"p{i // 2}", row[3] * 0.5, "=young" if i % 3 else "old"]
+        for i, row in enumerate(some_rows("a", "b", n=61))
+    ]
     header = ("case_id", "set", "label", "score", "patient_id", "other", "group")
-    found = evaluated(tmp_path, rows, *QUICK, "--compare", "other", "--by", "group", "--stratified", header=header)
+    found = evaluated(
+        tmp_path, rows, *QUICK, "--compare", "other", "--by", "group", "--stratified", header=header
+    )
     out = tmp_path / "out"
     assert "resampled by patient" in found[0]["notes"]
     data = json.loads((out / "metrics.json").read_text())
     assert "1 patients are in set 'a' and in set 'b'" in data["notes"][0]
-    assert data["bootstrap"] == {"resamples": 50, "seed": 1, "stratified": True, "unit": "patient", "interval": "percentile, 95 %"}
+    assert data["bootstrap"] == {
+        "resamples": 50,
+        "seed": 1,
+        "stratified": True,
+        "unit": "patient",
+        "interval": "percentile, 95 %",
+    }
     comparison = table(out / "comparison.csv")
-    assert [(row["set"], row["difference"], row["p"]) for row in comparison] == [("a", "0.0", "1.0"), ("b", "0.0", "1.0")]
+    assert [(row["set"], row["difference"], row["p"]) for row in comparison] == [
+        ("a", "0.0", "1.0"),
+        ("b", "0.0", "1.0"),
+    ]
     groups = table(out / "subgroups.csv")
-    assert [(row["set"], row["level"]) for row in groups] == [("a", "'=young"), ("a", "old"), ("b", "'=young"), ("b", "old")]
+    assert [(row["set"], row["level"]) for row in groups] == [
+        ("a", "'=young"),
+        ("a", "old"),
+        ("b", "'=young"),
+        ("b", "old"),
+    ]
     assert sum(int(row["n"]) for row in groups) == len(rows)
     assert {row["threshold"] for row in groups[:2]} == {found[0]["threshold"]}
 
@@ -444,14 +559,19 @@ def test_texts_of_the_file_are_escaped_everywhere(tmp_path):
     assert not list(out.glob("*.png")), "pictures of a former run are taken away"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "-a", "+x", "@x", "\tx", "'=x", "''=x", "plain", "1+", "'quoted'", ""])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "-a", "+x", "@x", "\tx", "'=x", "''=x", "plain", "1+", "'quoted'", ""]
+)
 def test_no_text_becomes_a_formula_and_all_come_back(text):
     cell = csv_cell(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t"))
     assert csv_text(cell) == text
 
 
-@pytest.mark.parametrize(("value", "cell"), [("-0.5", "-0.5"), ("+1e-3", "+1e-3"), (-0.25, "-0.25"), (math.nan, ""), (None, ""), (3, "3")])
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [("-0.5", "-0.5"), ("+1e-3", "+1e-3"), (-0.25, "-0.25"), (math.nan, ""), (None, ""), (3, "3")],
+)
 def test_numbers_stay_numbers_in_csv(value, cell):
     assert csv_cell(value) == cell
 
@@ -461,10 +581,18 @@ HEADER = ["case_id", "set", "label", "score"]
 FAULTS = {
     "label": ([*GOOD, ["d", "s", "2", "0.5"]], (), ["row 5, column label, value '2'"]),
     "NaN": ([*GOOD, ["d", "s", "1", "nan"]], (), ["row 5, column score, value 'nan'"]),
-    "empty": ([*GOOD, ["d", "s", "1", ""], ["e", "", "1", "0.1"]], (), ["row 5, column score, value ''", "row 6, column set"]),
+    "empty": (
+        [*GOOD, ["d", "s", "1", ""], ["e", "", "1", "0.1"]],
+        (),
+        ["row 5, column score, value ''", "row 6, column set"],
+    ),
     "infinite": ([*GOOD, ["d", "s", "1", "inf"]], (), ["row 5, column score"]),
     "twice in a set": ([*GOOD, ["a", "s", "1", "0.5"]], (), ["rows 2, 5, column case_id, value 'a'"]),
-    "many alike": ([[str(n), "s", "low", "0.5"] for n in range(30)], (), ["rows 2, 3, 4, 5, 6 and 25 more, column label, value 'low'"]),
+    "many alike": (
+        [[str(n), "s", "low", "0.5"] for n in range(30)],
+        (),
+        ["rows 2, 3, 4, 5, 6 and 25 more, column label, value 'low'"],
+    ),
     "unknown set": (GOOD, ("--threshold-from", "x"), ["'x': no such set; the sets are 's'"]),
     "one class": ([["a", "s", "1", "0.8"]], ("--threshold-from", "s"), ["one class only"]),
     "two thresholds": (GOOD, ("--threshold", "0.5", "--threshold-from", "s"), ["give one of them"]),
@@ -474,8 +602,16 @@ FAULTS = {
     "no such column": (GOOD, ("--compare", "cnn"), ["column cnn is missing"]),
     "no cases": ([], (), ["holds no case"]),
     "digits grouped": ([*GOOD, ["d", "s", "1", "0_5"]], (), ["row 5, column score, value '0_5'"]),
-    "a column of text": ([[str(n), "s", "1", f"t{n}"] for n in range(30)], (), ["and 25 more, column score, value 't0' and others"]),
-    "a set a case": ([[str(n), f"s{n}", "1", "0.5"] for n in range(101)], (), ["column set has 101 different values"]),
+    "a column of text": (
+        [[str(n), "s", "1", f"t{n}"] for n in range(30)],
+        (),
+        ["and 25 more, column score, value 't0' and others"],
+    ),
+    "a set a case": (
+        [[str(n), f"s{n}", "1", "0.5"] for n in range(101)],
+        (),
+        ["column set has 101 different values"],
+    ),
     "negative seed": (GOOD, ("--seed", "-1"), ["'-1' is not a whole number from 0"]),
 }
 
@@ -495,14 +631,26 @@ def test_missing_columns_are_named_one_by_one(tmp_path, capsys):
     predictions = write(tmp_path / "predictions.csv", ["case_id", "score"], [["a", "0.5"]])
     assert main(["evaluate", str(predictions), "--out", str(tmp_path / "out")]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert ["column set is missing" in lines[0], "column label is missing" in lines[1], len(lines)] == [True, True, 2]
+    assert ["column set is missing" in lines[0], "column label is missing" in lines[1], len(lines)] == [
+        True,
+        True,
+        2,
+    ]
 
 
 def test_evaluating_needs_neither_torch_nor_scikit_learn(tmp_path):
     predictions = write(tmp_path / "predictions.csv", HEADER, some_rows("s"))
     words = ["evaluate", str(predictions), "--out", str(tmp_path / "out"), *QUICK]
-    code = f"import sys; from HER2ViTTrainingLib.commands.main import main; main({words!r}); print({{'torch', 'sklearn', 'scipy'}} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "set()"
+    code = (
+        f"import sys; from HER2ViTTrainingLib.commands.main import main; main({words!r}); print({{'torch',"
+        " 'sklearn', 'scipy'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.splitlines()[-1]
+        == "set()"
+    )
 
 
 def test_scores_too_small_to_tell_apart_as_logits_have_no_calibration_line():
@@ -518,11 +666,16 @@ def test_calibration_of_logits_close_together_or_far_off_is_that_of_the_same_log
     plain = platt_calibration(labels, scores)
     found = platt_calibration(labels, shift + spread * scores)
     assert found.slope * spread == pytest.approx(plain.slope, rel=1e-4)
-    assert found.intercept + found.slope * shift == pytest.approx(plain.intercept, abs=1e-4 * max(1, abs(found.intercept) * 1e-10))
+    assert found.intercept + found.slope * shift == pytest.approx(
+        plain.intercept, abs=1e-4 * max(1, abs(found.intercept) * 1e-10)
+    )
 
 
 def test_names_of_sets_are_kept_apart_whatever_they_begin_with(tmp_path):
-    rows = [[f"c{n}", csv_cell(name), n % 2, 0.1 * n] for n, name in enumerate(["=x", "'=x"] * 2 + ["'=x", "=x"] * 2)]
+    rows = [
+        [f"c{n}", csv_cell(name), n % 2, 0.1 * n]
+        for n, name in enumerate(["=x", "'=x"] * 2 + ["'=x", "=x"] * 2)
+    ]
     assert [csv_text(row["set"]) for row in evaluated(tmp_path, rows, *QUICK)] == ["=x", "'=x"]
 
 
@@ -545,7 +698,11 @@ def three_class_case(folder, calls, truths, more_manifest=(), more_readings=()):
     readings = [[f"c{n}", call, 0.2, 0.3, 0.5] for n, call in enumerate(calls)]
     header = ["case_id", "image", "roi", "ihc", "ish", "exclude", "cohort"]
     return (
-        write(folder / "readings.csv", ["case_id", "call", "p_zero", "p_low", "p_positive"], [*readings, *more_readings]),
+        write(
+            folder / "readings.csv",
+            ["case_id", "call", "p_zero", "p_low", "p_positive"],
+            [*readings, *more_readings],
+        ),
         write(folder / "manifest.csv", header, [*manifest, *more_manifest]),
     )
 
@@ -553,32 +710,78 @@ def three_class_case(folder, calls, truths, more_manifest=(), more_readings=()):
 def test_three_classes_equal_scikit_learn(tmp_path):
     random = np.random.default_rng(1)
     truths, calls = (random.choice(list(TRUTHS), 60) for _ in range(2))
-    left_out = [["c60", "", "", "2+", "", "", ""], ["c61", "", "", "3+", "", "motion", ""], ["c62", "", "", "1+", "", "", ""]]
-    readings, manifest = three_class_case(tmp_path, calls, truths, left_out, [[f"c{n}", "low", 0, 1, 0] for n in (60, 61)])
-    assert main(["evaluate3", str(readings), "--truth", str(manifest), "--out", str(tmp_path / "out"), "--resamples", "200"]) == 0
+    left_out = [
+        ["c60", "", "", "2+", "", "", ""],
+        ["c61", "", "", "3+", "", "motion", ""],
+        ["c62", "", "", "1+", "", "", ""],
+    ]
+    readings, manifest = three_class_case(
+        tmp_path, calls, truths, left_out, [[f"c{n}", "low", 0, 1, 0] for n in (60, 61)]
+    )
+    assert (
+        main(
+            [
+                "evaluate3",
+                str(readings),
+                "--truth",
+                str(manifest),
+                "--out",
+                str(tmp_path / "out"),
+                "--resamples",
+                "200",
+            ]
+        )
+        == 0
+    )
     data = json.loads((tmp_path / "out" / "three_class.json").read_text(), parse_constant=pytest.fail)
     labels = list(TRUTHS)
     assert data["labels"] == labels
     assert data["matrix"] == reference.confusion_matrix(truths, calls, labels=labels).tolist()
     assert (data["n"], data["without_reading"]) == (60, 1)
-    assert {entry["reason"]: entry["n"] for entry in data["excluded"]} == {"HER2 indeterminate": 1, "excluded: motion": 1}
+    assert {entry["reason"]: entry["n"] for entry in data["excluded"]} == {
+        "HER2 indeterminate": 1,
+        "excluded: motion": 1,
+    }
     assert data["kappa_weights"] == "linear"
     kappa = reference.cohen_kappa_score(truths, calls, labels=labels, weights="linear")
     assert data["weighted_kappa"]["value"] == pytest.approx(kappa, abs=1e-12)
-    assert data["balanced_accuracy"]["value"] == pytest.approx(reference.balanced_accuracy_score(truths, calls))
+    assert data["balanced_accuracy"]["value"] == pytest.approx(
+        reference.balanced_accuracy_score(truths, calls)
+    )
     assert [data["classes"][name]["ppv"]["value"] for name in labels] == pytest.approx(
         reference.precision_score(truths, calls, labels=labels, average=None)
     )
-    assert all(data[name]["low"] < data[name]["value"] < data[name]["high"] for name in ("accuracy", "balanced_accuracy", "weighted_kappa"))
+    assert all(
+        data[name]["low"] < data[name]["value"] < data[name]["high"]
+        for name in ("accuracy", "balanced_accuracy", "weighted_kappa")
+    )
     assert "Research use only" in data["notice"]
 
 
 def test_cohorts_are_also_judged_by_themselves(tmp_path):
     more = [[f"x{n}", "", "", *TRUTHS[truth], "", "GFPH"] for n, truth in enumerate(TRUTHS)]
-    readings, manifest = three_class_case(tmp_path, TRUTHS, TRUTHS, more, [[f"x{n}", "low", 0, 1, 0] for n in range(3)])
-    assert main(["evaluate3", str(readings), "--truth", str(manifest), "--out", str(tmp_path / "out"), "--resamples", "20"]) == 0
+    readings, manifest = three_class_case(
+        tmp_path, TRUTHS, TRUTHS, more, [[f"x{n}", "low", 0, 1, 0] for n in range(3)]
+    )
+    assert (
+        main(
+            [
+                "evaluate3",
+                str(readings),
+                "--truth",
+                str(manifest),
+                "--out",
+                str(tmp_path / "out"),
+                "--resamples",
+                "20",
+            ]
+        )
+        == 0
+    )
     data = json.loads((tmp_path / "out" / "three_class.json").read_text())
-    assert {name: part["accuracy"]["value"] for name, part in data["cohorts"].items()} == pytest.approx({"development": 1, "GFPH": 1 / 3})
+    assert {name: part["accuracy"]["value"] for name, part in data["cohorts"].items()} == pytest.approx(
+        {"development": 1, "GFPH": 1 / 3}
+    )
 
 
 def test_perfect_calls_and_a_class_that_is_missing():
@@ -593,9 +796,18 @@ def test_perfect_calls_and_a_class_that_is_missing():
 
 
 THREE_CLASS_FAULTS = {
-    "no call": (dict(more_readings=[["c9", "", 0, 0, 0]], more_manifest=[["c9", "", "", "0", "", "", ""]]), "column call, value ''"),
-    "not in the manifest": (dict(more_readings=[["c9", "low", 0, 0, 0]]), "row 5, column case_id, value 'c9'"),
-    "read twice": (dict(more_readings=[["c0", "low", 0, 0, 0]]), "row 5, column case_id, value 'c0': is there before"),
+    "no call": (
+        dict(more_readings=[["c9", "", 0, 0, 0]], more_manifest=[["c9", "", "", "0", "", "", ""]]),
+        "column call, value ''",
+    ),
+    "not in the manifest": (
+        dict(more_readings=[["c9", "low", 0, 0, 0]]),
+        "row 5, column case_id, value 'c9'",
+    ),
+    "read twice": (
+        dict(more_readings=[["c0", "low", 0, 0, 0]]),
+        "row 5, column case_id, value 'c0': is there before",
+    ),
     "bad ihc": (dict(more_manifest=[["c9", "", "", "4+", "", "", ""]]), "row 5, column ihc, value '4+'"),
 }
 

@@ -1,4 +1,6 @@
-"""Radiogenomics: known fold changes, exact tests, brute-force hubs, real tumours, and the command as a user runs it."""
+"""Radiogenomics: known fold changes, exact tests, brute-force hubs, real tumours, and the command as a user
+runs it.
+"""
 
 import gzip
 import hashlib
@@ -17,7 +19,13 @@ from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.genes import enrichment
 from HER2ViTTrainingLib.genes.enrichment import ORA_COLUMNS, over_representation
-from HER2ViTTrainingLib.genes.expression import DESEQ2_COLUMNS, Thresholds, by_significance, differential_expression, differentially_expressed
+from HER2ViTTrainingLib.genes.expression import (
+    DESEQ2_COLUMNS,
+    Thresholds,
+    by_significance,
+    differential_expression,
+    differentially_expressed,
+)
 from HER2ViTTrainingLib.genes.files import read_counts, read_groups
 from HER2ViTTrainingLib.genes.gene_sets import GeneSets, Interactions, read_gene_sets, read_interactions
 from HER2ViTTrainingLib.genes.hubs import HUB_COLUMNS, maximal_clique_centrality, network
@@ -36,22 +44,37 @@ def write(path, text):
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """Counts and groups of 12 HER2-low and 12 HER2-positive simulated tumours; the genes that change and 600 that do not."""
+    """Counts and groups of 12 HER2-low and 12 HER2-positive simulated tumours; the genes that change and 600
+    that do not.
+    """
     folder = tmp_path_factory.mktemp("genes")
     status = {index: draw_hidden(index, 3, "A")[0] for index in range(120)}
-    chosen = [index for group in ("low", "positive") for index in [i for i, s in status.items() if s == group][:12]]
+    chosen = [
+        index for group in ("low", "positive") for index in [i for i, s in status.items() if s == group][:12]
+    ]
     shown = len(GENE_LOG2_FOLD_CHANGES) + 600
     columns = [draw_counts(index, 3, "A")[:shown] for index in chosen]
     lines = [",".join(["gene", *(f"case{index}" for index in chosen)])]
     lines += [",".join([gene, *map(str, counts)]) for gene, counts in zip(genes()[0], zip(*columns))]
     # Under a name that does not say so: compression is told by content.
-    (folder / "counts.csv").write_bytes(gzip.compress(("\n".join([*lines, "UNREAD" + ",0" * len(chosen)]) + "\n").encode(), mtime=0))
+    (folder / "counts.csv").write_bytes(
+        gzip.compress(("\n".join([*lines, "UNREAD" + ",0" * len(chosen)]) + "\n").encode(), mtime=0)
+    )
     write(folder / "few.csv", "\n".join(lines[:60]))
-    write(folder / "groups.csv", "case_id,group\n" + "".join(f"case{index},{status[index]}\n" for index in chosen))
+    write(
+        folder / "groups.csv",
+        "case_id,group\n" + "".join(f"case{index},{status[index]}\n" for index in chosen),
+    )
     hubs = [gene for gene, change in GENE_LOG2_FOLD_CHANGES.items() if change == 1.4]
     write(folder / "sets.gmt", "IMMUNE\thttp://none\t" + "\t".join(hubs) + "\nPROTEASOME\t\t" + "\t".join(f"PSMA{n},1.0" for n in range(1, 8)) + "\n"
           + "MAPK\t\t" + "\t".join(["ERBB2", *(f"MAPK{n}" for n in range(1, 15))]) + "\n")  # fmt: skip
-    edges = [*combinations(hubs[:6], 2), ("ERBB2", "GRB7"), ("GRB7", "ERBB2"), ("ERBB2", "ERBB2"), ("SCUBE2", "MAPK1")]
+    edges = [
+        *combinations(hubs[:6], 2),
+        ("ERBB2", "GRB7"),
+        ("GRB7", "ERBB2"),
+        ("ERBB2", "ERBB2"),
+        ("SCUBE2", "MAPK1"),
+    ]
     write(folder / "ppi.tsv", "a\tb\tscore\n" + "".join(f"{a}\t{b}\t900\n" for a, b in edges))
     return folder
 
@@ -59,16 +82,32 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(cohort):
     """What the command writes for that cohort."""
-    arguments = ["--groups", cohort / "groups.csv", "--gmt", cohort / "sets.gmt", "--ppi", cohort / "ppi.tsv", "--out", cohort / "out"]
+    arguments = [
+        "--groups",
+        cohort / "groups.csv",
+        "--gmt",
+        cohort / "sets.gmt",
+        "--ppi",
+        cohort / "ppi.tsv",
+        "--out",
+        cohort / "out",
+    ]
     assert main(list(map(str, ["genes", cohort / "counts.csv", *arguments]))) == 0
     return cohort / "out"
 
 
 def test_the_command_finds_the_simulated_fold_changes_with_their_direction(result):
     rows = {row["gene"]: row for row in rows_of(result / "deseq2.csv")}
-    errors = [(float(rows[gene]["log2FoldChange"]) - change) / float(rows[gene]["lfcSE"]) for gene, change in GENE_LOG2_FOLD_CHANGES.items()]
+    errors = [
+        (float(rows[gene]["log2FoldChange"]) - change) / float(rows[gene]["lfcSE"])
+        for gene, change in GENE_LOG2_FOLD_CHANGES.items()
+    ]
     assert abs(np.mean(errors)) < 0.5 and 0.6 < np.std(errors) < 1.5 and max(map(abs, errors)) < 4
-    found = {gene for gene, row in rows.items() if row["padj"] and float(row["padj"]) < 0.05 and abs(float(row["log2FoldChange"])) > 1}
+    found = {
+        gene
+        for gene, row in rows.items()
+        if row["padj"] and float(row["padj"]) < 0.05 and abs(float(row["log2FoldChange"])) > 1
+    }
     assert {"ERBB2", "GRB7", "SCUBE2", "S100A9"} <= found
     assert len(found & GENE_LOG2_FOLD_CHANGES.keys()) > 0.5 * len(GENE_LOG2_FOLD_CHANGES)
     assert len(found - GENE_LOG2_FOLD_CHANGES.keys()) <= 0.1 * len(found)
@@ -77,10 +116,19 @@ def test_the_command_finds_the_simulated_fold_changes_with_their_direction(resul
 
 def test_the_command_writes_tables_pictures_and_what_they_came_from(cohort, result):
     assert {path.name for path in result.iterdir()} == set(RESULT_FILES)
-    for name, columns in {"deseq2.csv": DESEQ2_COLUMNS, "ora.csv": ORA_COLUMNS, "hubs.csv": HUB_COLUMNS}.items():
+    for name, columns in {
+        "deseq2.csv": DESEQ2_COLUMNS,
+        "ora.csv": ORA_COLUMNS,
+        "hubs.csv": HUB_COLUMNS,
+    }.items():
         assert tuple(rows_of(result / name)[0]) == columns
     found = json.loads((result / "genes.json").read_text())
-    roles = {"counts": "counts.csv", "groups": "groups.csv", "gene sets": "sets.gmt", "interactions": "ppi.tsv"}
+    roles = {
+        "counts": "counts.csv",
+        "groups": "groups.csv",
+        "gene sets": "sets.gmt",
+        "interactions": "ppi.tsv",
+    }
     assert {entry["role"]: entry["sha256"] for entry in found["inputs"]} == {
         role: hashlib.sha256((cohort / name).read_bytes()).hexdigest() for role, name in roles.items()
     }
@@ -88,18 +136,32 @@ def test_the_command_writes_tables_pictures_and_what_they_came_from(cohort, resu
     assert "Research use only" in found["notice"] and str(cohort) not in (result / "genes.json").read_text()
     immune, *_ = rows_of(result / "ora.csv")
     assert (immune["source"], immune["term"], immune["set_size"]) == ("sets", "IMMUNE", "10")
-    assert sorted(row["term"] for row in rows_of(result / "ora.csv")) == ["IMMUNE", "MAPK"], "PROTEASOME holds 7 genes only"
+    assert sorted(row["term"] for row in rows_of(result / "ora.csv")) == [
+        "IMMUNE",
+        "MAPK",
+    ], "PROTEASOME holds 7 genes only"
     hubs = {row["gene"]: row for row in rows_of(result / "hubs.csv")}
     assert (hubs["ERBB2"]["mcc"], hubs["ERBB2"]["degree"]) == ("1", "1") and hubs["SCUBE2"]["mcc"] == "0"
 
 
 def test_the_same_files_give_the_same_bytes_and_pictures_of_a_former_run_go(cohort, tmp_path):
-    arguments = ["genes", cohort / "few.csv", "--groups", cohort / "groups.csv", "--gmt", cohort / "sets.gmt", "--ppi", cohort / "ppi.tsv"]
+    arguments = [
+        "genes",
+        cohort / "few.csv",
+        "--groups",
+        cohort / "groups.csv",
+        "--gmt",
+        cohort / "sets.gmt",
+        "--ppi",
+        cohort / "ppi.tsv",
+    ]
     run = [*map(str, arguments), "--out", str(tmp_path)]
     assert main(run) == 0
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert main(run) == 0
-    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and set(first) == set(RESULT_FILES)
+    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and set(first) == set(
+        RESULT_FILES
+    )
     assert main([*run, "--lfc", "20"]) == 0, "no gene: every picture says so"
     assert (tmp_path / "ora.csv").read_text() == ",".join(ORA_COLUMNS) + "\n"
     assert main([*run[:4], *run[-2:], "--no-figures"]) == 0
@@ -114,7 +176,9 @@ def test_size_factors_are_medians_of_ratios_and_the_reference_turns_the_sign(coh
     expected = np.median(positive / np.exp(np.log(positive).mean(axis=1, keepdims=True)), axis=0)
     assert [found.size_factors[case] for case in some.cases] == pytest.approx(expected.tolist())
     turned = differential_expression(some, read_groups(cohort / "groups.csv", some, "positive"))
-    assert turned.table["log2FoldChange"].to_numpy() == pytest.approx(-found.table["log2FoldChange"].to_numpy(), abs=1e-4)
+    assert turned.table["log2FoldChange"].to_numpy() == pytest.approx(
+        -found.table["log2FoldChange"].to_numpy(), abs=1e-4
+    )
 
 
 # Over-representation
@@ -125,15 +189,21 @@ def gene_sets(**genes_of):
 
 
 def test_over_representation_equals_the_published_example(monkeypatch):
-    """17,980 genes, 57 of interest, a category of 2,641 that holds 28: `phyper(27, 2641, 15339, 57, lower.tail = FALSE)` and the one-sided
-    `fisher.test` give 7.88e-10 (G. Yu, author of clusterProfiler, "Enrichment analysis", 2012)."""
+    """17,980 genes, 57 of interest, a category of 2,641 that holds 28: `phyper(27, 2641, 15339, 57,
+    lower.tail = FALSE)` and the one-sided `fisher.test` give 7.88e-10 (G. Yu, author of clusterProfiler,
+    "Enrichment analysis", 2012).
+    """
     monkeypatch.setattr(enrichment, "SET_SIZES", (10, 17979))
     universe = [f"g{n}" for n in range(17980)]
     sets = gene_sets(category=universe[:2641], all=universe[2641:])
     found = over_representation([*universe[:28], *universe[-29:]], universe, sets)
     (row,) = (row for row in found.rows if row["term"] == "category")
     drawn = sum(math.comb(2641, k) * math.comb(15339, 57 - k) for k in range(28, 58))
-    assert row["p"] == pytest.approx(float(Fraction(drawn, math.comb(17980, 57))), rel=1e-9) == pytest.approx(7.88e-10, rel=1e-3)
+    assert (
+        row["p"]
+        == pytest.approx(float(Fraction(drawn, math.comb(17980, 57))), rel=1e-9)
+        == pytest.approx(7.88e-10, rel=1e-3)
+    )
 
 
 def test_universe_sizes_and_adjustment_are_clusterprofilers():
@@ -150,7 +220,11 @@ def test_universe_sizes_and_adjustment_are_clusterprofilers():
     assert (found.universe, found.drawn) == (140, 8)
     rows = {row["term"]: row for row in found.rows}
     assert set(rows) == {"ten", "large"}, "too small, or without a DEG"
-    assert rows["ten"]["set_size"] == 10 and rows["ten"]["overlap"] == 8 and rows["ten"]["genes"] == "g0/g1/g2/g3/g4/g5/g6/g7"
+    assert (
+        rows["ten"]["set_size"] == 10
+        and rows["ten"]["overlap"] == 8
+        and rows["ten"]["genes"] == "g0/g1/g2/g3/g4/g5/g6/g7"
+    )
     p_ten, p_large = (float(Fraction(math.comb(size, 8), math.comb(140, 8))) for size in (10, 120))
     assert rows["ten"]["p"] == pytest.approx(p_ten) and rows["large"]["p"] == pytest.approx(p_large)
     assert rows["ten"]["padj"] == pytest.approx(2 * p_ten) and rows["large"]["padj"] == pytest.approx(p_large)
@@ -190,26 +264,37 @@ def test_mcc_is_the_degree_without_triangles_zero_alone_and_exact_when_huge():
 
 
 def test_too_many_cliques_are_bounded_and_said():
-    pairs_apart = nx.relabel_nodes(nx.complete_multipartite_graph(*[2] * 40), "g{}".format)  # 2^40 maximal cliques
+    # 2^40 maximal cliques
+    pairs_apart = nx.relabel_nodes(nx.complete_multipartite_graph(*[2] * 40), "g{}".format)
     found = network(list(pairs_apart), Interactions(None, pairs_apart, ""), most_cliques=2000)
     assert (found.cliques, found.complete) == (2000, False)
     assert sum(row["mcc"] for row in found.rows) == 2000 * 40 * math.factorial(39)
-    assert found.rows == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), most_cliques=2000).rows
+    assert (
+        found.rows
+        == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), most_cliques=2000).rows
+    )
 
 
 def test_equal_mcc_is_an_equal_rank():
     graph = nx.Graph([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")])
     rows = network(["d", "c", "b", "a", "not there"], Interactions(None, graph, "")).rows
-    assert [(row["gene"], row["mcc"], row["degree"], row["rank"]) for row in rows] == [("c", 3, 3, 1), ("a", 2, 2, 2), ("b", 2, 2, 2), ("d", 1, 1, 4)]
+    assert [(row["gene"], row["mcc"], row["degree"], row["rank"]) for row in rows] == [
+        ("c", 3, 3, 1),
+        ("a", 2, 2, 2),
+        ("b", 2, 2, 2),
+        ("d", 1, 1, 4),
+    ]
 
 
 # Real tumours
 
 
 def test_real_tumours_show_the_her2_amplicon(shared_data, tmp_path):
-    """TCGA-BRCA by reference standard, 15 positive against 12 low; every twentieth gene, for speed, and the amplicon's.
+    """TCGA-BRCA by reference standard, 15 positive against 12 low; every twentieth gene, for speed, and the
+    amplicon's.
 
-    R's DESeq2 1.38 on all genes: ERBB2 and GRB7 among the twelve of smallest adjusted p, log2 fold changes of about 4.1.
+    R's DESeq2 1.38 on all genes: ERBB2 and GRB7 among the twelve of smallest adjusted p, log2 fold changes of
+    about 4.1.
     """
     omics = shared_data / "omics"
     lines = gzip.decompress((omics / "tcga_brca_her2_60_counts.csv.gz").read_bytes()).decode().splitlines()
@@ -221,8 +306,12 @@ def test_real_tumours_show_the_her2_amplicon(shared_data, tmp_path):
         ish = row["her2_fish_status"].lower()
         if row["her2_ihc_score"] in ("0", "1+", "2+", "3+"):
             score = row["her2_ihc_score"]
-            status[row["patient"]] = her2_status(score, ish if ish in ("positive", "negative", "equivocal") else "").value
-    groups = "case_id,group\n" + "".join(f"{case},{name}\n" for case, name in status.items() if name in ("low", "positive"))
+            status[row["patient"]] = her2_status(
+                score, ish if ish in ("positive", "negative", "equivocal") else ""
+            ).value
+    groups = "case_id,group\n" + "".join(
+        f"{case},{name}\n" for case, name in status.items() if name in ("low", "positive")
+    )
     groups = read_groups(write(tmp_path / "groups.csv", groups), counts, "low")
     assert Counter(groups.of_case.values()) == {"positive": 15, "low": 12}
     found = differential_expression(counts, groups)
@@ -232,10 +321,15 @@ def test_real_tumours_show_the_her2_amplicon(shared_data, tmp_path):
     degs = differentially_expressed(found.table, Thresholds()).index
     edges = read_interactions(omics / "string_v12_human_conf700_notextmining_edges.tsv.gz", counts)
     assert edges.graph.number_of_edges() == 174_962 and network(degs, edges).complete
-    for name, terms in {"c2.cp.kegg.v7.5.1.symbols.gmt": 186, "enrichr.GO_Biological_Process_2021.gmt": 6036}.items():
+    for name, terms in {
+        "c2.cp.kegg.v7.5.1.symbols.gmt": 186,
+        "enrichr.GO_Biological_Process_2021.gmt": 6036,
+    }.items():
         sets = read_gene_sets(omics / name, counts)
         enriched = over_representation(degs, counts.genes, sets)
-        assert len(sets.genes_of) == terms and all(10 <= row["set_size"] <= 500 and row["p"] <= row["padj"] for row in enriched.rows)
+        assert len(sets.genes_of) == terms and all(
+            10 <= row["set_size"] <= 500 and row["p"] <= row["padj"] for row in enriched.rows
+        )
 
 
 # Bad input
@@ -274,7 +368,9 @@ def test_bad_counts_are_one_clear_line(counts, said, tmp_path):
 def test_whole_numbers_may_be_written_as_decimals_and_tabs_separate_too(tmp_path):
     text = COUNTS.replace("70", "70.0").replace("90", "9e1")
     files = write(tmp_path / "counts.csv", text), write(tmp_path / "counts.tsv", text.replace(",", "\t"))
-    assert [read_counts(path).values.tolist() for path in files] == [[[5, 6, 70, 80], [3, 2, 40, 50], [90, 80, 85, 99]]] * 2
+    assert [read_counts(path).values.tolist() for path in files] == [
+        [[5, 6, 70, 80], [3, 2, 40, 50], [90, 80, 85, 99]]
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -284,7 +380,11 @@ def test_whole_numbers_may_be_written_as_decimals_and_tabs_separate_too(tmp_path
         (GROUPS + "a1,low\n", "low", "row 2, 6, column case_id, value 'a1': is there 2 times"),
         (GROUPS.replace("a2,low", "a2,zero"), "low", "holds 3 groups: low (1), positive (2), zero (1)"),
         (GROUPS.replace("a2,low\n", ""), "low", "group low has 1 case; at least 2"),
-        (GROUPS.replace("low", "A").replace("positive", "B"), "low", "no group is 'low', the reference; give --reference A or --reference B"),
+        (
+            GROUPS.replace("low", "A").replace("positive", "B"),
+            "low",
+            "no group is 'low', the reference; give --reference A or --reference B",
+        ),
         (GROUPS.replace("a2,low", "a2,"), "low", "row 3, column group, value '': is missing"),
         ("case_id,group\n", "low", "holds 0 groups"),
         (GROUPS.replace("group", "status"), "low", "column group is missing"),
@@ -305,8 +405,16 @@ def test_names_that_r_changed_are_recognised(tmp_path):
 
 
 def test_other_identifiers_are_told(tmp_path):
-    counts = read_counts(write(tmp_path / "counts.csv", COUNTS.replace("ERBB2", "ENSG00000141736.14").replace("GRB7", "ENSG00000141738")))
-    with pytest.raises(InputError, match=r"none of its 2 genes .* symbols .*, .* Ensembl identifiers \('ENSG00000141736.14'\): map one"):
+    counts = read_counts(
+        write(
+            tmp_path / "counts.csv",
+            COUNTS.replace("ERBB2", "ENSG00000141736.14").replace("GRB7", "ENSG00000141738"),
+        )
+    )
+    with pytest.raises(
+        InputError,
+        match=r"none of its 2 genes .* symbols .*, .* Ensembl identifiers \('ENSG00000141736.14'\): map one",
+    ):
         read_gene_sets(write(tmp_path / "s.gmt", "TERM\t\tERBB2\tGRB7\n"), counts)
     with pytest.raises(InputError, match="none of its 2 genes"):
         read_interactions(write(tmp_path / "p.tsv", "a\tb\nERBB2\tGRB7\n"), counts)
@@ -318,10 +426,18 @@ def test_what_is_no_gmt_is_told(text, tmp_path):
         read_gene_sets(write(tmp_path / "s.gmt", text), read_counts(write(tmp_path / "counts.csv", COUNTS)))
 
 
-@pytest.mark.parametrize(("text", "said"), [("ERBB2\tGRB7\nGRB7\tACTB\n", "are genes, no header"), ("a\tb\nERBB2\n", "line 2: holds no interaction")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ERBB2\tGRB7\nGRB7\tACTB\n", "are genes, no header"),
+        ("a\tb\nERBB2\n", "line 2: holds no interaction"),
+    ],
+)
 def test_what_is_no_edge_list_is_told(text, said, tmp_path):
     with pytest.raises(InputError, match=said):
-        read_interactions(write(tmp_path / "p.tsv", text), read_counts(write(tmp_path / "counts.csv", COUNTS)))
+        read_interactions(
+            write(tmp_path / "p.tsv", text), read_counts(write(tmp_path / "counts.csv", COUNTS))
+        )
 
 
 EDGES = [("ERBB2", "GRB7"), ("GRB7", "ACTB")]
@@ -431,8 +547,10 @@ def test_what_could_not_be_tested_or_ranked_is_said(tmp_path, capsys):
         "small: only 3 of its 9 genes are in the counts",
         "small: no set can be tested, none with a differentially expressed gene has 10 to 500 tested genes",
         "others: no set can be tested, it annotates no differentially expressed gene",
-        "no hubs: none of the 3 differentially expressed genes in the interactions interacts with another "
-        "(every MCC is 0)",
+        (
+            "no hubs: none of the 3 differentially expressed genes in the interactions interacts with another"
+            " (every MCC is 0)"
+        ),
     ):
         assert text in notes
         assert text in said.out

@@ -1,4 +1,6 @@
-"""Hostile and odd images: NRRD, NIfTI, MetaImage, DICOM and outlines. Each is read right or refused with a line (see INPUTS.md)."""
+"""Hostile and odd images: NRRD, NIfTI, MetaImage, DICOM and outlines. Each is read right or refused with a
+line (see INPUTS.md).
+"""
 
 import gzip
 import itertools
@@ -43,15 +45,21 @@ FIELDS = {
 
 
 def nrrd(path, data=VOXELS, more=(), **changes):
-    """A NRRD file of the fields, changed as said (None: left out; _ stands for a blank), and further header lines."""
+    """A NRRD file of the fields, changed as said (None: left out; _ stands for a blank), and further header
+    lines.
+    """
     fields = {**FIELDS, **{name.replace("_", " "): value for name, value in changes.items()}}
     lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
-    path.write_bytes("\n".join(["NRRD0005", *lines, *more]).encode("utf-8", "surrogateescape") + b"\n\n" + data)
+    path.write_bytes(
+        "\n".join(["NRRD0005", *lines, *more]).encode("utf-8", "surrogateescape") + b"\n\n" + data
+    )
     return path
 
 
 def require_sound(study):
-    """What must hold of every study that is taken: real, finite, three-dimensional, in a space that a scanner can have."""
+    """What must hold of every study that is taken: real, finite, three-dimensional, in a space that a scanner
+    can have.
+    """
     for phase in study.phases:
         array, geometry = phase.volume.array, phase.volume.geometry
         assert array.shape == geometry.shape
@@ -104,7 +112,14 @@ REFUSED_NRRD = {
     "sizes of another dimension": dict(sizes="8 6"),
     "dimension 0": dict(dimension="0"),
     "dimension 99": dict(dimension="99"),
-    "2D": dict(dimension="2", sizes="8 24", space="left-posterior", space_directions="(1,0) (0,1)", space_origin="(0,0)", kinds="domain domain"),
+    "2D": dict(
+        dimension="2",
+        sizes="8 24",
+        space="left-posterior",
+        space_directions="(1,0) (0,1)",
+        space_origin="(0,0)",
+        kinds="domain domain",
+    ),
     "unknown type": dict(type="quaternion"),
     "block type": dict(type="block", more=["block size: 2"]),
     "unknown encoding": dict(encoding="rot13"),
@@ -114,9 +129,24 @@ REFUSED_NRRD = {
     "no sizes": dict(sizes=None),
     "no type": dict(type=None),
     "no encoding": dict(encoding=None),
-    "colour": dict(dimension="4", sizes="3 8 2 4", kinds="RGB-color domain domain domain", space_directions="none (1,0,0) (0,1,0) (0,0,1)"),
-    "vectors": dict(dimension="4", sizes="3 8 2 4", kinds="vector domain domain domain", space_directions="none (1,0,0) (0,1,0) (0,0,1)"),
-    "complex numbers": dict(dimension="4", sizes="2 8 6 2", kinds="complex domain domain domain", space_directions="none (1,0,0) (0,1,0) (0,0,1)"),
+    "colour": dict(
+        dimension="4",
+        sizes="3 8 2 4",
+        kinds="RGB-color domain domain domain",
+        space_directions="none (1,0,0) (0,1,0) (0,0,1)",
+    ),
+    "vectors": dict(
+        dimension="4",
+        sizes="3 8 2 4",
+        kinds="vector domain domain domain",
+        space_directions="none (1,0,0) (0,1,0) (0,0,1)",
+    ),
+    "complex numbers": dict(
+        dimension="4",
+        sizes="2 8 6 2",
+        kinds="complex domain domain domain",
+        space_directions="none (1,0,0) (0,1,0) (0,0,1)",
+    ),
     "a field twice": dict(more=["sizes: 8 6 4"]),
     "data file elsewhere": dict(more=["data file: ../secret.raw"]),
     "data file elsewhere, other spelling": dict(more=["DataFile: ../secret.raw"]),
@@ -163,7 +193,9 @@ def test_odd_nrrd_headers_that_are_read_right(tmp_path, oddity):
 def test_voxels_that_are_no_numbers(tmp_path, kind, value):
     voxels = ARRAY.astype("<f4" if kind == "float" else "<f8")
     voxels[1, 2, 3] = value
-    assert "1 voxels are NaN or infinite" in faults_of(load_study, nrrd(tmp_path / "image.nrrd", voxels.tobytes(), type=kind))
+    assert "1 voxels are NaN or infinite" in faults_of(
+        load_study, nrrd(tmp_path / "image.nrrd", voxels.tobytes(), type=kind)
+    )
     image = sitk.GetImageFromArray(voxels)
     for name in ("image.nii", "image.nii.gz", "image.mha"):
         sitk.WriteImage(image, str(tmp_path / name))
@@ -184,15 +216,31 @@ def test_a_detached_header_reads_files_of_its_own_folder_only(tmp_path):
         header = nrrd(tmp_path / "in" / "pieces.nhdr", b"", lines)
         header.write_bytes(header.read_bytes().rstrip(b"\n") + b"\n")
         np.testing.assert_array_equal(load_study(header).phases[0].volume.array, ARRAY)
-    assert "outside its folder" in faults_of(load_study, nrrd(tmp_path / "in" / "link.nhdr", b"", ["data file: link.raw"]))
-    meta = "ObjectType = Image\nNDims = 3\nDimSize = 8 6 4\nElementSpacing = 1 1 1\nElementType = MET_SHORT\nElementDataFile = "
-    for target, is_fine in (("voxels.raw", True), ("../secret.raw", False), (str(tmp_path / "secret.raw"), False), ("LIST\n../secret.raw", False)):
+    assert "outside its folder" in faults_of(
+        load_study, nrrd(tmp_path / "in" / "link.nhdr", b"", ["data file: link.raw"])
+    )
+    meta = (
+        "ObjectType = Image\nNDims = 3\nDimSize = 8 6 4\nElementSpacing = 1 1 1\nElementType ="
+        " MET_SHORT\nElementDataFile = "
+    )
+    for target, is_fine in (
+        ("voxels.raw", True),
+        ("../secret.raw", False),
+        (str(tmp_path / "secret.raw"), False),
+        ("LIST\n../secret.raw", False),
+    ):
         (tmp_path / "in" / "image.mhd").write_text(meta + target + "\n")
         _, faults = taken_or_refused(tmp_path / "in" / "image.mhd")
         assert (faults is None) == is_fine
         assert is_fine or "outside its folder" in faults[0]
     name = "ElementDataFile"
-    for spelling in (f"{name}: ", f"{name.lower()}=", f"\r{name} = ", f"\x0b{name} = ", f"Comment = {name} = x\n{name}:"):
+    for spelling in (
+        f"{name}: ",
+        f"{name.lower()}=",
+        f"\r{name} = ",
+        f"\x0b{name} = ",
+        f"Comment = {name} = x\n{name}:",
+    ):
         (tmp_path / "in" / "image.mhd").write_text(meta.rpartition("Elem")[0] + spelling + "../secret.raw\n")
         assert "outside its folder" in faults_of(load_study, tmp_path / "in" / "image.mhd")
 
@@ -208,10 +256,18 @@ def test_formats_that_open_further_files_are_not_read(tmp_path):
 def test_bombs_are_not_inflated(tmp_path):
     """A hundred megabytes in a hundred kilobytes, behind or instead of the voxels."""
     zeros = zlib.compressobj(9, wbits=31)
-    bomb = zeros.compress(ARRAY.tobytes()) + b"".join(zeros.compress(bytes(1 << 20)) for _ in range(100)) + zeros.flush()
-    np.testing.assert_array_equal(load_study(nrrd(tmp_path / "a.nrrd", bomb, encoding="gzip")).phases[0].volume.array, ARRAY)
+    bomb = (
+        zeros.compress(ARRAY.tobytes())
+        + b"".join(zeros.compress(bytes(1 << 20)) for _ in range(100))
+        + zeros.flush()
+    )
+    np.testing.assert_array_equal(
+        load_study(nrrd(tmp_path / "a.nrrd", bomb, encoding="gzip")).phases[0].volume.array, ARRAY
+    )
     header = nifti_header(datatype=FLOAT32)
-    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(header + ARRAY.astype("<f4").tobytes() + bytes(100 << 20), 9))
+    (tmp_path / "a.nii.gz").write_bytes(
+        gzip.compress(header + ARRAY.astype("<f4").tobytes() + bytes(100 << 20), 9)
+    )
     tracemalloc.start()
     study = load_study(tmp_path / "a.nii.gz")
     peak = tracemalloc.get_traced_memory()[1]
@@ -220,7 +276,21 @@ def test_bombs_are_not_inflated(tmp_path):
     assert peak < 5e6
 
 
-WORDS = ("none", "(0,0,0)", "(nan,nan,nan)", "list", "LIST", "../x", "%d", "8 6 4", "8 6 4 1 1 1 1", "short", "double", "\x00", "\r")
+WORDS = (
+    "none",
+    "(0,0,0)",
+    "(nan,nan,nan)",
+    "list",
+    "LIST",
+    "../x",
+    "%d",
+    "8 6 4",
+    "8 6 4 1 1 1 1",
+    "short",
+    "double",
+    "\x00",
+    "\r",
+)
 TOKENS = st.sampled_from([*NUMBERS, *WORDS])
 
 
@@ -233,15 +303,29 @@ def test_any_word_of_a_nrrd_header_may_be_anything(tmp_path_factory, changes):
         words[place % len(words)] = token
         fields[name] = " ".join(words)
     folder = tmp_path_factory.getbasetemp()
-    taken_or_refused(nrrd(folder / "fuzz.nrrd", **{name.replace(" ", "_"): value for name, value in fields.items()}))
+    taken_or_refused(
+        nrrd(folder / "fuzz.nrrd", **{name.replace(" ", "_"): value for name, value in fields.items()})
+    )
 
 
 # NIfTI
 
 INT16, FLOAT32, FLOAT64 = 4, 16, 64
 OFFSET = {
-    **{"dim": ("<8h", 40), "datatype": ("<h", 70), "bitpix": ("<h", 72), "pixdim": ("<8f", 76), "vox_offset": ("<f", 108)},
-    **{"scl_slope": ("<f", 112), "scl_inter": ("<f", 116), "xyzt_units": ("<b", 123), "qform_code": ("<h", 252), "sform_code": ("<h", 254)},
+    **{
+        "dim": ("<8h", 40),
+        "datatype": ("<h", 70),
+        "bitpix": ("<h", 72),
+        "pixdim": ("<8f", 76),
+        "vox_offset": ("<f", 108),
+    },
+    **{
+        "scl_slope": ("<f", 112),
+        "scl_inter": ("<f", 116),
+        "xyzt_units": ("<b", 123),
+        "qform_code": ("<h", 252),
+        "sform_code": ("<h", 254),
+    },
     **{"quaternion": ("<3f", 256), "qoffset": ("<3f", 268), "srow": ("<12f", 280)},
 }
 SAMPLE = {
@@ -289,7 +373,9 @@ REFUSED_NIFTI = {
     "unknown type": dict(datatype=999),
     "colour": dict(datatype=128, bitpix=24, dim=(3, 8, 2, 4, 1, 1, 1, 1)),
     "complex numbers": dict(datatype=32, bitpix=64, dim=(3, 8, 3, 2, 1, 1, 1, 1)),
-    "spacing infinite": dict(pixdim=(1, INF, 0.8, 2, 0, 0, 0, 0), srow=(INF, 0, 0, 0, 0, -0.8, 0, 0, 0, 0, 2, 0)),
+    "spacing infinite": dict(
+        pixdim=(1, INF, 0.8, 2, 0, 0, 0, 0), srow=(INF, 0, 0, 0, 0, -0.8, 0, 0, 0, 0, 2, 0)
+    ),
     "spacing NaN": dict(pixdim=(1, NAN, 0.8, 2, 0, 0, 0, 0), srow=(NAN, 0, 0, 0, 0, -0.8, 0, 0, 0, 0, 2, 0)),
     "axes skewed": dict(srow=(-0.8, 0.4, 0, 0, 0, -0.8, 0, 0, 0, 0, 2, 0)),
     "axes singular": dict(srow=(-0.8, 0, 0, 0, -0.8, 0, 0, 0, 0, 0, 2, 0)),
@@ -315,8 +401,12 @@ ODD_NIFTI = {
     "data offset negative": dict(vox_offset=-5.0, datatype=FLOAT32, dim=(3, 8, 6, 2, 1, 1, 1, 1)),
     "data offset zero": dict(vox_offset=0, datatype=FLOAT32, dim=(3, 8, 6, 2, 1, 1, 1, 1)),
     "wrong bits a voxel": dict(bitpix=8),
-    "time steps of nonsense": dict(dim=(4, 8, 6, 2, 2, 1, 1, 1), pixdim=(1, 0.8, 0.8, 2, NAN, 0, 0, 0), xyzt_units=10),
-    "an extension that never ends": dict(extension=b"\1\0\0\0" + struct.pack("<ii", 2**31 - 16, 6), vox_offset=352),
+    "time steps of nonsense": dict(
+        dim=(4, 8, 6, 2, 2, 1, 1, 1), pixdim=(1, 0.8, 0.8, 2, NAN, 0, 0, 0), xyzt_units=10
+    ),
+    "an extension that never ends": dict(
+        extension=b"\1\0\0\0" + struct.pack("<ii", 2**31 - 16, 6), vox_offset=352
+    ),
     "an extension of no size": dict(extension=b"\1\0\0\0" + struct.pack("<ii", 0, 6), vox_offset=360),
 }
 
@@ -326,7 +416,14 @@ def test_odd_nifti_headers(tmp_path, oddity):
     taken_or_refused(nifti(tmp_path / "image.nii", **ODD_NIFTI[oddity]))
 
 
-SCALED = [(0, 0, ARRAY), (NAN, 0, ARRAY), (INF, 0, ARRAY), (1, 0, ARRAY), (2, -3, ARRAY * 2.0 - 3), (-1, 0, -1.0 * ARRAY)]
+SCALED = [
+    (0, 0, ARRAY),
+    (NAN, 0, ARRAY),
+    (INF, 0, ARRAY),
+    (1, 0, ARRAY),
+    (2, -3, ARRAY * 2.0 - 3),
+    (-1, 0, -1.0 * ARRAY),
+]
 
 
 @pytest.mark.parametrize(("slope", "intercept", "expected"), SCALED)
@@ -337,8 +434,12 @@ def test_scaling_of_nifti_voxels(tmp_path, slope, intercept, expected):
 
 
 def test_where_sform_and_qform_disagree_the_sform_counts(tmp_path):
-    """The standard's method 3 goes before its method 2: both readers of a case must see one and the same place."""
-    shifted = nifti(tmp_path / "image.nii", qform_code=1, quaternion=(0.0, 0.0, 1.0), qoffset=(50.0, 0.0, 0.0))
+    """The standard's method 3 goes before its method 2: both readers of a case must see one and the same
+    place.
+    """
+    shifted = nifti(
+        tmp_path / "image.nii", qform_code=1, quaternion=(0.0, 0.0, 1.0), qoffset=(50.0, 0.0, 0.0)
+    )
     geometry = load_study(shifted).geometry
     assert geometry.origin == pytest.approx((0, 0, 0))
     assert np.diag(np.reshape(geometry.direction, (3, 3))) == pytest.approx((1, 1, 1))
@@ -357,12 +458,15 @@ def test_gzip_by_content_not_by_name(tmp_path):
 def test_files_cut_off_anywhere_are_refused(tmp_path):
     """SimpleITK itself gives a cut NIfTI file's missing voxels as zeros, without a word."""
     for name, kind in itertools.product(("a.nrrd", "a.nii", "a.nii.gz", "a.mha"), (np.int16, np.float32)):
-        sitk.WriteImage(sitk.GetImageFromArray(ARRAY.astype(kind)), str(tmp_path / name), useCompression=name == "a.nrrd")
+        sitk.WriteImage(
+            sitk.GetImageFromArray(ARRAY.astype(kind)), str(tmp_path / name), useCompression=name == "a.nrrd"
+        )
         whole = (tmp_path / name).read_bytes()
         for length in [*np.linspace(0, len(whole) - 9, 20).astype(int), len(whole) - 3]:
             (tmp_path / name).write_bytes(whole[:length])
             study, faults = taken_or_refused(tmp_path / name)
-            assert faults is not None or np.array_equal(study.phases[0].volume.array, ARRAY)  # only a check sum was cut off
+            # only a check sum was cut off
+            assert faults is not None or np.array_equal(study.phases[0].volume.array, ARRAY)
 
 
 def test_damage_inside_a_compressed_nifti_file_is_seen(tmp_path):
@@ -416,7 +520,11 @@ LABELS[1:3, 2:4, 2:5] = 1
 @pytest.mark.parametrize("key", ["Segment0_LabelValue", "Segment0_Layer"])
 def test_numbers_of_a_segmentation_may_be_anything(tmp_path, key, value):
     image = load_study(nrrd(tmp_path / "image.nrrd"))
-    path = nrrd(tmp_path / "roi.seg.nrrd", LABELS.tobytes(), ["Segment0_ID:=Segment_1", "Segment0_Name:=Lesion", f"{key}:={value}"])
+    path = nrrd(
+        tmp_path / "roi.seg.nrrd",
+        LABELS.tobytes(),
+        ["Segment0_ID:=Segment_1", "Segment0_Name:=Lesion", f"{key}:={value}"],
+    )
     found, faults = outcome(read_roi, path, image.geometry)
     assert faults is not None or np.array_equal(found.mask, LABELS > 0)
     assert faults is None or "roi.seg.nrrd" in faults[0]
@@ -427,7 +535,11 @@ def test_numbers_of_a_segmentation_may_be_anything(tmp_path, key, value):
 def test_segmentations_damaged_anywhere(tmp_path_factory, seed):
     folder = tmp_path_factory.getbasetemp()
     image = load_study(nrrd(folder / "image.nrrd"))
-    path = nrrd(folder / "roi.seg.nrrd", LABELS.tobytes(), ["Segment0_ID:=a", "Segment0_Name:=b", "Segment0_LabelValue:=1", "Segment0_Layer:=0"])
+    path = nrrd(
+        folder / "roi.seg.nrrd",
+        LABELS.tobytes(),
+        ["Segment0_ID:=a", "Segment0_Name:=b", "Segment0_LabelValue:=1", "Segment0_Layer:=0"],
+    )
     path.write_bytes(damaged(path.read_bytes(), seed))
     found, faults = outcome(read_roi, path, image.geometry)
     assert faults is not None or (found.mask.shape == SHAPE and found.mask.any())
@@ -441,7 +553,15 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     (tmp_path / "circle.nrrd").symlink_to("circle.nrrd")
     (tmp_path / "folder.nrrd").mkdir()
     image = nrrd(tmp_path / "image.nrrd")
-    names = [tmp_path / "pipe.nrrd", tmp_path / "circle.nrrd", tmp_path / "folder.nrrd", "/dev/zero", tmp_path / ("x" * 300), tmp_path / "a\0b", ""]
+    names = [
+        tmp_path / "pipe.nrrd",
+        tmp_path / "circle.nrrd",
+        tmp_path / "folder.nrrd",
+        "/dev/zero",
+        tmp_path / ("x" * 300),
+        tmp_path / "a\0b",
+        "",
+    ]
     for name in names:
         faults_of(load_study, name)
         faults_of(load_study, [image, name])
@@ -450,7 +570,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
 
 def test_names_that_are_no_text_are_read(tmp_path):
     image = load_study(nrrd(tmp_path / "plain.nrrd"))
-    for name in ("\N{SNOWMAN} \N{GRINNING FACE}.nrrd", os.fsdecode(b"\xff\xfe.nrrd"), "x" * 250 + ".nrrd", "-rf.nrrd", "a\nb.nrrd"):
+    for name in (
+        "\N{SNOWMAN} \N{GRINNING FACE}.nrrd",
+        os.fsdecode(b"\xff\xfe.nrrd"),
+        "x" * 250 + ".nrrd",
+        "-rf.nrrd",
+        "a\nb.nrrd",
+    ):
         study, faults = taken_or_refused(nrrd(tmp_path / name))
         assert faults is not None or study.image_sha256 == image.image_sha256
 
@@ -471,7 +597,16 @@ def rewrite(path, change):
     header.save_as(path)
 
 
-REQUIRED = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "BitsAllocated", "PixelRepresentation", "PixelData")
+REQUIRED = (
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "PixelData",
+)
 
 
 @pytest.mark.parametrize("tag", REQUIRED)
@@ -503,13 +638,20 @@ ODD_TAGS = {
 }
 
 
-@pytest.mark.parametrize(("tag", "value"), [(tag, value) for tag, values in ODD_TAGS.items() for value in values])
+@pytest.mark.parametrize(
+    ("tag", "value"), [(tag, value) for tag, values in ODD_TAGS.items() for value in values]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_dicom_tags_may_be_anything(tmp_path, tag, value, recwarn):
     files = a_series(tmp_path / "in")
     with pydicom.config.disable_value_validation():
         for path in files:
-            rewrite(path, lambda header: header.__setitem__(tag, pydicom.DataElement(tag, pydicom.datadict.dictionary_VR(tag), value)))
+            rewrite(
+                path,
+                lambda header: header.__setitem__(
+                    tag, pydicom.DataElement(tag, pydicom.datadict.dictionary_VR(tag), value)
+                ),
+            )
     taken_or_refused(tmp_path / "in")
 
 
@@ -542,13 +684,23 @@ def test_odd_dicom_folders(tmp_path):
 def test_dicom_syntaxes(tmp_path):
     big = tmp_path / "big"
     for k in range(4):
-        header = a_header(ARRAY[k], ImagePositionPatient=[0, 0, 2 * k], ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[1, 1])
+        header = a_header(
+            ARRAY[k],
+            ImagePositionPatient=[0, 0, 2 * k],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            PixelSpacing=[1, 1],
+        )
         header.PixelData = ARRAY[k].astype(">u2").tobytes()
         header.file_meta = pydicom.dataset.FileMetaDataset()
         header.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        header.file_meta.MediaStorageSOPClassUID, header.file_meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+        header.file_meta.MediaStorageSOPClassUID, header.file_meta.MediaStorageSOPInstanceUID = (
+            header.SOPClassUID,
+            header.SOPInstanceUID,
+        )
         big.mkdir(exist_ok=True)
-        pydicom.dcmwrite(big / f"{k}.dcm", header, implicit_vr=False, little_endian=False, enforce_file_format=True)
+        pydicom.dcmwrite(
+            big / f"{k}.dcm", header, implicit_vr=False, little_endian=False, enforce_file_format=True
+        )
     np.testing.assert_array_equal(load_study(big).phases[0].volume.array, ARRAY)
     a_series(tmp_path / "wrong", transfer_syntax=JPEG2000, PixelData=encapsulate([b"not a picture!"]))
     assert "cannot be decoded" in faults_of(load_study, tmp_path / "wrong")
@@ -596,9 +748,14 @@ def test_the_command_says_it_in_one_line(tmp_path, refused, kind):
     given = {
         "nrrd": lambda path: nrrd(path, space_directions="(0,0,0) (0,0.8,0) (0,0,2)"),
         "nifti": lambda path: nifti(path.with_suffix(".nii"), vox_offset=1e6),
-        "dicom": lambda path: (path.with_suffix(".dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 50), path.with_suffix(".dcm"))[1],
+        "dicom": lambda path: (
+            path.with_suffix(".dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 50),
+            path.with_suffix(".dcm"),
+        )[1],
         "pipe": lambda path: (os.mkfifo(path), path)[1],
         "long name": lambda path: path.with_name("x" * 300),
     }[kind](tmp_path / "in" / "image.nrrd")
-    assert "internal error" not in refused(["read", given, "--roi", given, "--bundle", tmp_path, "--out", tmp_path / "out"])
+    assert "internal error" not in refused(
+        ["read", given, "--roi", given, "--bundle", tmp_path, "--out", tmp_path / "out"]
+    )
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,6 @@
-"""Semi-automatic outlines: they hold to the lesion and to the box, on any geometry; overlap and surface distances."""
+"""Semi-automatic outlines: they hold to the lesion and to the box, on any geometry; overlap and surface
+distances.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def ball(geometry, centre, radius_mm):
 
 
 def phases(geometry, *parts, noise=8.0):
-    """Pre-contrast and early phase: noise on 100, and on top of it (mask, enhancement) parts, later ones over earlier ones."""
+    """Pre-contrast and early phase: noise on 100, and on top of it (mask, enhancement) parts, later ones over
+    earlier ones.
+    """
     rng = np.random.default_rng(0)
     added = np.zeros(geometry.shape)
     for mask, enhancement in parts:
@@ -43,7 +47,12 @@ def seed_at(geometry, kji=CENTRE):
 
 
 @pytest.mark.parametrize(
-    ("direction", "spacing"), [(STRAIGHT, (1.0, 1.0, 2.0)), (TILTED, (0.8, 1.1, 2.4)), ((-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0), (1.0, 1.0, 1.0))]
+    ("direction", "spacing"),
+    [
+        (STRAIGHT, (1.0, 1.0, 2.0)),
+        (TILTED, (0.8, 1.1, 2.4)),
+        ((-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0), (1.0, 1.0, 1.0)),
+    ],
 )
 def test_a_plain_lesion_on_any_geometry(direction, spacing):
     geometry = a_geometry(direction, spacing)
@@ -114,7 +123,9 @@ def test_seeds_that_hit_nothing_are_told():
 
 def test_the_real_lesion_from_seeds_all_over_it(shared_data):
     folder = shared_data / "breast_dce"
-    pre, early, given = (read_volume(folder / f"{name}.nii.gz") for name in ("pre", "post1", "tumor_pseudo_mask"))
+    pre, early, given = (
+        read_volume(folder / f"{name}.nii.gz") for name in ("pre", "post1", "tumor_pseudo_mask")
+    )
     lesion = given.array > 0
     voxels = np.argwhere(lesion)
     for voxel in np.random.default_rng(1).choice(voxels, 4):

@@ -1,4 +1,6 @@
-"""Outlines from label maps and Slicer segmentations: the one segment meant, on the image's geometry; one line for each fault."""
+"""Outlines from label maps and Slicer segmentations: the one segment meant, on the image's geometry; one line
+for each fault.
+"""
 
 from dataclasses import replace
 
@@ -78,7 +80,10 @@ Segmentation_ReferenceImageExtentOffset:=4 3 2
     return path
 
 
-@pytest.mark.parametrize(("segment", "box"), [("Lesion", LESION), ("Segment_2", RIM), ("Rim: outer", RIM), ("2", OTHER), ("Other side", OTHER)])
+@pytest.mark.parametrize(
+    ("segment", "box"),
+    [("Lesion", LESION), ("Segment_2", RIM), ("Rim: outer", RIM), ("2", OTHER), ("Other side", OTHER)],
+)
 def test_segment_of_overlapping_layers_with_cropped_extent(tmp_path, segment, box):
     roi = read_roi(a_segmentation(tmp_path / "a.seg.nrrd"), GEOMETRY, segment)
     assert roi.mask.dtype == bool
@@ -88,7 +93,10 @@ def test_segment_of_overlapping_layers_with_cropped_extent(tmp_path, segment, bo
 def test_segments_are_chosen_not_guessed(tmp_path):
     path = a_segmentation(tmp_path / "a.seg.nrrd")
     fault = the_fault(path, GEOMETRY, None)
-    assert 'choose one with --segment: "Lesion" (id Segment_1, label 1), "Rim: outer" (id Segment_2, label 1)' in fault
+    assert (
+        'choose one with --segment: "Lesion" (id Segment_1, label 1), "Rim: outer" (id Segment_2, label 1)'
+        in fault
+    )
     assert "has no segment lesion; it has" in the_fault(path, GEOMETRY, "lesion")
     assert "several segments are called 1" in the_fault(path, GEOMETRY, "1")
     assert '"Nothing" (id Segment_4, label 3): is empty' in the_fault(path, GEOMETRY, "Nothing")
@@ -167,8 +175,8 @@ def test_layers_of_other_programs_are_told_what_to_export(tmp_path):
     assert "export the lesion alone as one 3D label map" in listed
     of_no_kind = the_fault(a_layered(tmp_path / "a.nrrd", layers, ""), GEOMETRY)
     assert (
-        "axis 0 of 4 has no direction in space, and its kind is not given; export one 3D volume"
-    ) in of_no_kind
+        "axis 0 of 4 has no direction in space, and its kind is not given; export one 3D volume" in of_no_kind
+    )
 
 
 @pytest.mark.parametrize("label", [np.float32(0.9999999), 1.0000001, 254.9995, np.uint8(255)])
@@ -288,7 +296,8 @@ def test_what_was_resampled_is_said_to_be_with_what_differed(tmp_path):
     reordered = roi_on(Volume(a_mask(LESION), GEOMETRY).with_slice_axis("j"), GEOMETRY)
     assert (
         "size 20 x 10 x 16 against 20 x 16 x 10, spacing 1 x 2 x 1.5 against 1 x 1.5 x 2 mm, direction"
-    ) in the_warning(reordered)
+        in the_warning(reordered)
+    )
     half_out = replace(GEOMETRY, origin=tuple(GEOMETRY.to_lps((0, 0, -5))))
     assert "67% of it lies outside" in the_fault(
         save(tmp_path / "half.nrrd", a_mask(LESION), half_out), GEOMETRY
@@ -331,11 +340,17 @@ def test_faults(tmp_path):
     )
     elsewhere = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (500.0, 0.0, 0.0), TILTED)
     assert "outside the image" in the_fault(save(tmp_path / "elsewhere.nrrd", lesion, elsewhere), GEOMETRY)
-    assert "fractional values such as 0.25" in the_fault(save(tmp_path / "fraction.nrrd", lesion * np.float32(0.25)), GEOMETRY)
+    assert "fractional values such as 0.25" in the_fault(
+        save(tmp_path / "fraction.nrrd", lesion * np.float32(0.25)), GEOMETRY
+    )
     for suffix in ("nrrd", "nii"):
-        assert "NaN" in the_fault(save(tmp_path / f"nan.{suffix}", np.where(lesion, np.float32(np.nan), 0)), GEOMETRY)
+        assert "NaN" in the_fault(
+            save(tmp_path / f"nan.{suffix}", np.where(lesion, np.float32(np.nan), 0)), GEOMETRY
+        )
     image = np.arange(lesion.size, dtype=np.int16).reshape(GEOMETRY.shape)
-    assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 3187 more" in the_fault(save(tmp_path / "image.nrrd", image), GEOMETRY)
+    assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 3187 more" in the_fault(
+        save(tmp_path / "image.nrrd", image), GEOMETRY
+    )
 
     def save_sitk(name, array, is_vector):
         sitk.WriteImage(sitk.GetImageFromArray(array, isVector=is_vector), str(tmp_path / name))

@@ -36,7 +36,9 @@ def plain_attentions(model, images):
     attentions = []
     for block in model.blocks:
         b, n, c = x.shape
-        q, k, v = block.attn.qkv(block.norm1(x)).reshape(b, n, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            block.attn.qkv(block.norm1(x)).reshape(b, n, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+        )
         a = ((q / q.shape[-1] ** 0.5) @ k.transpose(-2, -1)).softmax(-1)
         attentions.append(a)
         x = x + block.attn.proj((a @ v).transpose(1, 2).reshape(b, n, c))
@@ -121,7 +123,9 @@ def test_statistics_of_known_maps():
     one = np.zeros((3, 3))
     one[1, 1] = 5
     assert attention_statistics(one, one / 5, 1.0, "last").entropy == 0
-    assert attention_statistics(np.zeros((3, 3)), np.zeros((3, 3)), 1.0, "gradient").entropy == pytest.approx(1)
+    assert attention_statistics(np.zeros((3, 3)), np.zeros((3, 3)), 1.0, "gradient").entropy == pytest.approx(
+        1
+    )
 
 
 def test_display_map_peaks_at_one():

@@ -1,4 +1,6 @@
-"""Bundles: what is saved comes back, timm reads it too, and broken or hostile folders are refused with one line."""
+"""Bundles: what is saved comes back, timm reads it too, and broken or hostile folders are refused with one
+line.
+"""
 
 import json
 import pickle
@@ -18,7 +20,9 @@ from support.models import TINY, a_bundle_folder, a_model, settings
 
 @pytest.fixture
 def folder(tmp_path):
-    return a_bundle_folder(tmp_path / "bundle", splits_sha256="ab" * 32, notice="for tests", provenance={"seed": 1})
+    return a_bundle_folder(
+        tmp_path / "bundle", splits_sha256="ab" * 32, notice="for tests", provenance={"seed": 1}
+    )
 
 
 def test_a_bundle_comes_back_as_it_was_saved(folder):
@@ -104,7 +108,10 @@ FAULTS = {
     "wrong hash": (ours("weights_sha256", "00" * 32), "SHA-256"),
     "no hash": (ours("weights_sha256", None), "SHA-256"),
     "a pickle renamed": (pickled, "not a safetensors file"),
-    "truncated weights": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), "SHA-256"),
+    "truncated weights": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]),
+        "SHA-256",
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "missing"),
     "no config": (lambda f: (f / "config.json").unlink(), "missing"),
     "config not JSON": (lambda f: (f / "config.json").write_text("{"), "not JSON"),
@@ -120,13 +127,19 @@ FAULTS = {
     "slope zero": (ours("calibration", {"slope": 0, "intercept": 0}), "slope"),
     "slope negative": (ours("calibration", {"slope": -1, "intercept": 0}), "slope"),
     "percentiles odd": (ours("training_percentiles", {"x": [1]}), "percentiles"),
-    "preprocessing odd": (ours("preprocessing", {"preset": "square", "size": [10**7, 10**7]}), "out of range"),
+    "preprocessing odd": (
+        ours("preprocessing", {"preset": "square", "size": [10**7, 10**7]}),
+        "out of range",
+    ),
     "a model of the hub": (top("architecture", "hf-hub:someone/something"), "not a timm model"),
     "a path": (top("architecture", "local-dir:/etc"), "not a timm model"),
     "an unknown model": (top("architecture", "vit_of_nobody"), "not a timm model"),
     "another model": (top("architecture", "vit_base_patch32_224"), "does not fit"),
     "two classes": (top("num_classes", 2), "one logit"),
-    "a hostile argument": (top("model_args", {**TINY, "pretrained_cfg": {"url": "http://x"}}), "pretrained_cfg"),
+    "a hostile argument": (
+        top("model_args", {**TINY, "pretrained_cfg": {"url": "http://x"}}),
+        "pretrained_cfg",
+    ),
     "a huge argument": (top("model_args", {**TINY, "depth": 10**9}), "depth"),
     "an impossible argument": (top("model_args", {**TINY, "num_heads": 7}), "cannot be built"),
     "another shape": (resave(lambda t: {**t, "head.weight": torch.zeros(1, 7)}), "does not fit"),

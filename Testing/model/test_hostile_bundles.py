@@ -1,4 +1,5 @@
-"""Hostile and odd model bundles, splits and weights: nothing is fetched, nothing is run, no more memory is taken than a real model takes.
+"""Hostile and odd model bundles, splits and weights: nothing is fetched, nothing is run, no more memory is
+taken than a real model takes.
 
 What is refused one by one, a fault each, is in test_bundle.py (see INPUTS.md).
 """
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("no_network")
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    return a_bundle_folder(tmp_path_factory.mktemp("good") / "bundle", notice="for tests", provenance={"seed": 1})
+    return a_bundle_folder(
+        tmp_path_factory.mktemp("good") / "bundle", notice="for tests", provenance={"seed": 1}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +110,42 @@ def test_configs_damaged_anywhere(tmp_path_factory, good, seed):
 
 
 ARCHITECTURES = (
-    *("hf-hub:timm/vit_tiny_patch16_224.augreg_in21k", "hf_hub:a/b", "local-dir:/etc", "local-dir:.", "../x", "/etc/passwd", "C:\\x", "a/b", ""),
-    *("vit_tiny_patch16_224.nobody", "VIT_TINY_PATCH16_224", "vit_tiny_patch16_224\0", "vit_tiny_patch16_224 ", "vit_tiny_patch16_224?x", "__init__"),
-    *("naflexvit_base_patch16_gap", "samvit_base_patch16", "resnet18", "swin_tiny_patch4_window7_224", "convnext_tiny", "eva02_tiny_patch14_224"),
+    *(
+        "hf-hub:timm/vit_tiny_patch16_224.augreg_in21k",
+        "hf_hub:a/b",
+        "local-dir:/etc",
+        "local-dir:.",
+        "../x",
+        "/etc/passwd",
+        "C:\\x",
+        "a/b",
+        "",
+    ),
+    *(
+        "vit_tiny_patch16_224.nobody",
+        "VIT_TINY_PATCH16_224",
+        "vit_tiny_patch16_224\0",
+        "vit_tiny_patch16_224 ",
+        "vit_tiny_patch16_224?x",
+        "__init__",
+    ),
+    *(
+        "naflexvit_base_patch16_gap",
+        "samvit_base_patch16",
+        "resnet18",
+        "swin_tiny_patch4_window7_224",
+        "convnext_tiny",
+        "eva02_tiny_patch14_224",
+    ),
 )
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_names_of_networks_fetch_and_open_nothing(folder, config, architecture):
-    assert loaded_or_refused(with_config(folder, json.dumps({**config, "architecture": architecture}))) is not None
+    assert (
+        loaded_or_refused(with_config(folder, json.dumps({**config, "architecture": architecture})))
+        is not None
+    )
 
 
 ARGUMENTS = {
@@ -153,12 +183,20 @@ def test_arguments_of_networks(folder, config, name):
 def test_arguments_that_would_take_the_memory_of_a_cluster_take_none(folder, config):
     """Attention over a million patches: the weights of such a network are small, its maps are not."""
     model = {**TINY, "patch_size": 2, "img_size": 1024, "embed_dim": 3, "num_heads": 3}
-    assert "patches" in faults_of(load_bundle, with_config(folder, json.dumps({**config, "model_args": model})))
+    assert "patches" in faults_of(
+        load_bundle, with_config(folder, json.dumps({**config, "model_args": model}))
+    )
 
 
 def test_pretrained_settings_of_the_config_are_not_followed(folder, config):
     """timm's own section could name files and addresses. It is not looked at."""
-    hostile = {"url": "http://127.0.0.1/x", "hf_hub_id": "a/b", "file": "/etc/passwd", "custom_load": "hf", "source": "hf-hub"}
+    hostile = {
+        "url": "http://127.0.0.1/x",
+        "hf_hub_id": "a/b",
+        "file": "/etc/passwd",
+        "custom_load": "hf",
+        "source": "hf-hub",
+    }
     content = {**config, "pretrained_cfg": {**config["pretrained_cfg"], **hostile}}
     assert loaded_or_refused(with_config(folder, json.dumps(content))) is None
 
@@ -173,7 +211,10 @@ def test_preprocessing_that_does_not_fit_the_network_is_refused_when_it_is_loade
 
 def test_json_that_reads_differently_elsewhere_is_refused(folder, good):
     text = (good / "config.json").read_text()
-    assert "twice" in faults_of(load_bundle, with_config(folder, text.replace('"num_classes": 1,', '"num_classes": 1, "num_classes": 1,', 1)))
+    assert "twice" in faults_of(
+        load_bundle,
+        with_config(folder, text.replace('"num_classes": 1,', '"num_classes": 1, "num_classes": 1,', 1)),
+    )
     assert "not JSON" in faults_of(load_bundle, with_config(folder, text.replace('"for tests"', '"\\ud800"')))
     assert "not JSON" in faults_of(load_bundle, with_config(folder, "[" * 900 + "]" * 900))
 
@@ -226,7 +267,18 @@ def test_what_is_no_safetensors_file_is_refused(folder, tmp_path, kind):
     faults_of(build_network, Network("vit_tiny_patch16_224", 64, str(tmp_path / "weights.safetensors")), 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.complex64])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.int64,
+        torch.int8,
+        torch.bool,
+        torch.bfloat16,
+        torch.float64,
+        torch.float8_e4m3fn,
+        torch.complex64,
+    ],
+)
 @pytest.mark.parametrize("name", ["head.bias", "blocks.0.attn.qkv.weight"])
 def test_tensors_of_other_types(folder, tmp_path, dtype, name):
     tensors = {**load_file(folder / "model.safetensors")}
@@ -238,8 +290,12 @@ def test_tensors_of_other_types(folder, tmp_path, dtype, name):
 
 def test_numbers_that_only_double_precision_holds_are_refused(folder, tmp_path):
     tensors = load_file(folder / "model.safetensors")
-    save_file({**tensors, "head.bias": torch.tensor([1e300], dtype=torch.float64)}, tmp_path / "x.safetensors")
-    assert "infinite" in faults_of(load_bundle, with_weights(folder, (tmp_path / "x.safetensors").read_bytes()))
+    save_file(
+        {**tensors, "head.bias": torch.tensor([1e300], dtype=torch.float64)}, tmp_path / "x.safetensors"
+    )
+    assert "infinite" in faults_of(
+        load_bundle, with_weights(folder, (tmp_path / "x.safetensors").read_bytes())
+    )
 
 
 @quick(60)
@@ -272,7 +328,11 @@ class Hostile:
 
 
 def test_starting_weights_are_safetensors_whatever_their_name(tmp_path):
-    state = {name: value for name, value in a_model(img_size=64).state_dict().items() if not name.startswith("head")}
+    state = {
+        name: value
+        for name, value in a_model(img_size=64).state_dict().items()
+        if not name.startswith("head")
+    }
     save_file(state, tmp_path / "weights.pth")
     network = build_network(Network("vit_tiny_patch16_224", 64, str(tmp_path / "weights.pth")), 1)
     assert torch.equal(network.blocks[0].attn.qkv.weight.detach(), state["blocks.0.attn.qkv.weight"])
@@ -294,6 +354,8 @@ def test_the_command_says_it_in_one_line(folder, config, tmp_path, refused):
     from HER2ViTLib.sample import sample_phases, sample_roi
 
     with_config(folder, json.dumps({**config, "architecture": "hf-hub:a/b"}))
-    line = refused(["read", *sample_phases(), "--roi", sample_roi(), "--bundle", folder, "--out", tmp_path / "out"])
+    line = refused(
+        ["read", *sample_phases(), "--roi", sample_roi(), "--bundle", folder, "--out", tmp_path / "out"]
+    )
     assert "not a timm model" in line
     assert not (tmp_path / "out").exists()

@@ -20,7 +20,9 @@ def a_volume(array, direction=(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), spacing=(0.8, 0
 
 def a_lesion(shape=(9, 80, 90), centre=(4, 40, 45), radii=(3.0, 14.0, 11.0)):
     k, j, i = np.indices(shape)
-    return ((k - centre[0]) / radii[0]) ** 2 + ((j - centre[1]) / radii[1]) ** 2 + ((i - centre[2]) / radii[2]) ** 2 <= 1
+    return ((k - centre[0]) / radii[0]) ** 2 + ((j - centre[1]) / radii[1]) ** 2 + (
+        (i - centre[2]) / radii[2]
+    ) ** 2 <= 1
 
 
 def reference_patch(image, mask):
@@ -117,7 +119,14 @@ def test_settings_survive_json_and_bad_ones_are_refused():
     for made in (SquarePreprocessing(size=(96, 128), margin_mm=5.0), StudyPreprocessing()):
         assert preprocessing_from_json(json.loads(json.dumps(made.to_json()))) == made
     good = SquarePreprocessing().to_json()
-    bad = [{"preset": "round"}, {"preset": ["square"]}, {"size": [224]}, {"size": [10**9, 10**9]}, {"size": "ab"}, {"std": [0, 0, 0]}]
+    bad = [
+        {"preset": "round"},
+        {"preset": ["square"]},
+        {"size": [224]},
+        {"size": [10**9, 10**9]},
+        {"size": "ab"},
+        {"std": [0, 0, 0]},
+    ]
     for change in [*bad, {"percentiles": [99, 1]}, {"margin": 3}, {"margin_mm": "x"}, {"mean": 0.5}]:
         with pytest.raises(InputError):
             preprocessing_from_json({**good, **change})

@@ -75,7 +75,11 @@ def geometry(request: pytest.FixtureRequest) -> Geometry:
 def lesion_volume(geometry: Geometry) -> Volume:
     """A smooth bright spot, its top on one voxel, in front of a gently sloping background."""
     k, j, i = np.indices(geometry.shape)
-    distance2 = ((i - LESION_INDEX[0]) * 0.7) ** 2 + ((j - LESION_INDEX[1]) * 0.9) ** 2 + ((k - LESION_INDEX[2]) * 3.5) ** 2
+    distance2 = (
+        ((i - LESION_INDEX[0]) * 0.7) ** 2
+        + ((j - LESION_INDEX[1]) * 0.9) ** 2
+        + ((k - LESION_INDEX[2]) * 3.5) ** 2
+    )
     return Volume((200 + i + 900 * np.exp(-distance2 / 40)).astype(np.int16), geometry)
 
 
@@ -88,8 +92,12 @@ def reading_of(volume: Volume, tasks: tuple[str, ...] = ("task1", "task2"), scor
     attention = np.zeros(patch.image.shape, np.float32)
     attention[20:40, 10:50] = 0.4
     attention[30, 44] = 1.0
-    statistics = AttentionStatistics(method="rollout", entropy=0.5, share_in_roi=0.4, foci=1, focal_area_mm2=12.0)
-    task = TaskReading(0.5, score, 0.4, 0.5, patch.slice, patch.area_mm2, statistics, attention, patch, "0" * 64)
+    statistics = AttentionStatistics(
+        method="rollout", entropy=0.5, share_in_roi=0.4, foci=1, focal_area_mm2=12.0
+    )
+    task = TaskReading(
+        0.5, score, 0.4, 0.5, patch.slice, patch.area_mm2, statistics, attention, patch, "0" * 64
+    )
     return Reading(
         case_id="case-0123",
         slice_axis="k",
@@ -139,9 +147,13 @@ def test_volume_node_and_array_agree_on_where_every_voxel_lies(scene, geometry):
     np.testing.assert_allclose(world_lps_of_brightest(node), geometry.to_lps(LESION_INDEX), atol=1e-3)
 
 
-@pytest.mark.parametrize("preprocessing", [SquarePreprocessing(), StudyPreprocessing()], ids=["square", "study"])
+@pytest.mark.parametrize(
+    "preprocessing", [SquarePreprocessing(), StudyPreprocessing()], ids=["square", "study"]
+)
 def test_marked_patch_pixel_comes_back_at_its_patient_position(scene, geometry, preprocessing):
-    """Nodes in, patch, nodes out: the spot's place in the patient comes back through MRML within half a patch pixel."""
+    """Nodes in, patch, nodes out: the spot's place in the patient comes back through MRML within half a patch
+    pixel.
+    """
     study = study_from_nodes([mrml.put_volume(scene, lesion_volume(geometry), "phase")])
     volume = study.phases[0].volume
     patch = preprocessing.apply(volume, lesion_mask(volume))
@@ -149,11 +161,16 @@ def test_marked_patch_pixel_comes_back_at_its_patient_position(scene, geometry, 
     marked = np.zeros((1, *patch.image.shape), np.float32)
     marked[0, round(spot_y), round(spot_x)] = 1.0
     node = mrml.put_attention(scene, Volume(marked, patch.geometry), "attention")
-    off = patch.geometry.to_index(geometry.to_lps(LESION_INDEX)) - patch.geometry.to_index(world_lps_of_brightest(node))
+    off = patch.geometry.to_index(geometry.to_lps(LESION_INDEX)) - patch.geometry.to_index(
+        world_lps_of_brightest(node)
+    )
     assert np.abs(off).max() <= 0.5 + 1e-3
-    # The patch shows the spot at the very pixel that says where it is (grey values of the other preset are not smooth).
+    # The patch shows the spot at the very pixel that says where it is (grey values of the other preset are
+    # not smooth).
     if isinstance(preprocessing, SquarePreprocessing):
-        shown_y, shown_x = np.unravel_index(np.argmax(patch.image + 1e-3 * (marked[0] > 0)), patch.image.shape)
+        shown_y, shown_x = np.unravel_index(
+            np.argmax(patch.image + 1e-3 * (marked[0] > 0)), patch.image.shape
+        )
         assert patch.image[round(spot_y), round(spot_x)] == patch.image[shown_y, shown_x]
 
 
@@ -295,7 +312,9 @@ def test_sequence_gives_phases_and_times(scene):
     sequence.SetIndexUnit("ms")
     sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
     for number, start in enumerate((0, 90_000, 180_000)):
-        node = mrml.put_volume(scene, Volume(np.full(geometry.shape, number, np.int16), geometry), f"item{number}")
+        node = mrml.put_volume(
+            scene, Volume(np.full(geometry.shape, number, np.int16), geometry), f"item{number}"
+        )
         sequence.SetDataNodeAtValue(node, str(start))
     study = study_from_sequence(sequence)
     assert [phase.start_s for phase in study.phases] == [0.0, 90.0, 180.0]
@@ -331,12 +350,18 @@ def test_segment_comes_back_on_the_image_and_neighbours_stay_apart(scene, geomet
     beside = np.zeros_like(mask)
     beside[2, 5:9, 5:9] = True
     slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
-        oriented_image(beside, geometry), segmentation, neighbour, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+        oriented_image(beside, geometry),
+        segmentation,
+        neighbour,
+        slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE,
     )
     segmentation.GetSegmentation().CollapseBinaryLabelmaps()
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 1, "both segments live in one label map"
     np.testing.assert_array_equal(segment_roi(segmentation, neighbour, geometry).mask, beside)
-    outside = Volume(np.ones((2, 3, 3), np.uint8), Geometry((2, 3, 3), (1.0, 1.0, 1.0), (500.0, 500.0, 500.0), tuple(np.eye(3).ravel())))
+    outside = Volume(
+        np.ones((2, 3, 3), np.uint8),
+        Geometry((2, 3, 3), (1.0, 1.0, 1.0), (500.0, 500.0, 500.0), tuple(np.eye(3).ravel())),
+    )
     roi = segment_roi(segmentation, mrml.LESION, geometry)
     np.testing.assert_array_equal(roi.mask, mask)
     assert roi.warnings == ()
@@ -381,7 +406,9 @@ def test_a_second_reading_fills_the_nodes_of_the_first(scene, geometry):
     second = mrml.put_reading(scene, reading_of(volume, score=0.9), first)
     assert scene.GetNumberOfNodes() == count
     assert second == first
-    assert first.task1.GetDisplayNode().GetWindowLevelMin() == pytest.approx(0.2), "the user's display settings are kept"
+    assert first.task1.GetDisplayNode().GetWindowLevelMin() == pytest.approx(0.2), (
+        "the user's display settings are kept"
+    )
     assert any("0.900" in second.table.GetCellText(row, 1) for row in range(second.table.GetNumberOfRows()))
     only_task1 = mrml.put_reading(scene, reading_of(volume, ("task1",)), second)
     assert only_task1.task2 is None
@@ -419,20 +446,32 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     image = scene.GetFirstNodeByName("Early phase")
     attention = scene.GetFirstNodeByName("Attention low-vs-positive")
     back = study_from_nodes([image])
-    # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies where it was.
+    # Slicer may store the slices of a mirrored volume the other way round; in the patient everything lies
+    # where it was.
     np.testing.assert_array_equal(resample(back.phases[0].volume, geometry), volume.array)
     np.testing.assert_array_equal(
         segment_roi(scene.GetFirstNodeByName("Outline"), mrml.LESION, geometry).mask, lesion_mask(volume)
     )
     map_volume = reading.tasks["task2"].attention_volume
-    np.testing.assert_array_equal(resample(volume_from_node(attention), map_volume.geometry), map_volume.array)
+    np.testing.assert_array_equal(
+        resample(volume_from_node(attention), map_volume.geometry), map_volume.array
+    )
     assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
     view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
-    assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == ("Red", "R", "Axial")
-    np.testing.assert_allclose(to_array(view.GetSliceToRAS()), slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3)
+    assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == (
+        "Red",
+        "R",
+        "Axial",
+    )
+    np.testing.assert_allclose(
+        to_array(view.GetSliceToRAS()), slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3
+    )
     layers = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
-    assert (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()) == (image.GetID(), attention.GetID())
+    assert (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()) == (
+        image.GetID(),
+        attention.GetID(),
+    )
 
 
 def test_without_slicer_core_one_line_says_what_to_install(tmp_path):
@@ -440,11 +479,20 @@ def test_without_slicer_core_one_line_says_what_to_install(tmp_path):
     blocked.mkdir()
     (blocked / "__init__.py").write_text("raise ModuleNotFoundError('slicer')\n")
     library = Path(HER2ViTLib.__file__).parent.parent
-    program = "import HER2ViTLib.messages as m\ntry:\n    import HER2ViTLib.mrml.results\nexcept m.InputError as fault:\n    raise SystemExit(str(fault))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{library}"}, capture_output=True, text=True
+    program = (
+        "import HER2ViTLib.messages as m\ntry:\n    import HER2ViTLib.mrml.results\nexcept m.InputError as"
+        " fault:\n    raise SystemExit(str(fault))"
     )
-    assert done.stderr.strip() == 'scenes need slicer-core, which is not installed: pip install "her2vit[slicer]"'
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{library}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.stderr.strip()
+        == 'scenes need slicer-core, which is not installed: pip install "her2vit[slicer]"'
+    )
 
 
 # The picture
@@ -464,7 +512,9 @@ def offscreen_drawing_works() -> bool:
 @pytest.fixture(scope="module")
 def slice_view() -> SimpleNamespace:
     """A real slice view that draws offscreen (EGL or OSMesa)."""
-    pytest.importorskip("trame_slicer", reason='trame-slicer is not installed: pip install "trame-slicer[standalone]"')
+    pytest.importorskip(
+        "trame_slicer", reason='trame-slicer is not installed: pip install "trame-slicer[standalone]"'
+    )
     if not offscreen_drawing_works():
         pytest.skip("no offscreen OpenGL here; on Debian: apt-get install libegl1 libgl1-mesa-dri")
     from trame_slicer.core.slicer_app import SlicerApp
@@ -475,13 +525,19 @@ def slice_view() -> SimpleNamespace:
     window = view.render_window()
     window.SetSize(500, 400)
     view.render()
-    logic = next(logic for logic in app.app_logic.GetSliceLogics() if logic.GetSliceNode().GetLayoutName() == "Red")
+    logic = next(
+        logic for logic in app.app_logic.GetSliceLogics() if logic.GetSliceNode().GetLayoutName() == "Red"
+    )
     logic.ResizeSliceNode(500, 400)
-    return SimpleNamespace(app=app, scene=app.scene, view=view, node=logic.GetSliceNode(), layers=logic.GetSliceCompositeNode())
+    return SimpleNamespace(
+        app=app, scene=app.scene, view=view, node=logic.GetSliceNode(), layers=logic.GetSliceCompositeNode()
+    )
 
 
 def picture(slice_view: SimpleNamespace, path: Path) -> np.ndarray:
-    """The view as (row, column, RGB) with row 0 at the bottom, as view coordinates run; written to `path` for people to look at."""
+    """The view as (row, column, RGB) with row 0 at the bottom, as view coordinates run; written to `path` for
+    people to look at.
+    """
     from vtkmodules.vtkIOImage import vtkPNGWriter
     from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
@@ -495,7 +551,11 @@ def picture(slice_view: SimpleNamespace, path: Path) -> np.ndarray:
     writer.SetInputConnection(grab.GetOutputPort())
     writer.Write()
     width, height, _ = grab.GetOutput().GetDimensions()
-    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(height, width, -1)[..., :3].astype(int)
+    return (
+        vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars())
+        .reshape(height, width, -1)[..., :3]
+        .astype(int)
+    )
 
 
 def test_slice_view_draws_the_attention_where_it_lies_in_the_patient(slice_view, geometry, tmp_path):
@@ -533,7 +593,13 @@ def test_slice_view_draws_the_attention_where_it_lies_in_the_patient(slice_view,
     assert np.hypot(*(on_screen(geometry.to_lps(LESION_INDEX)) - (spot_x, spot_y))) <= pixels_per_patch_pixel
     changed = np.abs(overlay - plain).sum(axis=2) > 0
     rows, columns = np.nonzero(changed)
-    corners = np.array([on_screen(patch.geometry.to_lps((x, y, 0.0))) for x in (9.5, 49.5) for y in (19.5, 39.5)])
+    corners = np.array(
+        [on_screen(patch.geometry.to_lps((x, y, 0.0))) for x in (9.5, 49.5) for y in (19.5, 39.5)]
+    )
     found = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]])
-    np.testing.assert_allclose(found, [corners.min(axis=0), corners.max(axis=0)], atol=1.5 * pixels_per_patch_pixel)
-    assert not changed[tuple(np.array(on_screen(patch.geometry.to_lps((3.0, 3.0, 0.0))), int)[::-1])], "zero attention is transparent"
+    np.testing.assert_allclose(
+        found, [corners.min(axis=0), corners.max(axis=0)], atol=1.5 * pixels_per_patch_pixel
+    )
+    assert not changed[tuple(np.array(on_screen(patch.geometry.to_lps((3.0, 3.0, 0.0))), int)[::-1])], (
+        "zero attention is transparent"
+    )

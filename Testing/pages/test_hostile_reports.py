@@ -1,4 +1,6 @@
-"""Reports and tables show names as they are: no text of an input becomes markup, a script, a template, a formula, or an address to fetch."""
+"""Reports and tables show names as they are: no text of an input becomes markup, a script, a template, a
+formula, or an address to fetch.
+"""
 
 import contextlib
 import csv
@@ -54,13 +56,18 @@ def require_harmless(folder, *shown):
         for tag, attributes in page.tags:
             assert tag in TAGS, (path.name, tag)
             assert not any(name.startswith("on") for name in attributes), (path.name, tag)
-            assert all((attributes.get(name) or "data:image/png;").startswith("data:image/png;") for name in ("src", "href")), (path.name, tag)
+            assert all(
+                (attributes.get(name) or "data:image/png;").startswith("data:image/png;")
+                for name in ("src", "href")
+            ), (path.name, tag)
         assert sum(tag == "html" for tag, _ in page.tags) == 1
         pages += "".join(page.texts)
     for path in folder.rglob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             for cell in (cell for row in csv.reader(file) for cell in row):
-                assert not re.match(r"[=+\-@\t\r]", cell) or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf", cell), (path.name, cell)
+                assert not re.match(r"[=+\-@\t\r]", cell) or re.fullmatch(
+                    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?inf", cell
+                ), (path.name, cell)
                 cells.add(csv_text(cell))
     for path in folder.rglob("*.json"):
         json.loads(path.read_text(encoding="utf-8"))
@@ -79,8 +86,22 @@ def write(path, rows):
 @pytest.mark.filterwarnings("ignore")
 def test_evaluate(tmp_path):
     rows = [["case_id", "set", "label", "score", MARKUP, FORMULA]]
-    rows += [[f"{NAMES[n % 10]} {n}", NAMES[n % 3], n // 3 % 2, n / 40, NAMES[3 + n % 4], 1 - n / 40] for n in range(36)]
-    words = ["evaluate", write(tmp_path / "p.csv", rows), "--by", MARKUP, "--compare", FORMULA, "--resamples", "20", "--out", str(tmp_path / "out")]
+    rows += [
+        [f"{NAMES[n % 10]} {n}", NAMES[n % 3], n // 3 % 2, n / 40, NAMES[3 + n % 4], 1 - n / 40]
+        for n in range(36)
+    ]
+    words = [
+        "evaluate",
+        write(tmp_path / "p.csv", rows),
+        "--by",
+        MARKUP,
+        "--compare",
+        FORMULA,
+        "--resamples",
+        "20",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 0
     pages, cells = require_harmless(tmp_path / "out", SCRIPT, MARKUP, FORMULA, TEMPLATE)
     assert SCRIPT in pages
@@ -92,7 +113,11 @@ def test_agreement(tmp_path):
     noise = np.random.default_rng(0)
     raters = [name for name in NAMES if "," not in name][:3]
     rows = [["case_id", "rater", *NAMES[:6]]]
-    rows += [[f"{NAMES[n % 10]} {n}", rater, *(f"{value:.3f}" for value in noise.normal(n, 1, 6))] for rater in raters for n in range(9)]
+    rows += [
+        [f"{NAMES[n % 10]} {n}", rater, *(f"{value:.3f}" for value in noise.normal(n, 1, 6))]
+        for rater in raters
+        for n in range(9)
+    ]
     assert main(["agreement", write(tmp_path / "r.csv", rows), "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", SCRIPT, TEMPLATE, MATHS)
 
@@ -101,8 +126,13 @@ def test_agreement(tmp_path):
 def test_table1(tmp_path):
     noise = np.random.default_rng(0)
     rows = [["case_id", MARKUP, FORMULA, TEMPLATE, SCRIPT]]
-    rows += [[f"{NAMES[n % 10]} {n}", NAMES[n % 3], f"{noise.normal():.3f}", NAMES[n % 7], NAMES[9 - n % 4]] for n in range(30)]
-    assert main(["table1", write(tmp_path / "t.csv", rows), "--by", MARKUP, "--out", str(tmp_path / "out")]) == 0
+    rows += [
+        [f"{NAMES[n % 10]} {n}", NAMES[n % 3], f"{noise.normal():.3f}", NAMES[n % 7], NAMES[9 - n % 4]]
+        for n in range(30)
+    ]
+    assert (
+        main(["table1", write(tmp_path / "t.csv", rows), "--by", MARKUP, "--out", str(tmp_path / "out")]) == 0
+    )
     require_harmless(tmp_path / "out", SCRIPT, MARKUP, FORMULA, TEMPLATE)
 
 
@@ -113,8 +143,20 @@ def test_prognosis(tmp_path):
     for n in range(60):
         time, event = f"{noise.exponential(30) + 1:.1f}", int(noise.random() < 0.6)
         rows.append([f"{NAMES[n % 10]} {n}", time, event, NAMES[n % 3], NAMES[2 + n // 3 % 2]])
-    words = ["prognosis", write(tmp_path / "p.csv", rows), "--time", SCRIPT, "--event", MATHS, "--group", MARKUP]
-    assert main([*words, "--covariates", '"' + FORMULA.replace('"', '""') + '"', "--out", str(tmp_path / "out")]) == 0
+    words = [
+        "prognosis",
+        write(tmp_path / "p.csv", rows),
+        "--time",
+        SCRIPT,
+        "--event",
+        MATHS,
+        "--group",
+        MARKUP,
+    ]
+    assert (
+        main([*words, "--covariates", '"' + FORMULA.replace('"', '""') + '"', "--out", str(tmp_path / "out")])
+        == 0
+    )
     require_harmless(tmp_path / "out", SCRIPT, MARKUP)
 
 
@@ -123,13 +165,29 @@ def test_genes(tmp_path):
     noise = np.random.default_rng(0)
     genes = [*NAMES, *(f"GENE{n}" for n in range(50))]
     cases = [f"{NAMES[n % 10]} {n}" for n in range(10)]
-    counts = noise.poisson(80, (60, 10)) * np.where(np.arange(60)[:, None] < 10, np.where(np.arange(10) < 5, 1, 9), 1)
+    counts = noise.poisson(80, (60, 10)) * np.where(
+        np.arange(60)[:, None] < 10, np.where(np.arange(10) < 5, 1, 9), 1
+    )
     write(tmp_path / "counts.csv", [["gene", *cases], *([gene, *row] for gene, row in zip(genes, counts))])
-    write(tmp_path / "groups.csv", [["case_id", "group"], *([case, (SCRIPT, FORMULA)[n // 5]] for n, case in enumerate(cases))])
+    write(
+        tmp_path / "groups.csv",
+        [["case_id", "group"], *([case, (SCRIPT, FORMULA)[n // 5]] for n, case in enumerate(cases))],
+    )
     sets = tmp_path / "$x$ <b>.gmt"
     sets.write_text("\n".join("\t".join([name, "http://127.0.0.1", *genes[:12]]) for name in NAMES) + "\n")
-    (tmp_path / "ppi.tsv").write_text("a\tb\n" + "".join(f"{a}\t{b}\n" for a in genes[3:8] for b in genes[3:8] if a != b))
-    words = ["genes", str(tmp_path / "counts.csv"), "--groups", str(tmp_path / "groups.csv"), "--reference", SCRIPT, "--gmt", str(sets)]
+    (tmp_path / "ppi.tsv").write_text(
+        "a\tb\n" + "".join(f"{a}\t{b}\n" for a in genes[3:8] for b in genes[3:8] if a != b)
+    )
+    words = [
+        "genes",
+        str(tmp_path / "counts.csv"),
+        "--groups",
+        str(tmp_path / "groups.csv"),
+        "--reference",
+        SCRIPT,
+        "--gmt",
+        str(sets),
+    ]
     assert main([*words, "--ppi", str(tmp_path / "ppi.tsv"), "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", MARKUP, FORMULA, TEMPLATE, MATHS)
 
@@ -144,7 +202,9 @@ def test_cohort(tmp_path):
             (tmp_path / f"{name}{n}.nrrd").touch()
         reason = NAMES[n % 10] if n % 4 == 0 else ""
         own = (f"{NAMES[n % 10]} {n}", NAMES[n % 10], MATHS)
-        rows.append([f"case{n}", f"image{n}.nrrd", f"roi{n}.nrrd", ("0", "1+", "3+")[n % 3], "", reason, *own])
+        rows.append(
+            [f"case{n}", f"image{n}.nrrd", f"roi{n}.nrrd", ("0", "1+", "3+")[n % 3], "", reason, *own]
+        )
     assert main(["cohort", write(tmp_path / "m.csv", rows), "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", SCRIPT, FORMULA, MATHS)
 
@@ -153,13 +213,27 @@ def test_cohort(tmp_path):
 def test_batch(tmp_path, monkeypatch):
     """A bad image fails by itself, with a reason and not with an exception, and its name stays a name."""
     monkeypatch.setattr(batch, "executor", lambda *_: contextlib.nullcontext(ThreadPoolExecutor(1)))
-    for n, fault in enumerate(("spacing zero", "directions singular", "a huge dimension", "data file elsewhere", "colour")):
+    for n, fault in enumerate(
+        ("spacing zero", "directions singular", "a huge dimension", "data file elsewhere", "colour")
+    ):
         nrrd(tmp_path / f"=<b onclick=x>{n}.nrrd", **REFUSED_NRRD[fault])
     (tmp_path / "folder").mkdir()
     images = [*sorted(path.name for path in tmp_path.iterdir()), str(sample_phases()[1])]
-    rows = [["case_id", "image", "roi"], *([f"case {n}", image, sample_roi()] for n, image in enumerate(images))]
+    rows = [
+        ["case_id", "image", "roi"],
+        *([f"case {n}", image, sample_roi()] for n, image in enumerate(images)),
+    ]
     bundle = a_bundle_folder(tmp_path / "bundle")
-    words = ["batch", write(tmp_path / "m.csv", rows), "--bundle", str(bundle), "--device", "cpu", "--out", str(tmp_path / "out")]
+    words = [
+        "batch",
+        write(tmp_path / "m.csv", rows),
+        "--bundle",
+        str(bundle),
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     for _ in range(2):
         assert main(words) == 3
         require_harmless(tmp_path / "out", "case 0")
@@ -167,7 +241,8 @@ def test_batch(tmp_path, monkeypatch):
             failures = {row["case_id"]: row["reason"] for row in csv.DictReader(file)}
         assert list(failures) == [f"case {n}" for n in range(len(images) - 1)]
         assert not any(re.match(r"\w*(Error|Exception)\b", reason) for reason in failures.values())
-        for record in (tmp_path / "out" / "cases").glob("*/*.json"):  # what the next run goes on from may be damaged as well
+        # what the next run goes on from may be damaged as well
+        for record in (tmp_path / "out" / "cases").glob("*/*.json"):
             if record.name != "reading.json":
                 record.write_text("[" * 100_000)
 
@@ -179,7 +254,19 @@ def test_read(tmp_path, name):
     file = re.sub("[/\0]", "_", name)
     image = shutil.copy(sample_phases()[1], tmp_path / f"{file}.nrrd")
     bundle = a_bundle_folder(tmp_path / file, notice=f"{name} {MARKUP}")
-    words = ["read", str(image), "--roi", str(sample_roi()), "--bundle", str(bundle), "--case-id", name, "--keep-names", "--device", "cpu"]
+    words = [
+        "read",
+        str(image),
+        "--roi",
+        str(sample_roi()),
+        "--bundle",
+        str(bundle),
+        "--case-id",
+        name,
+        "--keep-names",
+        "--device",
+        "cpu",
+    ]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", name, MARKUP, file)
     assert json.loads((tmp_path / "out" / "reading.json").read_text())["case_id"] == name

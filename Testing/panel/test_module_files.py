@@ -17,13 +17,28 @@ from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.model import attention
 
 MODULES = ("HER2ViT", "HER2ViTTraining")
-CHEAP = {"contextlib", "importlib", "logging", "pathlib", "qt", "slicer", "tempfile", "time", "typing", "unittest", "vtk"}
+CHEAP = {
+    "contextlib",
+    "importlib",
+    "logging",
+    "pathlib",
+    "qt",
+    "slicer",
+    "tempfile",
+    "time",
+    "typing",
+    "unittest",
+    "vtk",
+}
 """What a module file may import at start-up: part of Python, or loaded by Slicer already."""
 
 
 def code_of(module: str) -> list[Path]:
     """The module file, and the folder its classes live in."""
-    return [REPOSITORY / module / f"{module}.py", *sorted((REPOSITORY / module / f"{module}Lib" / "panel").glob("*.py"))]
+    return [
+        REPOSITORY / module / f"{module}.py",
+        *sorted((REPOSITORY / module / f"{module}Lib" / "panel").glob("*.py")),
+    ]
 
 
 def tree_of(module: str) -> ast.Module:
@@ -37,7 +52,12 @@ def ui_of(module: str) -> ElementTree.Element:
 
 def cmake_list(module: str, name: str) -> list[str]:
     text = (REPOSITORY / module / "CMakeLists.txt").read_text()
-    return re.search(rf"set\({name}\s(.*?)\)", text, re.DOTALL).group(1).replace("${MODULE_NAME}", module).split()
+    return (
+        re.search(rf"set\({name}\s(.*?)\)", text, re.DOTALL)
+        .group(1)
+        .replace("${MODULE_NAME}", module)
+        .split()
+    )
 
 
 def extension(name: str) -> str:
@@ -45,7 +65,9 @@ def extension(name: str) -> str:
 
 
 def parameter_fields() -> dict[str, ast.AnnAssign]:
-    node = next(n for n in tree_of("HER2ViT").body if isinstance(n, ast.ClassDef) and n.name == "HER2ViTParameterNode")
+    node = next(
+        n for n in tree_of("HER2ViT").body if isinstance(n, ast.ClassDef) and n.name == "HER2ViTParameterNode"
+    )
     return {field.target.id: field for field in node.body if isinstance(field, ast.AnnAssign)}
 
 
@@ -55,9 +77,15 @@ def test_cmake_lists_name_every_file_of_the_module_one_by_one(module):
     there = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".") and path.name != "CMakeLists.txt"
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not path.name.startswith(".")
+        and path.name != "CMakeLists.txt"
     }
-    scripts, resources = cmake_list(module, "MODULE_PYTHON_SCRIPTS"), cmake_list(module, "MODULE_PYTHON_RESOURCES")
+    scripts, resources = (
+        cmake_list(module, "MODULE_PYTHON_SCRIPTS"),
+        cmake_list(module, "MODULE_PYTHON_RESOURCES"),
+    )
     assert sorted(scripts) == sorted(path for path in there if path.endswith(".py"))
     assert sorted(resources) == sorted(path for path in there if not path.endswith(".py"))
 
@@ -81,7 +109,15 @@ def test_extension_metadata_agrees_with_the_files():
 def test_extension_index_entry():
     """The keys of the Extension Index's schema; 'Quantification' is one of its accepted categories."""
     entry = json.loads((REPOSITORY / "Resources" / "HER2ViT.json").read_text())
-    allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url", "tier"}
+    allowed = {
+        "$schema",
+        "build_dependencies",
+        "build_subdirectory",
+        "category",
+        "scm_revision",
+        "scm_url",
+        "tier",
+    }
     assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed
     assert entry["category"] == "Quantification"
     assert entry["scm_url"] == extension("EXTENSION_HOMEPAGE") + ".git"
@@ -89,7 +125,10 @@ def test_extension_index_entry():
 
 
 def test_icons_are_pictures_of_128_pixels():
-    for path in (REPOSITORY / "Resources" / "HER2ViT.png", *(REPOSITORY / m / "Resources" / "Icons" / f"{m}.png" for m in MODULES)):
+    for path in (
+        REPOSITORY / "Resources" / "HER2ViT.png",
+        *(REPOSITORY / m / "Resources" / "Icons" / f"{m}.png" for m in MODULES),
+    ):
         header = path.read_bytes()[:24]
         assert header[:8] == b"\x89PNG\r\n\x1a\n"
         assert header[16:24] == (128).to_bytes(4, "big") * 2
@@ -110,8 +149,17 @@ def test_module_file_imports_only_what_costs_nothing_at_start_up(module):
 def test_rooms_the_panel_opens_at_once_load_nothing_heavy():
     rooms = ("messages", "workflow.decisions", "sample", "workflow.dependencies", "her2")
     heavy = ("torch", "timm", "numpy", "SimpleITK", "cv2", "matplotlib")
-    program = f"import sys, {', '.join('HER2ViTLib.' + room for room in rooms)}; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY / "HER2ViT", capture_output=True, text=True, check=True)
+    program = (
+        f"import sys, {', '.join('HER2ViTLib.' + room for room in rooms)}; print([m for m in {heavy!r} if m"
+        " in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY / "HER2ViT",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -121,7 +169,9 @@ def test_every_widget_the_code_names_is_in_the_ui_file(module):
     named = {
         node.attr
         for node in ast.walk(tree_of(module))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "ui"
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "ui"
     }
     assert named - {"__dict__"} <= there
 
@@ -135,13 +185,21 @@ def test_ui_file_fits_slicer(module):
     assert len(widgets) == len(list(root.iter("widget"))), "every name is used once"
     custom = {node.findtext("class") for node in root.iter("customwidget")}
     assert {name for name in widgets.values() if not name.startswith("Q")} <= custom
-    wired = {node.findtext("receiver") for node in root.iter("connection") if node.findtext("slot") == "setMRMLScene(vtkMRMLScene*)"}
-    assert wired == {name for name, kind in widgets.items() if kind.startswith(("qMRML", "qSlicer")) and name != module}
+    wired = {
+        node.findtext("receiver")
+        for node in root.iter("connection")
+        if node.findtext("slot") == "setMRMLScene(vtkMRMLScene*)"
+    }
+    assert wired == {
+        name for name, kind in widgets.items() if kind.startswith(("qMRML", "qSlicer")) and name != module
+    }
 
 
 def test_every_bound_widget_has_its_parameter():
     bound = [
-        prop.findtext("string") for widget in ui_of("HER2ViT").iter("widget") for prop in widget.findall("property[@name='SlicerParameterName']")
+        prop.findtext("string")
+        for widget in ui_of("HER2ViT").iter("widget")
+        for prop in widget.findall("property[@name='SlicerParameterName']")
     ]
     assert len(bound) == len(set(bound))
     assert set(bound) <= set(parameter_fields())
@@ -163,13 +221,25 @@ def test_every_parameter_the_code_names_is_declared():
 
 def test_choices_of_the_panel_are_those_of_the_library():
     tree = tree_of("HER2ViT")
-    titles = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "TASKS")
+    titles = next(
+        ast.literal_eval(n.value)
+        for n in tree.body
+        if isinstance(n, ast.Assign) and n.targets[0].id == "TASKS"
+    )
     assert titles == [task.title for task in TASKS.values()]
-    methods = next(ast.literal_eval(n) for n in ast.walk(parameter_fields()["attentionMethod"]) if isinstance(n, ast.List))
+    methods = next(
+        ast.literal_eval(n)
+        for n in ast.walk(parameter_fields()["attentionMethod"])
+        if isinstance(n, ast.List)
+    )
     assert tuple(methods) == attention.METHODS
 
 
-@pytest.mark.parametrize("path", sorted(path for module in MODULES for path in (REPOSITORY / module).rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for module in MODULES for path in (REPOSITORY / module).rglob("*.py")),
+    ids=lambda path: path.name,
+)
 def test_code_that_runs_in_slicer_keeps_to_python_3_9(path):
     """Slicer 5.6 and 5.8 run Python 3.9."""
     ast.parse(path.read_text(), feature_version=(3, 9))

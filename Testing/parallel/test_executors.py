@@ -86,10 +86,15 @@ def started_worker(marker):
 
 
 def test_workers_without_the_library_are_one_line():
-    """Given a task that it cannot import, a Dask worker ends, and its next one too: the batch would wait for ever."""
+    """Given a task that it cannot import, a Dask worker ends, and its next one too: the batch would wait for
+    ever.
+    """
     answers = {"tcp://worker": ModuleNotFoundError("No module named 'HER2ViTTrainingLib'")}
     client = SimpleNamespace(run=lambda function, on_error: answers)
-    with pytest.raises(InputError, match=r"a worker cannot run her2vit .*No module named 'HER2ViTTrainingLib'.*install it where"):
+    with pytest.raises(
+        InputError,
+        match=r"a worker cannot run her2vit .*No module named 'HER2ViTTrainingLib'.*install it where",
+    ):
         executors._require_her2vit(client, "tcp://scheduler")
 
 

@@ -33,7 +33,13 @@ def a_lesion():
 def a_study(levels=(100, 220, 260, 240)):
     noise = np.random.default_rng(0)
     return study_from_volumes(
-        [Volume((noise.normal(100, 10, GEOMETRY.shape) + (level - 100) * a_lesion()).astype(np.float32), GEOMETRY) for level in levels]
+        [
+            Volume(
+                (noise.normal(100, 10, GEOMETRY.shape) + (level - 100) * a_lesion()).astype(np.float32),
+                GEOMETRY,
+            )
+            for level in levels
+        ]
     )
 
 
@@ -42,7 +48,9 @@ def bundles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
     return [
         load_bundle(a_bundle_folder(folder / "task1", "zero-vs-rest", 1)),
-        load_bundle(a_bundle_folder(folder / "task2", "low-vs-positive", 2, notice="trained on simulated images")),
+        load_bundle(
+            a_bundle_folder(folder / "task2", "low-vs-positive", 2, notice="trained on simulated images")
+        ),
     ]
 
 
@@ -66,7 +74,13 @@ def test_the_whole_reading(bundles):
     assert reading.early_phase.rule == "enhancement"
     assert (task1.slice, task1.area_mm2) == (4, pytest.approx(a_lesion()[4].sum() * 0.81))
     p = reading.probabilities
-    assert p == pytest.approx({"zero": 1 - task1.score, "low": task1.score * task2.score, "positive": task1.score * (1 - task2.score)})
+    assert p == pytest.approx(
+        {
+            "zero": 1 - task1.score,
+            "low": task1.score * task2.score,
+            "positive": task1.score * (1 - task2.score),
+        }
+    )
     logit = np.log(task1.score_raw / (1 - task1.score_raw))
     assert task1.score == pytest.approx(1 / (1 + np.exp(0.2 - 1.3 * logit)))
     assert codes(reading) == []
@@ -154,19 +168,32 @@ def test_warnings_of_outline_and_phases(bundles):
 
 
 def test_unlike_training_compares_scale_free_properties(bundles):
-    limits = {"relative_enhancement": (5, 9), "in_plane_spacing": (0.5, 1.0), "slice_thickness": (0.5, 1.0), "lesion_to_background_contrast": (0, 9)}
+    limits = {
+        "relative_enhancement": (5, 9),
+        "in_plane_spacing": (0.5, 1.0),
+        "slice_thickness": (0.5, 1.0),
+        "lesion_to_background_contrast": (0, 9),
+    }
     reading = read([with_settings(bundles[0], training_percentiles=limits)])
     texts = [warning.text for warning in reading.warnings]
     assert codes(reading) == ["unlike_training"] * 2
     assert "relative enhancement" in texts[0]
     assert "slice thickness 3 mm" in texts[1]
-    scaled = study_from_volumes([phase.volume.with_array(phase.volume.array * 37) for phase in a_study().phases])
-    assert [w.text for w in read([with_settings(bundles[0], training_percentiles=limits)], study=scaled).warnings] == texts
+    scaled = study_from_volumes(
+        [phase.volume.with_array(phase.volume.array * 37) for phase in a_study().phases]
+    )
+    assert [
+        w.text for w in read([with_settings(bundles[0], training_percentiles=limits)], study=scaled).warnings
+    ] == texts
 
 
 def test_overrides_are_obeyed_and_checked(bundles):
     reading = read(bundles, overrides=Overrides(early_phase=1, slice_index=3))
-    assert (reading.early_phase.index, reading.early_phase.rule, reading.tasks["task1"].slice) == (1, "user", 3)
+    assert (reading.early_phase.index, reading.early_phase.rule, reading.tasks["task1"].slice) == (
+        1,
+        "user",
+        3,
+    )
     for wrong in (Overrides(early_phase=9), Overrides(pre_phase=9), Overrides(slice_index=99)):
         with pytest.raises(InputError):
             read(bundles, overrides=wrong)
@@ -193,7 +220,13 @@ def test_the_same_inputs_give_the_same_bytes(bundles, tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         write_reading(read(bundles), a_study(), a_lesion(), folder)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["attention_task1.nrrd", "attention_task2.nrrd", "figure.png", "reading.json", "report.html"]
+    assert names == [
+        "attention_task1.nrrd",
+        "attention_task2.nrrd",
+        "figure.png",
+        "reading.json",
+        "report.html",
+    ]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
@@ -208,7 +241,11 @@ def test_written_files_and_what_a_second_run_may_replace(bundles, tmp_path):
     data = json.loads((out / "reading.json").read_text())
     assert data == reading_json(reading)
     write_reading(read(bundles[:1]), a_study(), a_lesion(), out, figures=False)
-    assert sorted(path.name for path in out.iterdir()) == ["attention_task1.nrrd", "reading.json", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "attention_task1.nrrd",
+        "reading.json",
+        "report.html",
+    ]
     (out / "thesis.docx").write_text("mine")
     with pytest.raises(InputError, match=r"thesis\.docx"):
         write_reading(reading, a_study(), a_lesion(), out)

@@ -20,7 +20,10 @@ SHIFTS = {"A1": 0.0, "A2": 0.05, "B1": 0.3}
 
 def one_feature(rows):
     """The forms of ratings (cases, raters) as tuples (icc, low, high, F, df1, df2, p)."""
-    return {form: tuple(float(getattr(r, name)[0]) for name in ("icc", "low", "high", "f", "df1", "df2", "p")) for form, r in many(rows).items()}
+    return {
+        form: tuple(float(getattr(r, name)[0]) for name in ("icc", "low", "high", "f", "df1", "df2", "p"))
+        for form, r in many(rows).items()
+    }
 
 
 def many(*tables):
@@ -31,7 +34,9 @@ def many(*tables):
 
 
 def test_shrout_and_fleiss_1979():
-    """Psychol Bull 1979;86:420, tables 2 and 4; F, p and intervals as R's documentation of psych::ICC prints them."""
+    """Psychol Bull 1979;86:420, tables 2 and 4; F, p and intervals as R's documentation of psych::ICC prints
+    them.
+    """
     found = one_feature(SHROUT_FLEISS)
     assert [round(found[form][0], 4) for form in FORMS] == [0.1657, 0.2898, 0.7148, 0.4428, 0.6201, 0.9093]
     intervals = [tuple(round(end, 2) for end in found[form][1:3]) for form in FORMS]
@@ -42,16 +47,27 @@ def test_shrout_and_fleiss_1979():
 
 
 def test_wine_ratings():
-    """Eight wines, four judges (real-statistics.com, intraclass correlation); ICC and intervals as psych::ICC gives them."""
-    judges = [[1, 1, 3, 6, 6, 7, 8, 9], [2, 3, 8, 4, 5, 5, 7, 9], [0, 3, 1, 3, 5, 6, 7, 9], [1, 2, 4, 3, 6, 2, 9, 8]]
+    """Eight wines, four judges (real-statistics.com, intraclass correlation); ICC and intervals as psych::ICC
+    gives them.
+    """
+    judges = [
+        [1, 1, 3, 6, 6, 7, 8, 9],
+        [2, 3, 8, 4, 5, 5, 7, 9],
+        [0, 3, 1, 3, 5, 6, 7, 9],
+        [1, 2, 4, 3, 6, 2, 9, 8],
+    ]
     found = one_feature(np.transpose(judges))
-    assert [tuple(round(number, 2) for number in found[form][1:3]) for form in FORMS] == [(0.43, 0.93)] * 3 + [(0.75, 0.98)] * 3
+    assert [tuple(round(number, 2) for number in found[form][1:3]) for form in FORMS] == [
+        (0.43, 0.93)
+    ] * 3 + [(0.75, 0.98)] * 3
     assert [round(found[form][0], 3) for form in FORMS] == [0.728, 0.728, 0.729, 0.914, 0.914, 0.915]
     assert [round(found[form][3], 3) for form in FORMS] == [11.680, 11.787, 11.787] * 2
 
 
 def test_anxiety_ratings_of_rs_irr():
-    """R's irr, data(anxiety), 20 subjects, 3 raters: `icc(anxiety, "twoway", "agreement")` prints 0.198, -0.039 < ICC < 0.494, F = 1.83."""
+    """R's irr, data(anxiety), 20 subjects, 3 raters: `icc(anxiety, "twoway", "agreement")` prints 0.198,
+    -0.039 < ICC < 0.494, F = 1.83.
+    """
     raters = ["33345523522615221243", "36462424332333221334", "21443216111233113322"]
     found = one_feature(np.transpose([[int(digit) for digit in rater] for rater in raters]))["ICC(2,1)"]
     assert [round(number, 3) for number in found[:3]] == [0.198, -0.039, 0.494]
@@ -96,7 +112,9 @@ COMPUTED = {
 
 @pytest.mark.parametrize("table", COMPUTED)
 def test_values_of_another_implementation(table):
-    """Computed with pingouin 0.7.0's intraclass_corr, which is validated against psych::ICC(lmer = FALSE); written here as numbers."""
+    """Computed with pingouin 0.7.0's intraclass_corr, which is validated against psych::ICC(lmer = FALSE);
+    written here as numbers.
+    """
     ratings, expected = COMPUTED[table]
     found = one_feature(ratings)
     for form, numbers in expected.items():
@@ -104,25 +122,37 @@ def test_values_of_another_implementation(table):
 
 
 def test_where_the_formula_of_average_agreement_turns_over_its_limit_is_empty():
-    """Far below zero the formula's denominator is negative: psych and pingouin print a lower limit of 6.39 for this ICC(2,k) of -43.7."""
+    """Far below zero the formula's denominator is negative: psych and pingouin print a lower limit of 6.39
+    for this ICC(2,k) of -43.7.
+    """
     value, low, high, *_ = one_feature(COMPUTED["negative"][0])["ICC(2,k)"]
     assert (value, high) == pytest.approx((-43.7412587413, 0.5178156290), abs=6e-10)
     assert math.isnan(low)
 
 
 def test_bland_altman_as_published():
-    """Lancet 1986;1:307: peak flow by two meters, bias -2.1 (-22.0, 17.8), SD 38.8 l/min. Stat Methods Med Res 1999;8:135: blood pressure of
-    85 subjects, bias -16.29, SD 19.61, limits -54.7 (-61.9, -47.5) and 22.1 (14.9, 29.3), there with rounded factors.
+    """Lancet 1986;1:307: peak flow by two meters, bias -2.1 (-22.0, 17.8), SD 38.8 l/min. Stat Methods Med
+    Res 1999;8:135: blood pressure of 85 subjects, bias -16.29, SD 19.61, limits -54.7 (-61.9, -47.5) and 22.1
+    (14.9, 29.3), there with rounded factors.
     """
     wright = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
     mini = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
     found = bland_altman(np.c_[wright], np.c_[mini])
-    assert [round(float(v[0]), 1) for v in (found.bias, found.bias_low, found.bias_high, found.sd)] == [-2.1, -22.0, 17.8, 38.8]
+    assert [round(float(v[0]), 1) for v in (found.bias, found.bias_low, found.bias_high, found.sd)] == [
+        -2.1,
+        -22.0,
+        17.8,
+        38.8,
+    ]
     pressure = np.random.default_rng(0).normal(size=(85, 1))
     pressure = -16.29 + 19.61 * (pressure - pressure.mean()) / pressure.std(ddof=1)
     found = bland_altman(pressure, np.zeros_like(pressure))
-    assert [v[0] for v in (found.loa_lower, found.loa_lower_low, found.loa_lower_high)] == pytest.approx([-54.7, -61.9, -47.5], abs=0.12)
-    assert [v[0] for v in (found.loa_upper, found.loa_upper_low, found.loa_upper_high)] == pytest.approx([22.1, 14.9, 29.3], abs=0.12)
+    assert [v[0] for v in (found.loa_lower, found.loa_lower_low, found.loa_lower_high)] == pytest.approx(
+        [-54.7, -61.9, -47.5], abs=0.12
+    )
+    assert [v[0] for v in (found.loa_upper, found.loa_upper_low, found.loa_upper_high)] == pytest.approx(
+        [22.1, 14.9, 29.3], abs=0.12
+    )
 
 
 # Limits
@@ -133,7 +163,13 @@ def test_perfect_agreement_is_one_and_a_constant_feature_is_empty():
     for raters in (2, 3, 5):
         perfect = np.repeat(cases, raters, axis=1)
         for found in many(perfect, np.full_like(perfect, 0.1)).values():
-            assert (found.icc[0], found.low[0], found.high[0], found.f[0], found.p[0]) == (1, 1, 1, math.inf, 0)
+            assert (found.icc[0], found.low[0], found.high[0], found.f[0], found.p[0]) == (
+                1,
+                1,
+                1,
+                math.inf,
+                0,
+            )
             assert np.isnan([found.icc[1], found.low[1], found.high[1], found.f[1], found.p[1]]).all()
 
 
@@ -174,10 +210,14 @@ def test_what_is_zero_but_for_round_off_is_zero():
 def test_readers_that_differ_by_a_constant_are_consistent_but_do_not_agree():
     found = one_feature([[1, 3], [2, 4], [3, 5]])
     assert found["ICC(3,1)"][:3] == (1, 1, 1)
-    assert found["ICC(2,1)"][0] == pytest.approx(1 / 3)  # between 2, raters 6, no residual: 2 / (2 + 2 * 6 / 3)
+    # between 2, raters 6, no residual: 2 / (2 + 2 * 6 / 3)
+    assert found["ICC(2,1)"][0] == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("unit, offset, digits", [(1e9, 0, 1e-12), (1e-12, 0, 1e-12), (1e-200, 0, 1e-12), (1, 1e6, 1e-8), (-3, 7, 1e-12)])
+@pytest.mark.parametrize(
+    "unit, offset, digits",
+    [(1e9, 0, 1e-12), (1e-12, 0, 1e-12), (1e-200, 0, 1e-12), (1, 1e6, 1e-8), (-3, 7, 1e-12)],
+)
 def test_units_and_a_common_offset_do_not_matter(unit, offset, digits):
     plain, changed = one_feature(SHROUT_FLEISS), one_feature(np.array(SHROUT_FLEISS) / 7 * unit + offset)
     for form in FORMS:
@@ -212,14 +252,19 @@ def test_grades_begin_above_their_bound():
 
 
 def test_intervals_hold_what_they_promise():
-    """Simulated: variances 4 between cases, 1 between raters, 1 residual. ICC(3,.)'s intervals are exact; ICC(2,.)'s, an approximation (McGraw &
-    Wong), fall short when few raters differ much: 91 % with these four.
+    """Simulated: variances 4 between cases, 1 between raters, 1 residual. ICC(3,.)'s intervals are exact;
+    ICC(2,.)'s, an approximation (McGraw & Wong), fall short when few raters differ much: 91 % with these
+    four.
     """
     random = np.random.default_rng(1)
     features, cases, raters = 4000, 30, 4
     between, shift = random.normal(0, 2, (cases, 1, features)), random.normal(0, 1, (1, raters, features))
     found = icc(between + shift + random.normal(0, 1, (cases, raters, features)))
-    for form, (truth, promised) in {"ICC(3,1)": (4 / 5, 0.95), "ICC(3,k)": (4 / 4.25, 0.95), "ICC(2,1)": (4 / 6, 0.91)}.items():
+    for form, (truth, promised) in {
+        "ICC(3,1)": (4 / 5, 0.95),
+        "ICC(3,k)": (4 / 4.25, 0.95),
+        "ICC(2,1)": (4 / 6, 0.91),
+    }.items():
         coverage = ((found[form].low <= truth) & (truth <= found[form].high)).mean()
         assert coverage == pytest.approx(promised, abs=0.012), form
 
@@ -234,7 +279,10 @@ def test_only_labels_of_the_documented_form_are_called_intra_or_inter_observer()
 
 
 def test_features_are_grouped_by_the_first_word_of_their_name():
-    assert feature_groups(["volume", "shape_a", "texture_x", "shape_b", "age"]) == {"shape": [1, 3], "other": [0, 2, 4]}
+    assert feature_groups(["volume", "shape_a", "texture_x", "shape_b", "age"]) == {
+        "shape": [1, 3],
+        "other": [0, 2, 4],
+    }
 
 
 # The command
@@ -270,20 +318,52 @@ def run(*arguments):
 def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, capsys):
     out = tmp_path / "out"
     assert run(ratings, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out) == 0
-    written = ("bland_altman.csv", "bland_altman.png", "icc.csv", "icc_forest.png", "overlap.csv", "report.html")
+    written = (
+        "bland_altman.csv",
+        "bland_altman.png",
+        "icc.csv",
+        "icc_forest.png",
+        "overlap.csv",
+        "report.html",
+    )
     assert sorted(path.name for path in out.iterdir()) == list(written)
     rows = rows_of(out / "icc.csv")
-    assert list(rows[0]) == [*("comparison", "feature", "form", "icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "n", "k", "grade", "grade_low")]
-    assert [(row["comparison"], row["form"]) for row in rows] == [(pair, form) for pair in ("A1,A2", "A1,B1") for _ in range(4) for form in FORMS]
+    assert list(rows[0]) == [
+        *(
+            "comparison",
+            "feature",
+            "form",
+            "icc",
+            "ci_low",
+            "ci_high",
+            "F",
+            "df1",
+            "df2",
+            "p",
+            "n",
+            "k",
+            "grade",
+            "grade_low",
+        )
+    ]
+    assert [(row["comparison"], row["form"]) for row in rows] == [
+        (pair, form) for pair in ("A1,A2", "A1,B1") for _ in range(4) for form in FORMS
+    ]
     by_key = {(row["comparison"], row["feature"]): row for row in rows if row["form"] == HEADLINE}
     constant, gaps = by_key["A1,A2", "constant"], by_key["A1,B1", "gaps"]
-    assert {constant[name] for name in ("icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "grade", "grade_low")} == {""}
+    assert {
+        constant[name] for name in ("icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "grade", "grade_low")
+    } == {""}
     assert (constant["n"], gaps["n"], gaps["k"], gaps["df1"]) == ("12", "10", "2", "9")
     assert float(by_key["A1,A2", "shape_area"]["icc"]) > float(by_key["A1,B1", "shape_area"]["icc"])
     assert {row["comparison"] for row in rows_of(out / "bland_altman.csv")} == {"A1,A2", "A1,B1"}
     assert rows_of(out / "overlap.csv") == []
     report, printed = (out / "report.html").read_text(), capsys.readouterr().out
-    for text in ("Intra-observer agreement (A1, A2) was excellent", "Research use only", "Inter-observer agreement (A1, B1) was"):
+    for text in (
+        "Intra-observer agreement (A1, A2) was excellent",
+        "Research use only",
+        "Inter-observer agreement (A1, B1) was",
+    ):
         assert text in report
         assert text in printed
     assert "listwise" in report
@@ -292,8 +372,14 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
 
 def test_all_raters_are_compared_unless_told_otherwise(tmp_path, ratings):
     assert run(ratings, "--out", tmp_path / "out", "--no-figures") == 0
-    assert {(row["comparison"], row["k"]) for row in rows_of(tmp_path / "out" / "icc.csv")} == {("A1,A2,B1", "3")}
-    assert {row["comparison"] for row in rows_of(tmp_path / "out" / "bland_altman.csv")} == {"A1,A2", "A1,B1", "A2,B1"}
+    assert {(row["comparison"], row["k"]) for row in rows_of(tmp_path / "out" / "icc.csv")} == {
+        ("A1,A2,B1", "3")
+    }
+    assert {row["comparison"] for row in rows_of(tmp_path / "out" / "bland_altman.csv")} == {
+        "A1,A2",
+        "A1,B1",
+        "A2,B1",
+    }
 
 
 def test_the_same_ratings_give_the_same_bytes(tmp_path):
@@ -306,10 +392,16 @@ def test_the_same_ratings_give_the_same_bytes(tmp_path):
 
 def test_a_file_per_rater_columns_in_any_order(tmp_path, ratings):
     header, *rows = rating_rows(SHIFTS)
-    files = [write_csv(tmp_path / f"{rater}.csv", [header[::-1], *(row[::-1] for row in rows if row[1] == rater)]) for rater in SHIFTS]
+    files = [
+        write_csv(tmp_path / f"{rater}.csv", [header[::-1], *(row[::-1] for row in rows if row[1] == rater)])
+        for rater in SHIFTS
+    ]
     assert run(*files, "--out", tmp_path / "several", "--no-figures") == 0
     assert run(ratings, "--out", tmp_path / "one", "--no-figures") == 0
-    found = {name: {(r["feature"], r["form"]): r["icc"] for r in rows_of(tmp_path / name / "icc.csv")} for name in ("several", "one")}
+    found = {
+        name: {(r["feature"], r["form"]): r["icc"] for r in rows_of(tmp_path / name / "icc.csv")}
+        for name in ("several", "one")
+    }
     assert found["several"] == found["one"]
 
 
@@ -327,24 +419,63 @@ def without(rows, *numbers):
 
 
 def replaced(rows, number, column, value):
-    return [[value if (n, m) == (number, column) else cell for m, cell in enumerate(row)] for n, row in enumerate(rows)]
+    return [
+        [value if (n, m) == (number, column) else cell for m, cell in enumerate(row)]
+        for n, row in enumerate(rows)
+    ]
 
 
 FAULTS = {
-    "a case one rater lacks": (lambda rows: without(rows, 13), (), "rater 'A2': has no row for 1 case (case 0), which A1 rated"),
-    "text in a column": (lambda rows: replaced(rows, 3, 2, "large"), (), "row 4, column shape_volume, value 'large': is not a finite number"),
-    "infinity": (lambda rows: replaced(rows, 3, 2, "inf"), (), "row 4, column shape_volume, value 'inf': is not a finite number"),
+    "a case one rater lacks": (
+        lambda rows: without(rows, 13),
+        (),
+        "rater 'A2': has no row for 1 case (case 0), which A1 rated",
+    ),
+    "text in a column": (
+        lambda rows: replaced(rows, 3, 2, "large"),
+        (),
+        "row 4, column shape_volume, value 'large': is not a finite number",
+    ),
+    "infinity": (
+        lambda rows: replaced(rows, 3, 2, "inf"),
+        (),
+        "row 4, column shape_volume, value 'inf': is not a finite number",
+    ),
     "one rater": (lambda rows: rows[:13], (), "rater 'A1' only; agreement needs two raters or more"),
-    "a rating twice": (lambda rows: [*rows, rows[1]], (), "rater 'A1' rates 1 case (case 0) twice; keep one row a case and rater"),
-    "one case": (lambda rows: [rows[0], rows[1], rows[13]], (), "1 case in common; agreement needs two cases or more"),
+    "a rating twice": (
+        lambda rows: [*rows, rows[1]],
+        (),
+        "rater 'A1' rates 1 case (case 0) twice; keep one row a case and rater",
+    ),
+    "one case": (
+        lambda rows: [rows[0], rows[1], rows[13]],
+        (),
+        "1 case in common; agreement needs two cases or more",
+    ),
     "no row": (lambda rows: rows[:1], (), "no row; agreement needs two raters or more"),
     "no feature": (lambda rows: [row[:2] for row in rows], (), "no feature column beside case_id and rater"),
     "no rater column": (lambda rows: [row[:1] + row[2:] for row in rows], (), "column rater is missing"),
     "no label": (lambda rows: replaced(rows, 3, 1, ""), (), "row 4, column rater, value '': is missing"),
-    "a comma in a label": (lambda rows: replaced(rows, 3, 1, "A,1"), (), "row 4, column rater, value 'A,1': holds a comma"),
-    "an unknown rater": (lambda rows: rows, ("--compare", "A1,C1"), "--compare A1,C1: 'C1' is no rater here; the raters are A1, A2"),
-    "a rater with itself": (lambda rows: rows, ("--compare", "A1,A1"), "--compare A1,A1: name two or more different raters"),
-    "a rater alone": (lambda rows: rows, ("--compare", "A1"), "--compare A1: name two or more different raters"),
+    "a comma in a label": (
+        lambda rows: replaced(rows, 3, 1, "A,1"),
+        (),
+        "row 4, column rater, value 'A,1': holds a comma",
+    ),
+    "an unknown rater": (
+        lambda rows: rows,
+        ("--compare", "A1,C1"),
+        "--compare A1,C1: 'C1' is no rater here; the raters are A1, A2",
+    ),
+    "a rater with itself": (
+        lambda rows: rows,
+        ("--compare", "A1,A1"),
+        "--compare A1,A1: name two or more different raters",
+    ),
+    "a rater alone": (
+        lambda rows: rows,
+        ("--compare", "A1"),
+        "--compare A1: name two or more different raters",
+    ),
 }
 
 
@@ -359,7 +490,9 @@ def test_bad_input_gets_one_line_and_status_2(tmp_path, refused, fault):
 def test_files_with_different_features_are_told_apart(tmp_path, refused):
     first = write_csv(tmp_path / "a.csv", rating_rows(("A1",)))
     second = write_csv(tmp_path / "b.csv", [row[:-1] for row in rating_rows(("A2",))])
-    assert "column gaps: is in one of this file" in refused(["agreement", first, second, "--out", tmp_path / "out"])
+    assert "column gaps: is in one of this file" in refused(
+        ["agreement", first, second, "--out", tmp_path / "out"]
+    )
 
 
 # Outlines
@@ -375,7 +508,9 @@ def box(shape, spacing, low, high):
 
 @pytest.fixture
 def outlined(tmp_path):
-    """Four cases, larger and larger; A2's outline lies one voxel, 2 mm, further along i, B1's four; B1 has not outlined the last."""
+    """Four cases, larger and larger; A2's outline lies one voxel, 2 mm, further along i, B1's four; B1 has
+    not outlined the last.
+    """
     rows = [["case_id", "image", "roi", "roi_a2", "roi_b", "her2_status"]]
     shape, spacing = (10, 20, 20), (2.0, 1.0, 1.5)
     for n in range(4):
@@ -384,8 +519,20 @@ def outlined(tmp_path):
         image.SetSpacing(spacing)
         sitk.WriteImage(image, str(tmp_path / f"{name}.nrrd"))
         for reader, shift in {"a1": 0, "a2": 1, "b": 4}.items():
-            sitk.WriteImage(box(shape, spacing, (3, 5, 5 + shift), (7, 13 + n, 13 + shift)), str(tmp_path / f"{name}_{reader}.nrrd"))
-        rows.append([name, f"{name}.nrrd", f"{name}_a1.nrrd", f"{name}_a2.nrrd", f"{name}_b.nrrd" if n < 3 else "", "low"])
+            sitk.WriteImage(
+                box(shape, spacing, (3, 5, 5 + shift), (7, 13 + n, 13 + shift)),
+                str(tmp_path / f"{name}_{reader}.nrrd"),
+            )
+        rows.append(
+            [
+                name,
+                f"{name}.nrrd",
+                f"{name}_a1.nrrd",
+                f"{name}_a2.nrrd",
+                f"{name}_b.nrrd" if n < 3 else "",
+                "low",
+            ]
+        )
     return write_csv(tmp_path / "manifest.csv", rows)
 
 
@@ -393,9 +540,9 @@ def test_overlap_of_outlines_case_by_case(tmp_path, ratings, outlined):
     out = tmp_path / "out"
     assert run(ratings, "--compare", "A1,A2", "--compare", "A1,B1", "--manifest", outlined, "--out", out) == 0
     rows = rows_of(out / "overlap.csv")
-    assert [(row["comparison"], row["case_id"]) for row in rows if row["case_id"] in ("case 2", "case 3")] == [
-        *(("A1,A2", "case 2"), ("A1,B1", "case 2"), ("A1,A2", "case 3"))
-    ]
+    assert [
+        (row["comparison"], row["case_id"]) for row in rows if row["case_id"] in ("case 2", "case 3")
+    ] == [*(("A1,A2", "case 2"), ("A1,B1", "case 2"), ("A1,A2", "case 3"))]
     assert [float(rows[0][name]) for name in ("dice", "hausdorff95_mm")] == pytest.approx([7 / 8, 2.0])
     assert [float(rows[1][name]) for name in ("dice", "hausdorff95_mm")] == pytest.approx([4 / 8, 8.0])
     assert (out / "overlap.png").exists()
@@ -404,8 +551,15 @@ def test_overlap_of_outlines_case_by_case(tmp_path, ratings, outlined):
 
 def test_without_ratings_the_outlines_features_are_compared(tmp_path, outlined, capsys):
     out = tmp_path / "out"
-    assert run("--manifest", outlined, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
-    volume = {row["comparison"]: row for row in rows_of(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    assert (
+        run("--manifest", outlined, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures")
+        == 0
+    )
+    volume = {
+        row["comparison"]: row
+        for row in rows_of(out / "icc.csv")
+        if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)
+    }
     assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "4"), ("1.0", "3")]
     assert capsys.readouterr().out.startswith("Intra-observer agreement (A1, A2) was")
     assert "outline B1, case case 2" in (out / "report.html").read_text()
@@ -426,8 +580,14 @@ def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_s
                 mask[3:7, 5 : 13 + int(cases[case.code][-1]), 5 + shift : 13 + shift] = True
                 session.save_outline(mask, geometry)
     out = tmp_path / "out"
-    assert run("--session", plan, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
-    volume = {row["comparison"]: row for row in rows_of(out / "icc.csv") if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)}
+    assert (
+        run("--session", plan, "--compare", "A1,A2", "--compare", "A1,B1", "--out", out, "--no-figures") == 0
+    )
+    volume = {
+        row["comparison"]: row
+        for row in rows_of(out / "icc.csv")
+        if (row["feature"], row["form"]) == ("shape3d_volume", HEADLINE)
+    }
     assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "3"), ("1.0", "2")]
     overlap = [(row["comparison"], row["dice"]) for row in rows_of(out / "overlap.csv")]
     assert overlap == [("A1,A2", "0.875"), *[("A1,A2", "0.875"), ("A1,B1", "0.5")] * 2]
@@ -436,8 +596,14 @@ def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_s
 OUTLINE_FAULTS = {
     "one column": (("--roi-columns", "roi"), "--roi-columns roi: name two or more columns"),
     "the same twice": (("--roi-columns", "roi,roi"), "--roi-columns roi,roi: name two or more columns"),
-    "an unknown column": (("--roi-columns", "roi,roi_c"), "column 'roi_c' is not a column of outlines; use roi, roi_a2, roi_b"),
-    "not of the raters compared": (("ratings", "--roi-columns", "roi_b,roi_a2"), "no case has those of two raters compared"),
+    "an unknown column": (
+        ("--roi-columns", "roi,roi_c"),
+        "column 'roi_c' is not a column of outlines; use roi, roi_a2, roi_b",
+    ),
+    "not of the raters compared": (
+        ("ratings", "--roi-columns", "roi_b,roi_a2"),
+        "no case has those of two raters compared",
+    ),
     "an outline that is not there": (("--roi-columns", "roi,roi_a2"), "no such file"),
 }
 
@@ -448,7 +614,9 @@ def test_bad_outlines_get_one_line(tmp_path, ratings, outlined, refused, fault):
     if fault == "an outline that is not there":
         (tmp_path / "case 1_a2.nrrd").unlink()
     files = [ratings if option == "ratings" else option for option in options]
-    assert expected in refused(["agreement", *files, "--manifest", outlined, "--compare", "A1,A2", "--out", tmp_path / "out"])
+    assert expected in refused(
+        ["agreement", *files, "--manifest", outlined, "--compare", "A1,A2", "--out", tmp_path / "out"]
+    )
 
 
 def test_nothing_to_compare_is_told(tmp_path, refused):

@@ -1,4 +1,6 @@
-"""Features of an outline: shape and statistics against known answers, the models' features against the reading."""
+"""Features of an outline: shape and statistics against known answers, the models' features against the
+reading.
+"""
 
 import json
 
@@ -17,7 +19,12 @@ from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.repeatability.feature_table import FEATURES, feature_rows, feature_table
-from HER2ViTTrainingLib.repeatability.features import enhancement_features, firstorder_features, largest_diameter, shape_features
+from HER2ViTTrainingLib.repeatability.features import (
+    enhancement_features,
+    firstorder_features,
+    largest_diameter,
+    shape_features,
+)
 from HER2ViTTrainingLib.repeatability.outlines import manifest_outlines
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
@@ -35,7 +42,10 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
-    return [a_bundle_folder(folder / "1", "zero-vs-rest", 1), a_bundle_folder(folder / "2", "low-vs-positive", 2)]
+    return [
+        a_bundle_folder(folder / "1", "zero-vs-rest", 1),
+        a_bundle_folder(folder / "2", "low-vs-positive", 2),
+    ]
 
 
 def an_ellipsoid(geometry, radii_mm):
@@ -57,10 +67,16 @@ def test_shape_of_a_ball_and_an_ellipsoid():
     assert long["shape3d_major_axis"] == pytest.approx(40, rel=0.03)
     assert long["shape3d_middle_axis"] == pytest.approx(20, rel=0.03)
     assert long["shape3d_minor_axis"] == pytest.approx(10, rel=0.05)
-    assert (long["shape3d_elongation"], long["shape3d_flatness"]) == (pytest.approx(2, rel=0.03), pytest.approx(2, rel=0.05))
+    assert (long["shape3d_elongation"], long["shape3d_flatness"]) == (
+        pytest.approx(2, rel=0.03),
+        pytest.approx(2, rel=0.05),
+    )
     assert long["shape3d_maximum_diameter"] == pytest.approx(40, abs=0.6)
     assert long["shape2d_elongation"] == pytest.approx(2, rel=0.03)
-    assert (long["shape2d_major_axis"], long["shape2d_minor_axis"]) == (pytest.approx(40, rel=0.03), pytest.approx(20, rel=0.03))
+    assert (long["shape2d_major_axis"], long["shape2d_minor_axis"]) == (
+        pytest.approx(40, rel=0.03),
+        pytest.approx(20, rel=0.03),
+    )
 
 
 def test_shape_does_not_depend_on_where_the_lesion_lies():
@@ -138,7 +154,10 @@ def test_first_order_statistics_against_scipy():
     assert found["firstorder_entropy"] == pytest.approx(stats.entropy(counts, base=2))
     assert found["firstorder_interquartile_range"] == pytest.approx(stats.iqr(values))
     even = firstorder_features(np.repeat(np.arange(32.0), 10))
-    assert (even["firstorder_entropy"], even["firstorder_uniformity"]) == (pytest.approx(5), pytest.approx(1 / 32))
+    assert (even["firstorder_entropy"], even["firstorder_uniformity"]) == (
+        pytest.approx(5),
+        pytest.approx(1 / 32),
+    )
     constant = firstorder_features(np.full(10, 7))
     assert np.isnan(constant["firstorder_skewness"])
     assert (constant["firstorder_entropy"], constant["firstorder_uniformity"]) == (0, 1)
@@ -152,7 +171,10 @@ def test_enhancement_by_hand():
     assert found["enhancement_ratio"] == pytest.approx(150 / 125)
     assert found["enhancement_washout_share"] == 0.5
     assert enhancement_features(None, early, None) == {}
-    assert set(enhancement_features(None, early, last)) == {"enhancement_washout", "enhancement_washout_share"}
+    assert set(enhancement_features(None, early, last)) == {
+        "enhancement_washout",
+        "enhancement_washout_share",
+    }
 
 
 def test_embedding_and_scores_are_those_of_the_reading(cohort, bundles):
@@ -164,23 +186,42 @@ def test_embedding_and_scores_are_those_of_the_reading(cohort, bundles):
     )
     for key in ("task1", "task2"):
         assert row[f"score_{key}"] == pytest.approx(reading.tasks[key].score, abs=1e-5)
-    assert {name for name in row if name.startswith("vit1_")} == {f"vit1_embedding_{n:03d}" for n in range(48)}
+    assert {name for name in row if name.startswith("vit1_")} == {
+        f"vit1_embedding_{n:03d}" for n in range(48)
+    }
     assert set(FEATURES) < set(row)
 
 
 def test_processes_change_nothing(cohort):
-    outlines = [one for rater, column in (("A1", "roi"), ("A2", "roi_a2"), ("B1", "roi_b")) for one in manifest_outlines(cohort, column, rater)]
+    outlines = [
+        one
+        for rater, column in (("A1", "roi"), ("A2", "roi_a2"), ("B1", "roi_b"))
+        for one in manifest_outlines(cohort, column, rater)
+    ]
     assert feature_table(outlines, workers=2) == feature_table(outlines, workers=1)
 
 
 def test_the_command_writes_ratings_and_their_meaning(cohort, bundles, tmp_path, capsys):
-    words = ["features", str(cohort.path), "--roi-column", "roi_b", "--rater", "B1", "--bundle", str(bundles[0]), "--device", "cpu"]
+    words = [
+        "features",
+        str(cohort.path),
+        "--roi-column",
+        "roi_b",
+        "--rater",
+        "B1",
+        "--bundle",
+        str(bundles[0]),
+        "--device",
+        "cpu",
+    ]
     assert main([*words, "--out", str(tmp_path)]) == 0
     rows = rows_of(tmp_path / "features.csv")
     assert [(row["case_id"], row["rater"]) for row in rows] == [(case.case_id, "B1") for case in cohort.cases]
     about = json.loads((tmp_path / "features.json").read_text())
     described = set(about["features"])
-    assert {name for name in rows[0] if name not in ("case_id", "rater") and "embedding" not in name} <= described
+    assert {
+        name for name in rows[0] if name not in ("case_id", "rater") and "embedding" not in name
+    } <= described
     assert about["features"]["shape3d_volume"]["unit"] == "mm3"
     assert "Research use only" in about["notice"]
     assert str(cohort.path.parent) not in (tmp_path / "features.json").read_text()

@@ -1,4 +1,6 @@
-"""Repeatability sessions: what a reader's folder tells, the order of steps, kills at any of them, two processes, and bad input."""
+"""Repeatability sessions: what a reader's folder tells, the order of steps, kills at any of them, two
+processes, and bad input.
+"""
 
 import csv
 import itertools
@@ -34,7 +36,20 @@ from support.patience import HANG_S
 from support.session_process import go_through_and_die, hold
 
 GEOMETRY = Geometry((6, 16, 18), (0.8, 0.8, 2.0), (-12.5, 33.0, 7.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-SPOKEN = ("Meier", "Doe", "Jane", "4711", "2020", "secret", "3+", "positive", "grade", "G3", "invasive", "roi_first")
+SPOKEN = (
+    "Meier",
+    "Doe",
+    "Jane",
+    "4711",
+    "2020",
+    "secret",
+    "3+",
+    "positive",
+    "grade",
+    "G3",
+    "invasive",
+    "roi_first",
+)
 START = datetime(2026, 3, 1, 9, tzinfo=timezone.utc)
 
 
@@ -61,30 +76,57 @@ def an_image(seed, level=0):
 
 @pytest.fixture(scope="module")
 def cohort_folder(tmp_path_factory):
-    """Seven cases of six patients: phases in files with text in their headers, a 4D sequence with times, a DICOM folder."""
+    """Seven cases of six patients: phases in files with text in their headers, a 4D sequence with times, a
+    DICOM folder.
+    """
     folder = tmp_path_factory.mktemp("cohort")
     rows = []
     for n in range(5):
         for phase in range(3):
             path = folder / f"Meier{n}_secret_{phase}.nrrd"
-            write_volume(Volume(an_image(10 * n + phase, 40 * phase), GEOMETRY), path, {"PatientName": "Doe^Jane", "StudyDate": "20200229"})
-        rows.append([f"Meier{n}", ";".join(f"Meier{n}_secret_{phase}.nrrd" for phase in range(3)), f"P{min(n, 3)}", "1"])
+            write_volume(
+                Volume(an_image(10 * n + phase, 40 * phase), GEOMETRY),
+                path,
+                {"PatientName": "Doe^Jane", "StudyDate": "20200229"},
+            )
+        rows.append(
+            [
+                f"Meier{n}",
+                ";".join(f"Meier{n}_secret_{phase}.nrrd" for phase in range(3)),
+                f"P{min(n, 3)}",
+                "1",
+            ]
+        )
     stack = sitk.JoinSeries([sitk.GetImageFromArray(an_image(90 + n)) for n in range(3)], 0.0, 80.0)
     stack.SetSpacing((0.8, 0.8, 2.0, 80.0))
     sitk.WriteImage(stack, str(folder / "Meier5_secret.nii.gz"))
     rows.append(["Meier5", "Meier5_secret.nii.gz", "P5", ""])
     names = (f"IM{n}" for n in itertools.count())
     for phase in range(3):
-        times = {"AcquisitionTime": f"12000{phase}", "TemporalPositionIdentifier": phase + 1, "TriggerTime": 70000 * phase}
-        write_phase(folder / "dicom_secret", an_image(50 + phase).astype(np.uint16), names, **times, AcquisitionNumber=phase + 1)
+        times = {
+            "AcquisitionTime": f"12000{phase}",
+            "TemporalPositionIdentifier": phase + 1,
+            "TriggerTime": 70000 * phase,
+        }
+        write_phase(
+            folder / "dicom_secret",
+            an_image(50 + phase).astype(np.uint16),
+            names,
+            **times,
+            AcquisitionNumber=phase + 1,
+        )
     rows.append(["Meier6", "dicom_secret", "P6", ""])
     write_volume(Volume(a_mask(), GEOMETRY), folder / "roi_first.nrrd")
     for row in rows:
         shutil.copy(folder / "roi_first.nrrd", folder / f"roi_first_{row[0]}.nrrd")
     with (folder / "manifest.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["case_id", "image", "patient_id", "early_phase", "roi", "ihc", "ish", "grade", "histology"])
-        table.writerows([*row, f"roi_first_{row[0]}.nrrd", "3+", "positive", "G3", "invasive"] for row in rows)
+        table.writerow(
+            ["case_id", "image", "patient_id", "early_phase", "roi", "ihc", "ish", "grade", "histology"]
+        )
+        table.writerows(
+            [*row, f"roi_first_{row[0]}.nrrd", "3+", "positive", "G3", "invasive"] for row in rows
+        )
     return folder
 
 
@@ -125,13 +167,26 @@ def test_a_readers_folder_tells_nothing(planned, cohort_folder):
     case_ids = [case.case_id for case in read_manifest(cohort_folder / "manifest.csv").cases]
     for path in files:
         raw = path.read_bytes()
-        said = raw.partition(b"\n\n")[0] if path.suffix == ".nrrd" else raw  # the header; behind it are voxels
+        # the header; behind it are voxels
+        said = raw.partition(b"\n\n")[0] if path.suffix == ".nrrd" else raw
         assert not [word for word in (*SPOKEN, *case_ids) if word.encode() in said or word in path.name], path
     assert {path.name for path in files if path.suffix != ".nrrd"} == {"session.json"}
     assert len({path.stat().st_mtime_ns for path in planned.rglob("*")}) == 1
-    header = (planned / "reader_A/read_1/images/A1-001_phase0.nrrd").read_bytes().partition(b"\n\n")[0].decode()
+    header = (
+        (planned / "reader_A/read_1/images/A1-001_phase0.nrrd").read_bytes().partition(b"\n\n")[0].decode()
+    )
     fields = {line.split(":")[0] for line in header.splitlines()[1:] if not line.startswith("#")}
-    assert fields == {"type", "dimension", "space", "sizes", "space directions", "kinds", "endian", "encoding", "space origin"}
+    assert fields == {
+        "type",
+        "dimension",
+        "space",
+        "sizes",
+        "space directions",
+        "kinds",
+        "endian",
+        "encoding",
+        "space origin",
+    }
 
 
 def test_every_read_has_its_own_codes_and_order_of_the_same_cases(planned):
@@ -169,7 +224,10 @@ def test_one_case_a_patient_by_seed_whatever_the_order_of_rows(cohort_folder):
     assert drawn[0] == drawn[1]
     six = draw_cases(read_manifest(manifest), Plan(6, ("A", "B")))
     assert len({case.patient_id for case in six}) == 6
-    orders = {tuple(case.case_id for case in draw_cases(read_manifest(manifest), Plan(6, ("A", "B"), seed=seed))) for seed in range(5)}
+    orders = {
+        tuple(case.case_id for case in draw_cases(read_manifest(manifest), Plan(6, ("A", "B"), seed=seed)))
+        for seed in range(5)
+    }
     assert len(orders) > 1
 
 
@@ -188,17 +246,25 @@ def test_one_case_a_patient_by_seed_whatever_the_order_of_rows(cohort_folder):
     ],
 )
 def test_a_faulty_plan_gets_one_line_and_writes_nothing(cohort_folder, tmp_path, refused, words, expected):
-    assert expected in refused(["session", cohort_folder / "manifest.csv", "--cases", "2", *words, "--out", tmp_path / "plan"])
+    assert expected in refused(
+        ["session", cohort_folder / "manifest.csv", "--cases", "2", *words, "--out", tmp_path / "plan"]
+    )
     assert not list(tmp_path.iterdir())
 
 
-def test_a_plan_is_never_written_over_and_images_that_cannot_be_read_are_named(cohort_folder, plan, tmp_path, refused):
+def test_a_plan_is_never_written_over_and_images_that_cannot_be_read_are_named(
+    cohort_folder, plan, tmp_path, refused
+):
     before = sorted(plan.rglob("*"))
-    assert "never written over" in refused(["session", cohort_folder / "manifest.csv", "--cases", "2", "--out", plan])
+    assert "never written over" in refused(
+        ["session", cohort_folder / "manifest.csv", "--cases", "2", "--out", plan]
+    )
     assert sorted(plan.rglob("*")) == before
     copy = Path(shutil.copytree(cohort_folder, tmp_path / "cohort"))
     (copy / "Meier5_secret.nii.gz").write_bytes(b"torn")
-    assert "case Meier5" in refused(["session", copy / "manifest.csv", "--cases", "6", "--out", tmp_path / "other"])
+    assert "case Meier5" in refused(
+        ["session", copy / "manifest.csv", "--cases", "6", "--out", tmp_path / "other"]
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cohort", "plan"]
 
 
@@ -236,7 +302,8 @@ def test_a_read_from_first_case_to_last(plan):
     assert {one.status for one in reads} == {"outlined", "skipped"}
     (skipped,) = (one for one in reads if one.status == "skipped")
     assert (skipped.code, skipped.reason) == ("A1-002", "motion, no lesion seen")
-    assert next(one for one in reads if one.code == "A1-001").reading_s == 15.0  # the refused outline took time as well
+    # the refused outline took time as well
+    assert next(one for one in reads if one.code == "A1-001").reading_s == 15.0
 
 
 def test_an_outline_on_another_geometry_is_put_onto_the_images(plan):
@@ -271,7 +338,7 @@ def test_the_second_read_waits_for_the_washout_or_a_recorded_override(plan):
     second.open("the reader leaves the hospital")
     second.next_case()
     second.close()
-    (opened, _) = read_log(plan / "reader_A/read_2")
+    opened, _ = read_log(plan / "reader_A/read_2")
     assert opened.values["override"] == "the reader leaves the hospital"
     assert "wait 1.0 days" in opened.values["against"]
     second.open()  # begun: no second reason is asked for
@@ -287,7 +354,7 @@ def test_after_the_washout_the_second_read_opens_by_itself(plan):
     first.close()
     clock.wait(hours=1)
     go_through(Session(plan / "reader_A/read_2", clock))
-    (opened, *_) = read_log(plan / "reader_A/read_2")
+    opened, *_ = read_log(plan / "reader_A/read_2")
     assert opened.values == {}
 
 
@@ -424,7 +491,15 @@ def damaged(text):
     return text.replace('"code": "A1-002"', '"code": "A1-001"')
 
 
-@pytest.mark.parametrize("change", [lambda text: text[:200], lambda text: "[]", damaged, lambda text: text.replace('"version": 1', '"version": 9')])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:200],
+        lambda text: "[]",
+        damaged,
+        lambda text: text.replace('"version": 1', '"version": 9'),
+    ],
+)
 def test_a_damaged_session_file_gets_one_line(plan, change):
     path = plan / "reader_A/read_1/session.json"
     path.write_text(change(path.read_text()))
@@ -474,16 +549,25 @@ def test_outlines_come_back_under_the_true_case_ids(plan, cohort_folder, tmp_pat
     clock.wait(days=20)
     go_through(Session(plan / "reader_A/read_2", clock), 5)
     found = outlines(plan)
-    case_ids = sorted(case.case_id for case in draw_cases(read_manifest(cohort_folder / "manifest.csv"), PLAN))
-    assert [(one.case_id, one.rater) for one in found] == [(case, rater) for case in case_ids for rater in ("A1", "A2", "B1")]
+    case_ids = sorted(
+        case.case_id for case in draw_cases(read_manifest(cohort_folder / "manifest.csv"), PLAN)
+    )
+    assert [(one.case_id, one.rater) for one in found] == [
+        (case, rater) for case in case_ids for rater in ("A1", "A2", "B1")
+    ]
     volumes = {one["rater"]: one["shape3d_volume"] for one in feature_table(found, workers=1).rows}
     assert volumes["A1"] < volumes["A2"] < volumes["B1"]
     assert main(["features", "--session", str(plan), "--out", str(tmp_path / "features")]) == 0
     capsys.readouterr()
-    assert [row["case_id"] for row in rows_of(tmp_path / "features" / "features.csv")] == [case for case in case_ids for _ in range(3)]
+    assert [row["case_id"] for row in rows_of(tmp_path / "features" / "features.csv")] == [
+        case for case in case_ids for _ in range(3)
+    ]
     assert {row["status"] for row in rows_of(tmp_path / "features" / "reads.csv")} == {"outlined"}
     changed = found[0].roi
-    write_volume(Volume(np.ones((2, 2, 2), np.uint8), Geometry((2, 2, 2), (1.0,) * 3, (0.0,) * 3, GEOMETRY.direction)), changed)
+    write_volume(
+        Volume(np.ones((2, 2, 2), np.uint8), Geometry((2, 2, 2), (1.0,) * 3, (0.0,) * 3, GEOMETRY.direction)),
+        changed,
+    )
     with pytest.raises(InputError, match="not the outline that was saved"):
         outlines(plan)
     changed.unlink()

@@ -18,9 +18,22 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.sample import sample_phases, sample_roi
 from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, WEIBULL_SHAPE
-from HER2ViTTrainingLib.simulation.cohorts import SAMPLE_INDEX, SAMPLE_SEED, oracle_auc, simulate_cohort, write_sample
+from HER2ViTTrainingLib.simulation.cohorts import (
+    SAMPLE_INDEX,
+    SAMPLE_SEED,
+    oracle_auc,
+    simulate_cohort,
+    write_sample,
+)
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
-from HER2ViTTrainingLib.simulation.kinetics import T1_MS, TISSUES, Uptake, parker_arterial_input, spoiled_gradient_echo, tissue_concentration
+from HER2ViTTrainingLib.simulation.kinetics import (
+    T1_MS,
+    TISSUES,
+    Uptake,
+    parker_arterial_input,
+    spoiled_gradient_echo,
+    tissue_concentration,
+)
 from HER2ViTTrainingLib.simulation.patients import draw_patient, image_patient, simulate_case
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
@@ -49,16 +62,24 @@ def test_a_case_is_the_same_whatever_was_made_before_it_and_whichever_phases_are
     assert np.array_equal(again.phases[1].array, whole.phases[0].array)
     assert all(np.array_equal(again.rois[roi], whole.rois[roi]) for roi in whole.rois)
     assert again.clinical == whole.clinical
-    assert not np.array_equal(simulate_case(5, 4, SMALL[name], phases=[0]).phases[0].array, whole.phases[0].array)
+    assert not np.array_equal(
+        simulate_case(5, 4, SMALL[name], phases=[0]).phases[0].array, whole.phases[0].array
+    )
 
 
-def test_a_cohort_is_the_same_to_the_byte_in_any_number_of_processes_and_a_smaller_one_is_its_beginning(tmp_path):
+def test_a_cohort_is_the_same_to_the_byte_in_any_number_of_processes_and_a_smaller_one_is_its_beginning(
+    tmp_path,
+):
     simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "two", scale=0.2, workers=2)
     simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "one", scale=0.2, workers=1)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     simulate_cohort(2, 8, PROTOCOLS["A"], tmp_path / "few", scale=0.2)
     assert rows_of(tmp_path / "few" / "manifest.csv") == rows_of(tmp_path / "one" / "manifest.csv")[:2]
-    assert all(files_of(tmp_path / "one")[name] == data for name, data in files_of(tmp_path / "few").items() if name.startswith(("images", "rois")))
+    assert all(
+        files_of(tmp_path / "one")[name] == data
+        for name, data in files_of(tmp_path / "few").items()
+        if name.startswith(("images", "rois"))
+    )
 
 
 def test_an_interrupted_cohort_is_completed_and_what_is_there_is_kept(tmp_path):
@@ -70,7 +91,9 @@ def test_an_interrupted_cohort_is_completed_and_what_is_there_is_kept(tmp_path):
     (tmp_path / "rois" / "B8-00001_roi_b1.nrrd").unlink()
     (tmp_path / "images" / ".writing-B8-00001_phase0.nrrd").write_bytes(b"half")
     seen = []
-    simulate_cohort(3, 8, PROTOCOLS["B"], tmp_path, scale=0.2, progress=lambda done, cases: seen.append((done, cases)))
+    simulate_cohort(
+        3, 8, PROTOCOLS["B"], tmp_path, scale=0.2, progress=lambda done, cases: seen.append((done, cases))
+    )
     assert {name: data for name, data in files_of(tmp_path).items() if ".writing-" not in name} == whole
     assert kept.stat().st_mtime_ns == written
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -85,7 +108,16 @@ def test_bad_requests_are_refused_in_one_line(tmp_path):
         ({}, "thesis.txt"),
     ):
         with pytest.raises(InputError, match=reason):
-            simulate_cohort(**{"cases": 1, "seed": 1, "protocol": PROTOCOLS["A"], "out_dir": tmp_path, "scale": 0.2, **request})
+            simulate_cohort(
+                **{
+                    "cases": 1,
+                    "seed": 1,
+                    "protocol": PROTOCOLS["A"],
+                    "out_dir": tmp_path,
+                    "scale": 0.2,
+                    **request,
+                }
+            )
     simulate_cohort(1, 1, PROTOCOLS["A"], tmp_path / "cohort", scale=0.2)
     with pytest.raises(InputError, match="another seed"):
         simulate_cohort(1, 2, PROTOCOLS["A"], tmp_path / "cohort", scale=0.2)
@@ -96,7 +128,10 @@ def test_bad_requests_are_refused_in_one_line(tmp_path):
 
 def hidden_rows(cases, seed, protocol_name):
     drawn = (draw_hidden(index, seed, protocol_name) for index in range(cases))
-    return [{"her2_status": status, "heterogeneity": latents.heterogeneity, "rim": latents.rim} for status, latents in drawn]
+    return [
+        {"her2_status": status, "heterogeneity": latents.heterogeneity, "rim": latents.rim}
+        for status, latents in drawn
+    ]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -117,7 +152,9 @@ def test_the_oracle_equals_a_library_s_logistic_regression():
 
 
 def radial_features(case):
-    """Of the outlined slice of largest area, early phase: blobs beyond a radial trend, and rim against core; both of the enhancement."""
+    """Of the outlined slice of largest area, early phase: blobs beyond a radial trend, and rim against core;
+    both of the enhancement.
+    """
     pre, early = (phase.array.astype(float) for phase in case.phases)
     roi = case.rois["roi_a1"]
     chosen = int(roi.sum(axis=(1, 2)).argmax())
@@ -134,14 +171,22 @@ def radial_features(case):
 
 
 def inner_distance(mask):
-    return -sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(sitk.GetImageFromArray(mask.astype(np.uint8)), squaredDistance=False))
+    return -sitk.GetArrayFromImage(
+        sitk.SignedMaurerDistanceMap(sitk.GetImageFromArray(mask.astype(np.uint8)), squaredDistance=False)
+    )
 
 
 @pytest.fixture(scope="module")
 def measured():
-    """120 small cases of each status: status, latent variables, two features of the image, and all that must not tell the classes apart."""
+    """120 small cases of each status: status, latent variables, two features of the image, and all that must
+    not tell the classes apart.
+    """
     statuses = [draw_hidden(index, 21, "A")[0] for index in range(1200)]
-    chosen = [index for status in ("zero", "low", "positive") for index in np.flatnonzero(np.array(statuses) == status)[:120]]
+    chosen = [
+        index
+        for status in ("zero", "low", "positive")
+        for index in np.flatnonzero(np.array(statuses) == status)[:120]
+    ]
     protocol = PROTOCOLS["A"].scaled(0.5)
     rows = []
     for index in map(int, chosen):
@@ -203,7 +248,11 @@ def test_the_mean_enhancement_does_not_depend_on_the_latent_variables():
     patient = draw_patient(3, 1, "A")
     means = []
     for heterogeneity, rim in ((-2, -2), (2, -2), (-2, 2), (2, 2)):
-        case = image_patient(replace(patient, latents=replace(patient.latents, heterogeneity=heterogeneity, rim=rim)), PROTOCOLS["A"], [1])
+        case = image_patient(
+            replace(patient, latents=replace(patient.latents, heterogeneity=heterogeneity, rim=rim)),
+            PROTOCOLS["A"],
+            [1],
+        )
         means.append(case.phases[0].array[case.true_mask].mean())
     assert np.ptp(means) < 0.03 * np.mean(means)
 
@@ -211,7 +260,9 @@ def test_the_mean_enhancement_does_not_depend_on_the_latent_variables():
 # Images
 
 
-@pytest.mark.parametrize(("name", "axes"), [("A", ((0, 1, 0), (0, 0, -1), (-1, 0, 0))), ("B", ((1, 0, 0), (0, 1, 0), (0, 0, 1)))])
+@pytest.mark.parametrize(
+    ("name", "axes"), [("A", ((0, 1, 0), (0, 0, -1), (-1, 0, 0))), ("B", ((1, 0, 0), (0, 1, 0), (0, 0, 1)))]
+)
 def test_images_have_the_protocols_type_directions_and_field_of_view(name, axes):
     protocol, small = PROTOCOLS[name], SMALL[name]
     sides = set()
@@ -225,7 +276,9 @@ def test_images_have_the_protocols_type_directions_and_field_of_view(name, axes)
         lesion = image.geometry.to_lps(np.argwhere(case.true_mask).mean(axis=0)[::-1])
         sides.add(np.sign(lesion[0]))
     assert sides == {-1, 1}
-    assert np.multiply(small.spacing, small.shape[::-1]) == pytest.approx(np.multiply(protocol.spacing, protocol.shape[::-1]))
+    assert np.multiply(small.spacing, small.shape[::-1]) == pytest.approx(
+        np.multiply(protocol.spacing, protocol.shape[::-1])
+    )
     assert protocol.early_phase == 1
 
 
@@ -255,7 +308,8 @@ def test_the_rendered_lesion_enhances_as_the_model_says():
 
 
 def test_uptake_and_signal_equal_their_closed_forms():
-    # Parker et al. 2006: two Gaussians of area 0.809 and 0.330 mM min on a decaying tail; the peak is about 6 mM after ten seconds.
+    # Parker et al. 2006: two Gaussians of area 0.809 and 0.330 mM min on a decaying tail; the peak is about 6
+    # mM after ten seconds.
     minutes = np.linspace(0, 10, 100001)
     blood = parker_arterial_input(minutes)
     assert blood.max() == pytest.approx(6.0, abs=0.2)
@@ -266,7 +320,9 @@ def test_uptake_and_signal_equal_their_closed_forms():
     assert tissue_concentration([240.0], 0.0, 0.2, 0.0, 0.0)[0] == pytest.approx(0.2 * area, rel=0.01)
     # At the Ernst angle the signal is largest; at 90 degrees it is plain saturation recovery.
     angle = np.degrees(np.arccos(np.exp(-6 / 1266)))
-    assert all(spoiled_gradient_echo(1266, 6, angle) >= spoiled_gradient_echo(1266, 6, angle + d) for d in (-1, 1))
+    assert all(
+        spoiled_gradient_echo(1266, 6, angle) >= spoiled_gradient_echo(1266, 6, angle + d) for d in (-1, 1)
+    )
     assert spoiled_gradient_echo(T1_MS[1.5]["fat"], 300, 90) == pytest.approx(1 - np.exp(-300 / 296))
 
 
@@ -301,7 +357,9 @@ def test_the_manifest_is_consistent_and_its_files_are_there(tmp_path):
         roi = read_volume(tmp_path / row["roi"])
         centre = roi.geometry.to_lps(np.argwhere(roi.array).mean(axis=0)[::-1])
         assert centre == pytest.approx([float(known[f"lesion_centre_{axis}"]) for axis in "lps"], abs=6)
-        assert np.count_nonzero(roi.array) * roi.geometry.voxel_mm3 == pytest.approx(float(known["lesion_volume_mm3"]), rel=0.5)
+        assert np.count_nonzero(roi.array) * roi.geometry.voxel_mm3 == pytest.approx(
+            float(known["lesion_volume_mm3"]), rel=0.5
+        )
     with gzip.open(tmp_path / "counts.csv.gz", "rt") as file:
         header, *counts = file.read().splitlines()
     assert header.split(",") == ["gene", *truth]
@@ -317,7 +375,9 @@ def test_stage_and_follow_up_are_consistent(patients):
     for clinical in (patient.clinical for patient in patients):
         size, nodes = clinical["tumor_size_cm"], clinical["positive_ln"]
         assert clinical["pT"] == ("T1" if size <= 2 else "T2" if size <= 5 else "T3")
-        assert clinical["pN"] == ("N0" if nodes == 0 else "N1" if nodes <= 3 else "N2" if nodes <= 9 else "N3")
+        assert clinical["pN"] == (
+            "N0" if nodes == 0 else "N1" if nodes <= 3 else "N2" if nodes <= 9 else "N3"
+        )
         assert 0 < clinical["rfs_months"] <= clinical["os_months"]
         assert clinical["rfs_event"] >= clinical["os_event"]
 
@@ -337,7 +397,9 @@ def test_survival_follows_the_hazard_ratios_it_was_made_with(patients, endpoint)
         information = (design.T * expected) @ design
         weights += np.linalg.solve(information, design.T @ (events - expected))
     errors = np.sqrt(np.diag(np.linalg.inv(information)))[1:]
-    truth = np.array([LOG_HAZARD_RATIOS[name] for name in ("age", "tumor_size_cm", "positive_ln", "rim_high")])
+    truth = np.array(
+        [LOG_HAZARD_RATIOS[name] for name in ("age", "tumor_size_cm", "positive_ln", "rim_high")]
+    )
     assert np.abs((weights[1:] - truth) / errors).max() < 3.3
     assert 0.05 < events.mean() < 0.4
 
@@ -361,7 +423,9 @@ def test_counts_carry_the_fold_changes_they_were_made_with():
 
 def test_the_sample_is_a_small_her2_low_case(tmp_path):
     write_sample(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (*sample_phases(), sample_roi()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (*sample_phases(), sample_roi())
+    )
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4_000_000
     study = load_study([tmp_path / path.name for path in sample_phases()])
     assert len(study.phases) == 4

@@ -1,4 +1,6 @@
-"""Studies from files and DICOM: phases in time order, geometry, times; the choice of the phases; one line for each fault."""
+"""Studies from files and DICOM: phases in time order, geometry, times; the choice of the phases; one line for
+each fault.
+"""
 
 import itertools
 import re
@@ -63,7 +65,16 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
     arrays, names = some_phases(3), misleading_names()
     for n, time in enumerate(("235850.5", "235950.5", "000050.5")):
         tags = dict(TemporalPositionIdentifier=n + 1, AcquisitionTime=time, ContrastBolusStartTime="235955")
-        write_phase(tmp_path / "study", arrays[n], names, ORIGIN, OBLIQUE, RescaleSlope="0.5", RescaleIntercept="-7", **tags)
+        write_phase(
+            tmp_path / "study",
+            arrays[n],
+            names,
+            ORIGIN,
+            OBLIQUE,
+            RescaleSlope="0.5",
+            RescaleIntercept="-7",
+            **tags,
+        )
     study = load_study(tmp_path / "study")
     assert_phases(study, arrays * np.float32(0.5) - 7)
     assert starts(study) == [0, 60, 120]
@@ -82,15 +93,35 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
 
 def test_series_a_phase_told_apart_by_acquisition_time_among_other_things(tmp_path):
     arrays, names = some_phases(4), misleading_names()
-    for n, (folder, time) in enumerate((("z/pre", "100000"), ("m", "100200"), ("b", "100330"), ("a", "100500"))):
-        write_phase(tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", SeriesNumber=9 - n, AcquisitionTime=time)
+    for n, (folder, time) in enumerate(
+        (("z/pre", "100000"), ("m", "100200"), ("b", "100330"), ("a", "100500"))
+    ):
+        write_phase(
+            tmp_path / folder,
+            arrays[n],
+            names,
+            SeriesInstanceUID=f"1.2.{n}",
+            SeriesNumber=9 - n,
+            AcquisitionTime=time,
+        )
     difference = np.abs(arrays[1:].astype(int) - arrays[0])
     for n, array in enumerate(difference):
-        tags = dict(SeriesInstanceUID=f"1.3.{n}", ImageType=["DERIVED", "PRIMARY"], AcquisitionTime=f"10{n + 2:02d}00")
+        tags = dict(
+            SeriesInstanceUID=f"1.3.{n}", ImageType=["DERIVED", "PRIMARY"], AcquisitionTime=f"10{n + 2:02d}00"
+        )
         write_phase(tmp_path / "sub", array, names, **tags)
     write_phase(tmp_path, arrays[0], names, SeriesInstanceUID="1.4", EchoTime=90, RepetitionTime=4000)
-    write_phase(tmp_path, arrays[0][:, :4, :4], names, orientation=(0, 1, 0, 0, 0, -1), SeriesInstanceUID="1.5", ImageType=["ORIGINAL", "LOCALIZER"])
-    write_phase(tmp_path, arrays[0][:2, :4, :4], names, orientation=(0, 1, 0, 0, 0, -1), SeriesInstanceUID="1.6")
+    write_phase(
+        tmp_path,
+        arrays[0][:, :4, :4],
+        names,
+        orientation=(0, 1, 0, 0, 0, -1),
+        SeriesInstanceUID="1.5",
+        ImageType=["ORIGINAL", "LOCALIZER"],
+    )
+    write_phase(
+        tmp_path, arrays[0][:2, :4, :4], names, orientation=(0, 1, 0, 0, 0, -1), SeriesInstanceUID="1.6"
+    )
     (tmp_path / "notes.txt").write_text("not DICOM")
     (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     study = load_study(tmp_path)
@@ -138,15 +169,36 @@ def test_enhanced_file_with_interleaved_phases(tmp_path):
     ("tags", "expected"),
     [
         ([dict(TriggerTime=t, AcquisitionTime="101500") for t in (0, 70000, 140000)], [0, 70, 140]),
-        ([dict(ContentTime=t, AcquisitionTime="101500") for t in ("101500", "101630", "101800")], [0, 90, 180]),
-        ([dict(AcquisitionTime=t, TemporalPositionIdentifier=1) for t in ("101500", "101630", "101800")], [0, 90, 180]),
+        (
+            [dict(ContentTime=t, AcquisitionTime="101500") for t in ("101500", "101630", "101800")],
+            [0, 90, 180],
+        ),
+        (
+            [dict(AcquisitionTime=t, TemporalPositionIdentifier=1) for t in ("101500", "101630", "101800")],
+            [0, 90, 180],
+        ),
         ([dict(TemporalPositionIdentifier=n) for n in (1, 2, 10)], [None] * 3),
         # one series before contrast, one dynamic series whose phases share the acquisition time
         (
             [
-                dict(SeriesInstanceUID="1.1", AcquisitionTime="101000", TriggerTime=0, TemporalPositionIdentifier=1),
-                dict(SeriesInstanceUID="1.2", AcquisitionTime="101500", TriggerTime=0, TemporalPositionIdentifier=1),
-                dict(SeriesInstanceUID="1.2", AcquisitionTime="101500", TriggerTime=60000, TemporalPositionIdentifier=2),
+                dict(
+                    SeriesInstanceUID="1.1",
+                    AcquisitionTime="101000",
+                    TriggerTime=0,
+                    TemporalPositionIdentifier=1,
+                ),
+                dict(
+                    SeriesInstanceUID="1.2",
+                    AcquisitionTime="101500",
+                    TriggerTime=0,
+                    TemporalPositionIdentifier=1,
+                ),
+                dict(
+                    SeriesInstanceUID="1.2",
+                    AcquisitionTime="101500",
+                    TriggerTime=60000,
+                    TemporalPositionIdentifier=2,
+                ),
             ],
             [0, 300, 360],
         ),
@@ -161,9 +213,12 @@ def test_phases_are_told_apart_by_whatever_separates_them(tmp_path, tags, expect
     assert starts(study) == expected
 
 
-@pytest.mark.parametrize(("compressor", "transfer_syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+@pytest.mark.parametrize(
+    ("compressor", "transfer_syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)]
+)
 def test_compressed_pixels(tmp_path, compressor, transfer_syntax):
-    array = np.random.default_rng(0).integers(100, 4000, (3, 64, 48)).astype(np.uint16)  # GDCM's encoder crashes on smaller ones
+    # GDCM's encoder crashes on smaller ones
+    array = np.random.default_rng(0).integers(100, 4000, (3, 64, 48)).astype(np.uint16)
     names = misleading_names()
     for k, pixels in enumerate(array):
         writer = sitk.ImageFileWriter()
@@ -171,15 +226,23 @@ def test_compressed_pixels(tmp_path, compressor, transfer_syntax):
         writer.SetUseCompression(True)
         writer.SetCompressor(compressor)
         writer.Execute(sitk.GetImageFromArray(pixels))
-        tags = dict(RescaleSlope="2", RescaleIntercept="-1", PixelData=pydicom.dcmread(tmp_path / "compressed.dcm").PixelData)
-        write_slice(tmp_path / "study" / next(names), pixels, (0, 0, 2 * k), transfer_syntax=transfer_syntax, **tags)
+        tags = dict(
+            RescaleSlope="2",
+            RescaleIntercept="-1",
+            PixelData=pydicom.dcmread(tmp_path / "compressed.dcm").PixelData,
+        )
+        write_slice(
+            tmp_path / "study" / next(names), pixels, (0, 0, 2 * k), transfer_syntax=transfer_syntax, **tags
+        )
     assert_phases(load_study(tmp_path / "study"), [array * 2.0 - 1])
 
 
 def test_folders_a_phase_in_the_order_given(tmp_path):
     arrays, names = some_phases(2), misleading_names()
     for n, folder in enumerate(("pre", "post")):
-        write_phase(tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", AcquisitionTime=f"10{n}000")
+        write_phase(
+            tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", AcquisitionTime=f"10{n}000"
+        )
     study = load_study([tmp_path / "pre", tmp_path / "post"])
     assert_phases(study, arrays)
     assert starts(study) == [0, 600]
@@ -198,7 +261,10 @@ def test_faults_of_dicom_folders(tmp_path):
         write("missing", n, TemporalPositionIdentifier=n)
     write("missing", TemporalPositionIdentifier=3, slices=(0, 1, 3, 4))
     write("missing", SeriesInstanceUID="1.9", orientation=(0, 1, 0, 0, 0, -1), EchoTime=5)
-    assert re.search(r'series 4 "dyn": 2 to 3 images at a slice position: slices are missing', the_fault(tmp_path / "missing"))
+    assert re.search(
+        r'series 4 "dyn": 2 to 3 images at a slice position: slices are missing',
+        the_fault(tmp_path / "missing"),
+    )
     write("uneven", slices=(0, 1, 2, 4))
     assert "missing or uneven (2 to 4 mm apart)" in the_fault(tmp_path / "uneven")
     for n in range(2):
@@ -240,7 +306,13 @@ SECONDS, MILLISECONDS, NO_UNIT = 8, 16, 0
 
 @pytest.mark.parametrize(
     ("step", "unit", "expected"),
-    [(75, SECONDS, [0, 75, 150]), (75000, MILLISECONDS, [0, 75, 150]), (75, NO_UNIT, None), (1, SECONDS, None), (4.5, MILLISECONDS, None)],
+    [
+        (75, SECONDS, [0, 75, 150]),
+        (75000, MILLISECONDS, [0, 75, 150]),
+        (75, NO_UNIT, None),
+        (1, SECONDS, None),
+        (4.5, MILLISECONDS, None),
+    ],
 )
 def test_4d_nifti_with_plausible_times_only(tmp_path, step, unit, expected):
     arrays = some_phases(3)
@@ -280,23 +352,35 @@ def test_slicer_sequence_and_multi_volume(tmp_path):
     assert study.geometry.matches(GEOMETRY)
     assert starts(study) == [0, 90.5, 180]
 
-    first_axis = SEQUENCE.replace("sizes: 6 8 5 3", "sizes: 3 6 8 5").replace("(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)")
-    first_axis = first_axis.replace("domain domain domain list", "list domain domain domain").replace('"" "" "" "time"', '"time" "" "" ""')
-    multi_volume = first_axis.split("units:")[0] + first_axis[first_axis.index("endian") : first_axis.index("axis 3")]
+    first_axis = SEQUENCE.replace("sizes: 6 8 5 3", "sizes: 3 6 8 5").replace(
+        "(0.9,0,0) (0,0.7,0) (0,0,2) none", "none (0.9,0,0) (0,0.7,0) (0,0,2)"
+    )
+    first_axis = first_axis.replace("domain domain domain list", "list domain domain domain").replace(
+        '"" "" "" "time"', '"time" "" "" ""'
+    )
+    multi_volume = (
+        first_axis.split("units:")[0] + first_axis[first_axis.index("endian") : first_axis.index("axis 3")]
+    )
     multi_volume += "MultiVolume.FrameLabels:=0,60000,120000\nMultiVolume.FrameIdentifyingDICOMTagUnits:=ms\n"
     study = load_study(write_nrrd(tmp_path / "b.nrrd", np.moveaxis(arrays, 0, -1), multi_volume))
     assert_phases(study, arrays)
     assert starts(study) == [0, 60, 120]
 
-    for header in (SEQUENCE.replace("0 90.5 180", "0 1 2"), SEQUENCE.replace('"s"', '""')):  # a mere count; no unit
+    # a mere count; no unit
+    for header in (SEQUENCE.replace("0 90.5 180", "0 1 2"), SEQUENCE.replace('"s"', '""')):
         assert starts(load_study(write_nrrd(tmp_path / "a.seq.nrrd", arrays, header))) == [None] * 3
     colour = multi_volume.replace("kinds: list", "kinds: RGB-color")
-    assert "3 values a voxel" in the_fault(write_nrrd(tmp_path / "b.nrrd", np.moveaxis(arrays, 0, -1), colour))
+    assert "3 values a voxel" in the_fault(
+        write_nrrd(tmp_path / "b.nrrd", np.moveaxis(arrays, 0, -1), colour)
+    )
 
 
 def test_a_file_a_phase_keeps_the_order_given(tmp_path):
     arrays = some_phases(2)
-    paths = [write_sitk(tmp_path / name, array, GEOMETRY.spacing) for name, array in zip(("z.nrrd", "a.mha"), arrays)]
+    paths = [
+        write_sitk(tmp_path / name, array, GEOMETRY.spacing)
+        for name, array in zip(("z.nrrd", "a.mha"), arrays)
+    ]
     study = load_study(paths)
     assert_phases(study, arrays)
     assert study.image_sha256 == tuple((f"phase{n}", file_sha256(path)) for n, path in enumerate(paths))
@@ -312,7 +396,9 @@ def test_faults_of_files(tmp_path):
     assert "no such file" in the_fault(tmp_path / "nowhere.nii")
     (tmp_path / "text.nii").write_text("no image")
     assert "cannot be read as an image" in the_fault(tmp_path / "text.nii")
-    assert "3 values a voxel" in the_fault(write_sitk(tmp_path / "rgb.nii.gz", array.reshape(5, 8, 2, 3).astype(np.uint8), is_vector=True))
+    assert "3 values a voxel" in the_fault(
+        write_sitk(tmp_path / "rgb.nii.gz", array.reshape(5, 8, 2, 3).astype(np.uint8), is_vector=True)
+    )
     assert "is 2D" in the_fault(write_sitk(tmp_path / "2d.nrrd", array[0].astype(np.uint8)))
     with_nan = array.astype(np.float32)
     with_nan[2, 3, 4] = np.nan
@@ -325,7 +411,10 @@ def test_faults_of_files(tmp_path):
     assert "holds 3 phases" in the_fault([first, series])
     for other, difference in (
         (write_sitk(tmp_path / "size.nrrd", array[:4], GEOMETRY.spacing), "size 6 x 8 x 4 against 6 x 8 x 5"),
-        (write_sitk(tmp_path / "spacing.nrrd", array + 1, (0.9, 0.7, 2.1)), "spacing 0.9 x 0.7 x 2.1 against 0.9 x 0.7 x 2"),
+        (
+            write_sitk(tmp_path / "spacing.nrrd", array + 1, (0.9, 0.7, 2.1)),
+            "spacing 0.9 x 0.7 x 2.1 against 0.9 x 0.7 x 2",
+        ),
     ):
         fault = the_fault([first, other])
         assert str(first) in fault
@@ -397,7 +486,9 @@ def a_study(levels, times=None, durations=None, contrast_start=None):
     noise = np.random.default_rng(1).normal(100, 3, (len(levels), 6, 40, 40))
     noise[:, a_roi()] += np.subtract(levels, 100)[:, None]
     geometry = Geometry((6, 40, 40), (1.0, 1.0, 2.0), (0.0, 0, 0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-    return study_from_volumes([Volume(array.astype(np.int16), geometry) for array in noise], times, durations, contrast_start)
+    return study_from_volumes(
+        [Volume(array.astype(np.int16), geometry) for array in noise], times, durations, contrast_start
+    )
 
 
 def a_roi():
@@ -486,7 +577,9 @@ def test_baseline_in_time_where_phases_do_not_come_in_time_order():
 
 
 @pytest.mark.parametrize("roi", [a_roi(), None])
-@pytest.mark.parametrize(("levels", "index"), [([100, 240, 290, 300], 2), ([100, 295, 300, 290], 1), ([100, 110, 150, 300], 3)])
+@pytest.mark.parametrize(
+    ("levels", "index"), [([100, 240, 290, 300], 2), ([100, 295, 300, 290], 1), ([100, 110, 150, 300], 3)]
+)
 def test_early_phase_by_enhancement(roi, levels, index):
     early = choose_phases(a_study(levels), roi).early
     assert (early.index, early.rule, early.time_s) == (index, "enhancement", None)
@@ -598,7 +691,10 @@ def test_subtraction_of_unsigned_integers_goes_below_zero():
 
 
 def test_real_case(shared_data):
-    files = [shared_data / "breast_dce" / f"{name}.nii.gz" for name in ("pre", "post1", "post2", "post3", "post4", "post5")]
+    files = [
+        shared_data / "breast_dce" / f"{name}.nii.gz"
+        for name in ("pre", "post1", "post2", "post3", "post4", "post5")
+    ]
     roi = read_volume(shared_data / "breast_dce" / "tumor_pseudo_mask.nii.gz").array > 0
     study = load_study(files)
     for where in (roi, None):

@@ -12,7 +12,12 @@ def a_header(array, sop_class=MRImageStorage, **tags):
     header.SOPClassUID, header.SOPInstanceUID = sop_class, generate_uid()
     header.Modality, header.ImageType = "MR", ["ORIGINAL", "PRIMARY"]
     header.PatientName, header.PatientID, header.StudyDate = "Doe^Jane", "4711", "20200229"
-    header.StudyInstanceUID, header.SeriesInstanceUID, header.SeriesNumber, header.SeriesDescription = "1.2.3", "1.2.3.4", 4, "dyn"
+    header.StudyInstanceUID, header.SeriesInstanceUID, header.SeriesNumber, header.SeriesDescription = (
+        "1.2.3",
+        "1.2.3.4",
+        4,
+        "dyn",
+    )
     header.Rows, header.Columns = array.shape[-2:]
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 0
@@ -27,11 +32,21 @@ def save(header, path, transfer_syntax=ExplicitVRLittleEndian):
     meta.TransferSyntaxUID = transfer_syntax
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = FileDataset(str(path), header, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
+    file = FileDataset(
+        str(path), header, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=False, is_little_endian=True
+    )
     file.save_as(str(path))
 
 
-def write_slice(path, array, position, orientation=(1, 0, 0, 0, 1, 0), spacing=(0.7, 0.9), transfer_syntax=ExplicitVRLittleEndian, **tags):
+def write_slice(
+    path,
+    array,
+    position,
+    orientation=(1, 0, 0, 0, 1, 0),
+    spacing=(0.7, 0.9),
+    transfer_syntax=ExplicitVRLittleEndian,
+    **tags,
+):
     """One classic slice; `spacing` is DICOM's (between rows, between columns); `edit` changes the header
     last.
     """
@@ -48,11 +63,15 @@ def write_slice(path, array, position, orientation=(1, 0, 0, 0, 1, 0), spacing=(
     save(header, path, transfer_syntax)
 
 
-def write_phase(folder, array, names, origin=(0, 0, 0), orientation=(1, 0, 0, 0, 1, 0), step=2.0, slices=None, **tags):
+def write_phase(
+    folder, array, names, origin=(0, 0, 0), orientation=(1, 0, 0, 0, 1, 0), step=2.0, slices=None, **tags
+):
     """A classic phase, a file a slice, stacked along the normal from `origin`; `names` yields the file names."""
     normal = np.cross(orientation[:3], orientation[3:])
     for k in range(len(array)) if slices is None else slices:
-        write_slice(folder / next(names), array[k], np.asarray(origin) + k * step * normal, orientation, **tags)
+        write_slice(
+            folder / next(names), array[k], np.asarray(origin) + k * step * normal, orientation, **tags
+        )
 
 
 def a_group(**tags):
@@ -67,20 +86,30 @@ def write_enhanced(path, frames, orientation, spacing=(0.7, 0.9)):
     duration_ms, slope, intercept; and, if need be, component (complex image component) and scale_slope (place
     of Philips' private block, value).
     """
-    header = a_header(np.stack([frame["array"] for frame in frames]), EnhancedMRImageStorage, NumberOfFrames=len(frames))
+    header = a_header(
+        np.stack([frame["array"] for frame in frames]), EnhancedMRImageStorage, NumberOfFrames=len(frames)
+    )
     shared = Dataset()
-    shared.PlaneOrientationSequence = a_group(ImageOrientationPatient=[f"{value:.9f}" for value in orientation])
+    shared.PlaneOrientationSequence = a_group(
+        ImageOrientationPatient=[f"{value:.9f}" for value in orientation]
+    )
     shared.PixelMeasuresSequence = a_group(PixelSpacing=list(spacing), SliceThickness=2.0)
     shared.MRTimingAndRelatedParametersSequence = a_group(RepetitionTime=4.5, FlipAngle=10)
     header.SharedFunctionalGroupsSequence = Sequence([shared])
     header.PerFrameFunctionalGroupsSequence = Sequence()
     for frame in frames:
         group = Dataset()
-        group.PlanePositionSequence = a_group(ImagePositionPatient=[f"{value:.9g}" for value in frame["position"]])
-        group.FrameContentSequence = a_group(
-            TemporalPositionIndex=frame["phase"], FrameAcquisitionDateTime=frame["acquired"], FrameAcquisitionDuration=frame["duration_ms"]
+        group.PlanePositionSequence = a_group(
+            ImagePositionPatient=[f"{value:.9g}" for value in frame["position"]]
         )
-        group.PixelValueTransformationSequence = a_group(RescaleSlope=frame["slope"], RescaleIntercept=frame["intercept"])
+        group.FrameContentSequence = a_group(
+            TemporalPositionIndex=frame["phase"],
+            FrameAcquisitionDateTime=frame["acquired"],
+            FrameAcquisitionDuration=frame["duration_ms"],
+        )
+        group.PixelValueTransformationSequence = a_group(
+            RescaleSlope=frame["slope"], RescaleIntercept=frame["intercept"]
+        )
         if "component" in frame:
             group.MRImageFrameTypeSequence = a_group(
                 FrameType=["ORIGINAL", "PRIMARY", "T1"], ComplexImageComponent=frame["component"]

@@ -54,7 +54,9 @@ def damaged(data, seed):
         if kind == 0:
             data[at] = choose.randrange(256)
         elif kind == 1:
-            data[at : at + choose.randint(1, 8)] = choose.choice((b"\0", b"\xff", b"-1", b"nan", b"9" * 20, b"\n", b"../" * 9))
+            data[at : at + choose.randint(1, 8)] = choose.choice(
+                (b"\0", b"\xff", b"-1", b"nan", b"9" * 20, b"\n", b"../" * 9)
+            )
         elif kind == 2:
             del data[at : at + choose.randint(1, 40)]
         elif kind == 3:
@@ -73,8 +75,42 @@ def files_in(folder):
 # JSON
 
 VALUES = (
-    *(None, True, False, 0, -1, 2, 0.5, 1e308, -1e308, 10**30, 10**400, float("nan"), float("inf"), "", "x" * 3000, "0.5", "../../x", "/etc/passwd"),
-    *(SCRIPT, "$\\bad$", "=1+1", "hf-hub:a/b", "\ud800", "\x00", "\x1b[2J", [], {}, [[1]], [None], [0.5, 0.5], [1e308, -1e308], {"a": {"b": 1}}),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        2,
+        0.5,
+        1e308,
+        -1e308,
+        10**30,
+        10**400,
+        float("nan"),
+        float("inf"),
+        "",
+        "x" * 3000,
+        "0.5",
+        "../../x",
+        "/etc/passwd",
+    ),
+    *(
+        SCRIPT,
+        "$\\bad$",
+        "=1+1",
+        "hf-hub:a/b",
+        "\ud800",
+        "\x00",
+        "\x1b[2J",
+        [],
+        {},
+        [[1]],
+        [None],
+        [0.5, 0.5],
+        [1e308, -1e308],
+        {"a": {"b": 1}},
+    ),
     *([64] * 40, [["deep"] * 2] * 2, "deep"),
 )
 """What a value in a JSON file may be replaced by; "deep" is written as two thousand brackets."""

@@ -35,5 +35,12 @@ def settings(task="zero-vs-rest", **changes):
 
 def a_bundle_folder(folder, task="zero-vs-rest", seed=0, half=False, **changes):
     model = a_model(seed)
-    save_bundle(folder, model.half() if half else model, "vit_tiny_patch16_224", TINY, settings(task, **changes), "# A model for tests")
+    save_bundle(
+        folder,
+        model.half() if half else model,
+        "vit_tiny_patch16_224",
+        TINY,
+        settings(task, **changes),
+        "# A model for tests",
+    )
     return folder

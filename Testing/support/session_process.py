@@ -16,7 +16,9 @@ WATCHED = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 
 
 def go_through_and_die(folder, kill_at, told):
-    """Outlines the cases, skips the second, and tells a file of each that was kept; kills itself at its `kill_at`-th step on the session's files."""
+    """Outlines the cases, skips the second, and tells a file of each that was kept; kills itself at its
+    `kill_at`-th step on the session's files.
+    """
     steps = itertools.count(1)
 
     def hook(event, arguments):

@@ -1,6 +1,8 @@
-"""Hostile and odd tables and texts: manifests, predictions, readings, ratings, counts, gene sets, interactions, splits, sessions.
+"""Hostile and odd tables and texts: manifests, predictions, readings, ratings, counts, gene sets,
+interactions, splits, sessions.
 
-Every command gets each of its files damaged in many ways: it ends with its results, or with status 2, a line a fault and nothing written.
+Every command gets each of its files damaged in many ways: it ends with its results, or with status 2, a line
+a fault and nothing written.
 """
 
 import csv
@@ -28,7 +30,19 @@ from HER2ViTTrainingLib.genes import files as gene_files
 from HER2ViTTrainingLib.genes.files import read_counts, read_groups
 from HER2ViTTrainingLib.genes.gene_sets import read_gene_sets, read_interactions
 from HER2ViTTrainingLib.repeatability.reads import case_reads
-from support.hostile import NUMBERS, SCRIPT, VALUES, damaged, faults_of, files_in, outcome, places, quick, replaced, written
+from support.hostile import (
+    NUMBERS,
+    SCRIPT,
+    VALUES,
+    damaged,
+    faults_of,
+    files_in,
+    outcome,
+    places,
+    quick,
+    replaced,
+    written,
+)
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -43,14 +57,20 @@ CASES = [f"case{n:02}" for n in range(12)]
 NOISE = np.random.default_rng(0)
 STATUS = ("0", "1+", "3+")
 MANIFEST = [["case_id", "image", "roi", "ihc", "ish", "age", "grade", "rfs_months", "rfs_event"]] + [
-    [case, f"{case}.nrrd", f"{case}_roi.nrrd", STATUS[n % 3], "", 40 + n, f"G{n % 3 + 1}", 3 + 7 * n, n % 2] for n, case in enumerate(CASES)
+    [case, f"{case}.nrrd", f"{case}_roi.nrrd", STATUS[n % 3], "", 40 + n, f"G{n % 3 + 1}", 3 + 7 * n, n % 2]
+    for n, case in enumerate(CASES)
 ]
 PREDICTIONS = [["case_id", "set", "label", "score", "site", "other"]] + [
-    [case, "ab"[n % 2], n // 2 % 2, f"{0.1 + 0.05 * n:.2f}", "xy"[n // 6], f"{0.9 - 0.04 * n:.2f}"] for n, case in enumerate(CASES)
+    [case, "ab"[n % 2], n // 2 % 2, f"{0.1 + 0.05 * n:.2f}", "xy"[n // 6], f"{0.9 - 0.04 * n:.2f}"]
+    for n, case in enumerate(CASES)
 ]
-READINGS = [["case_id", "call"]] + [[case, ("zero", "low", "positive")[n % 3]] for n, case in enumerate(CASES)]
+READINGS = [["case_id", "call"]] + [
+    [case, ("zero", "low", "positive")[n % 3]] for n, case in enumerate(CASES)
+]
 RATINGS = [["case_id", "rater", "shape_volume", "signal_mean"]] + [
-    [case, rater, f"{NOISE.normal(5 + n):.3f}", f"{NOISE.normal(9):.3f}"] for rater in ("A1", "B1") for n, case in enumerate(CASES)
+    [case, rater, f"{NOISE.normal(5 + n):.3f}", f"{NOISE.normal(9):.3f}"]
+    for rater in ("A1", "B1")
+    for n, case in enumerate(CASES)
 ]
 COUNTS = [["gene", *CASES]] + [[f"GENE{g}", *NOISE.integers(5, 200, len(CASES))] for g in range(12)]
 GROUPS = [["case_id", "group"]] + [[case, ("low", "positive")[n % 2]] for n, case in enumerate(CASES)]
@@ -58,13 +78,29 @@ GMT = b"TERM A\thttp://x\tGENE1\tGENE2\tGENE3\nTERM B\t\tGENE4\tGENE5\n"
 PPI = b"a\tb\tscore\nGENE1\tGENE2\t900\nGENE2\tGENE3\t900\nGENE1\tGENE3\t900\n"
 QUICKLY = ["--no-figures"]
 COMMANDS = {
-    "evaluate": ({"p.csv": as_csv(PREDICTIONS)}, ["evaluate", "p.csv", "--compare", "other", "--by", "site", "--resamples", "20", *QUICKLY]),
-    "evaluate3": ({"r.csv": as_csv(READINGS), "m.csv": as_csv(MANIFEST)}, ["evaluate3", "r.csv", "--truth", "m.csv", "--resamples", "20"]),
+    "evaluate": (
+        {"p.csv": as_csv(PREDICTIONS)},
+        ["evaluate", "p.csv", "--compare", "other", "--by", "site", "--resamples", "20", *QUICKLY],
+    ),
+    "evaluate3": (
+        {"r.csv": as_csv(READINGS), "m.csv": as_csv(MANIFEST)},
+        ["evaluate3", "r.csv", "--truth", "m.csv", "--resamples", "20"],
+    ),
     "agreement": ({"r.csv": as_csv(RATINGS)}, ["agreement", "r.csv", *QUICKLY]),
     "table1": ({"m.csv": as_csv(MANIFEST)}, ["table1", "m.csv", "--by", "grade"]),
     "prognosis": (
         {"m.csv": as_csv(MANIFEST)},
-        ["prognosis", "m.csv", "--time", "rfs_months", "--event", "rfs_event", "--covariates", "age", *QUICKLY],
+        [
+            "prognosis",
+            "m.csv",
+            "--time",
+            "rfs_months",
+            "--event",
+            "rfs_event",
+            "--covariates",
+            "age",
+            *QUICKLY,
+        ],
     ),
     "cohort": ({"m.csv": as_csv(MANIFEST)}, ["cohort", "m.csv"]),
     "session": ({"m.csv": as_csv(MANIFEST)}, ["session", "m.csv", "--cases", "2"]),
@@ -73,7 +109,9 @@ COMMANDS = {
 
 
 def run(folder, command, files, capsys):
-    """Runs a command in a folder of its own and says what came of it; whatever it is, the inputs stay and nothing lies elsewhere."""
+    """Runs a command in a folder of its own and says what came of it; whatever it is, the inputs stay and
+    nothing lies elsewhere.
+    """
     if not folder.exists():
         folder.mkdir()
         for case in CASES:  # that a manifest names; nothing here gets so far as to read them
@@ -102,8 +140,28 @@ def run(folder, command, files, capsys):
 
 HOSTILE_CELLS = (
     *NUMBERS,
-    *("=cmd|' /C calc'!A0", "@SUM(1)", "+1+1", SCRIPT, "{{ 7 * 7 }}", "{% raw %}", "$\\bad$", "\x1b[2J\x1b]0;x\x07"),
-    *("\ufeff", "\u202etxt", "\N{GRINNING FACE}", "line\nbreak", "\r", "\t", "x" * 5000, "1_000", "1e5", "NA"),
+    *(
+        "=cmd|' /C calc'!A0",
+        "@SUM(1)",
+        "+1+1",
+        SCRIPT,
+        "{{ 7 * 7 }}",
+        "{% raw %}",
+        "$\\bad$",
+        "\x1b[2J\x1b]0;x\x07",
+    ),
+    *(
+        "\ufeff",
+        "\u202etxt",
+        "\N{GRINNING FACE}",
+        "line\nbreak",
+        "\r",
+        "\t",
+        "x" * 5000,
+        "1_000",
+        "1e5",
+        "NA",
+    ),
     *("../../etc/passwd", "/etc/passwd", "C:\\x", "CON", "a/b", "..", ".", "-rf", "~", "a;b;;c"),
 )
 
@@ -190,7 +248,10 @@ def test_pipes_devices_circles_and_long_names_are_refused_at_once(tmp_path, refu
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to("circle")
     for given_instead in ("pipe", "circle", "/dev/zero", "x" * 300, ".", "no\nsuch\x1b[2Jfile"):
-        named = [str(tmp_path / (given_instead if word == victim else word)) if word in files else word for word in words]
+        named = [
+            str(tmp_path / (given_instead if word == victim else word)) if word in files else word
+            for word in words
+        ]
         line = refused([*named, "--out", tmp_path / "out"])
         assert "internal error" not in line
         assert line.isprintable()
@@ -218,19 +279,46 @@ def manifest(tmp_path):
 
 
 RESERVED = (
-    *("con", "NUL.txt", "com1", "Lpt9", ".hidden", "..", "a/b", "a\\b", "a:b", "a|b", "a*b", "a?b", 'a"b', "<a>", "a."),
+    *(
+        "con",
+        "NUL.txt",
+        "com1",
+        "Lpt9",
+        ".hidden",
+        "..",
+        "a/b",
+        "a\\b",
+        "a:b",
+        "a|b",
+        "a*b",
+        "a?b",
+        'a"b',
+        "<a>",
+        "a.",
+    ),
     *("a\tb", "a\nb", "-rf", "=1+1", "x" * 81, "\N{GRINNING FACE}"),
-    *("con .txt", "COM\N{SUPERSCRIPT ONE}", "a\N{RIGHT-TO-LEFT OVERRIDE}b", "a\N{ZERO WIDTH JOINER}b", "e\N{COMBINING ACUTE ACCENT}"),
+    *(
+        "con .txt",
+        "COM\N{SUPERSCRIPT ONE}",
+        "a\N{RIGHT-TO-LEFT OVERRIDE}b",
+        "a\N{ZERO WIDTH JOINER}b",
+        "e\N{COMBINING ACUTE ACCENT}",
+    ),
 )
 
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_case_ids_that_cannot_be_folder_names_everywhere(manifest, name):
-    assert "cannot be the name of a folder" in faults_of(read_manifest, manifest([name, "image.nrrd", "roi.nrrd", "0", ""]))
+    assert "cannot be the name of a folder" in faults_of(
+        read_manifest, manifest([name, "image.nrrd", "roi.nrrd", "0", ""])
+    )
 
 
 @quick(80)
-@given(name=st.text(min_size=1, max_size=90) | st.text(st.sampled_from("ab.-_ \N{MATHEMATICAL SCRIPT CAPITAL A}\u4e2d/\\"), min_size=1, max_size=85))
+@given(
+    name=st.text(min_size=1, max_size=90)
+    | st.text(st.sampled_from("ab.-_ \N{MATHEMATICAL SCRIPT CAPITAL A}\u4e2d/\\"), min_size=1, max_size=85)
+)
 def test_a_case_id_that_is_taken_names_a_folder_inside_the_folder(tmp_path_factory, name):
     folder = tmp_path_factory.getbasetemp() / "case ids"
     (folder / "out").mkdir(parents=True, exist_ok=True)
@@ -255,10 +343,23 @@ def test_paths_may_lead_anywhere_but_must_lead_to_files(manifest, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     outside = str(tmp_path / "image.nrrd")
     assert read_manifest(manifest(["a", outside, "sub/../roi.nrrd", "0", ""])).cases[0].images[0].is_file()
-    for image, roi in (("circle", "roi.nrrd"), ("pipe", "roi.nrrd"), ("image.nrrd", "pipe"), ("image.nrrd", "sub"), ("x" * 5000, "circle")):
+    for image, roi in (
+        ("circle", "roi.nrrd"),
+        ("pipe", "roi.nrrd"),
+        ("image.nrrd", "pipe"),
+        ("image.nrrd", "sub"),
+        ("x" * 5000, "circle"),
+    ):
         assert "row 2" in faults_of(read_manifest, manifest(["a", image, roi, "0", ""]))
     excluded = tmp_path / "excluded.csv"
-    excluded.write_bytes(as_csv([["case_id", "image", "roi", "ihc", "ish", "exclude"], ["a", "circle", "circle", "0", "", "no images"]]))
+    excluded.write_bytes(
+        as_csv(
+            [
+                ["case_id", "image", "roi", "ihc", "ish", "exclude"],
+                ["a", "circle", "circle", "0", "", "no images"],
+            ]
+        )
+    )
     assert not read_manifest(excluded).cases[0].included
 
 
@@ -267,7 +368,8 @@ def test_many_rows_and_many_faults_end_soon(manifest):
     with pytest.raises(InputError) as fault:
         read_manifest(manifest(*rows))
     assert len(fault.value.faults) >= 5000
-    phases = ";".join(f"{n}.nrrd" for n in range(10_000))  # to compare each with all before it takes seconds a row
+    # to compare each with all before it takes seconds a row
+    phases = ";".join(f"{n}.nrrd" for n in range(10_000))
     with pytest.raises(InputError, match="the first of 10000 files") as fault:
         read_manifest(manifest(["a", phases, "nothing.nrrd", "0", ""]))
     assert len(fault.value.faults) == 2
@@ -306,9 +408,11 @@ def test_any_part_of_a_splits_file_may_be_anything(splits, data):
     path.write_text(written(vouched_for(content) if data.draw(st.booleans()) else content))
     found, faults = outcome(load_splits, path, cohort)
     if faults is None:
-        assert {name: (task.training, task.validation) for name, task in found.tasks.items() if name in made.tasks} == {
-            name: (task.training, task.validation) for name, task in made.tasks.items()
-        } or set(places(good)) != set(places(content))
+        assert {
+            name: (task.training, task.validation) for name, task in found.tasks.items() if name in made.tasks
+        } == {name: (task.training, task.validation) for name, task in made.tasks.items()} or set(
+            places(good)
+        ) != set(places(content))
 
 
 # Sessions
@@ -316,18 +420,38 @@ def test_any_part_of_a_splits_file_may_be_anything(splits, data):
 
 @pytest.fixture(scope="module")
 def read_json():
-    cases = tuple(SessionCase(f"A1-00{n}", 1, (0.0, 60.0, None), (50.0, None, None), 20.0) for n in range(1, 4))
+    cases = tuple(
+        SessionCase(f"A1-00{n}", 1, (0.0, 60.0, None), (50.0, None, None), 20.0) for n in range(1, 4)
+    )
     return Read("A1", "A", 1, 14.0, cases).to_json()
 
 
 LOG = [
     {"at": "2026-03-01T09:00:00Z", "event": "opened"},
     {"at": "2026-03-01T09:00:10Z", "event": "shown", "code": "A1-001"},
-    {"at": "2026-03-01T09:01:00Z", "event": "outlined", "code": "A1-001", "reading_s": 50.0, "sha256": "ab" * 32},
-    {"at": "2026-03-01T09:02:00Z", "event": "skipped", "code": "A1-002", "reading_s": 5.0, "reason": "motion"},
+    {
+        "at": "2026-03-01T09:01:00Z",
+        "event": "outlined",
+        "code": "A1-001",
+        "reading_s": 50.0,
+        "sha256": "ab" * 32,
+    },
+    {
+        "at": "2026-03-01T09:02:00Z",
+        "event": "skipped",
+        "code": "A1-002",
+        "reading_s": 5.0,
+        "reason": "motion",
+    },
 ]
 KEY = [["code", "case_id", "rater"]] + [[f"A1-00{n}", f"case{n}", "A1"] for n in range(1, 4)]
-PLAN = {"format": "her2vit-session-plan", "version": 1, "reads": [{"read": "A1", "reader": "A", "number": 1}], "cases": 3, "washout_days": 14.0}
+PLAN = {
+    "format": "her2vit-session-plan",
+    "version": 1,
+    "reads": [{"read": "A1", "reader": "A", "number": 1}],
+    "cases": 3,
+    "washout_days": 14.0,
+}
 
 
 def a_plan(folder, read, log=LOG, plan=PLAN, key=KEY):
@@ -343,13 +467,20 @@ def a_plan(folder, read, log=LOG, plan=PLAN, key=KEY):
 
 def looked_at(folder):
     """All that opens a session's files; nothing outside the read's folder may be named by it."""
-    for call, argument in ((load_read, folder / "reader_A/read_1"), (Session, folder / "reader_A/read_1"), (case_reads, folder)):
+    for call, argument in (
+        (load_read, folder / "reader_A/read_1"),
+        (Session, folder / "reader_A/read_1"),
+        (case_reads, folder),
+    ):
         found, faults = outcome(call, argument)
         if faults is None and call is load_read:
             for case in found.cases:
                 images = case.images(folder)
                 assert all(image.resolve().parent == (folder / "images").resolve() for image in images)
-                assert all(value is None or np.isfinite(value) for value in (*case.starts_s, *case.durations_s, case.contrast_start_s))
+                assert all(
+                    value is None or np.isfinite(value)
+                    for value in (*case.starts_s, *case.durations_s, case.contrast_start_s)
+                )
         if faults is None and call is Session:
             assert found.progress
             assert found.obstacle is None or found.obstacle.text
@@ -365,7 +496,12 @@ def test_any_part_of_a_session_may_be_anything(tmp_path_factory, read_json, data
     looked_at(a_plan(tmp_path_factory.getbasetemp() / "session", **parts))
 
 
-SESSION_FILES = ("reader_A/read_1/session.json", "reader_A/read_1/log.jsonl", "coordinator/plan.json", "coordinator/key.csv")
+SESSION_FILES = (
+    "reader_A/read_1/session.json",
+    "reader_A/read_1/log.jsonl",
+    "coordinator/plan.json",
+    "coordinator/key.csv",
+)
 
 
 @quick(60)
@@ -376,13 +512,24 @@ def test_sessions_damaged_anywhere(tmp_path_factory, read_json, seed, name):
     looked_at(folder)
 
 
-@pytest.mark.parametrize("code", ["../../x", "/etc/passwd", "..", "a/b", "a\\b", "C:x", "x" * 200, "", "a\n", "=1+1", "a.b"])
+@pytest.mark.parametrize(
+    "code", ["../../x", "/etc/passwd", "..", "a/b", "a\\b", "C:x", "x" * 200, "", "a\n", "=1+1", "a.b"]
+)
 def test_codes_name_no_file_elsewhere(tmp_path, read_json, code):
     hostile = replaced(read_json, ("cases", 0, "code"), code)
     assert "damaged" in faults_of(load_read, a_plan(tmp_path, hostile) / "reader_A/read_1")
 
 
-@pytest.mark.parametrize("change", [("reader", "../../x"), ("reader", "A/../../x"), ("number", "1/../../../x"), ("number", 7), ("reader", "")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("reader", "../../x"),
+        ("reader", "A/../../x"),
+        ("number", "1/../../../x"),
+        ("number", 7),
+        ("reader", ""),
+    ],
+)
 def test_plans_name_no_folder_elsewhere(tmp_path, read_json, change):
     plan = replaced(PLAN, ("reads", 0, change[0]), change[1])
     assert "damaged" in faults_of(case_reads, a_plan(tmp_path, read_json, plan=plan))
@@ -416,13 +563,25 @@ def genes(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore")
 @quick(150)
-@given(kind=st.sampled_from(("counts", "groups", "gmt", "ppi")), seed=st.integers(0, 10**6), compressed=st.booleans())
+@given(
+    kind=st.sampled_from(("counts", "groups", "gmt", "ppi")),
+    seed=st.integers(0, 10**6),
+    compressed=st.booleans(),
+)
 def test_gene_files_damaged_anywhere(genes, kind, seed, compressed):
     folder, counts = genes
     data = {"counts": as_csv(COUNTS), "groups": as_csv(GROUPS), "gmt": GMT, "ppi": PPI}[kind]
-    data = gzip.compress(damaged(data, seed)) if compressed and seed % 3 else damaged(gzip.compress(data) if compressed else data, seed)
+    data = (
+        gzip.compress(damaged(data, seed))
+        if compressed and seed % 3
+        else damaged(gzip.compress(data) if compressed else data, seed)
+    )
     (folder / kind).write_bytes(data)
-    readers = {"counts": read_counts, "groups": lambda path: read_groups(path, counts, "low"), "gmt": lambda path: read_gene_sets(path, counts)}
+    readers = {
+        "counts": read_counts,
+        "groups": lambda path: read_groups(path, counts, "low"),
+        "gmt": lambda path: read_gene_sets(path, counts),
+    }
     found, faults = outcome(readers.get(kind, lambda path: read_interactions(path, counts)), folder / kind)
     if faults is None and kind == "counts":
         assert found.values.shape == (len(found.genes), len(found.cases))
@@ -445,7 +604,11 @@ def test_gzip_bombs_of_text_are_not_inflated(genes, monkeypatch):
     folder, counts = genes
     monkeypatch.setattr(gene_files, "LARGEST_TEXT_BYTES", 10_000_000)
     (folder / "bomb").write_bytes(gzip.compress(b"a\tb\n" * 10_000_000))
-    for read in (read_counts, lambda path: read_gene_sets(path, counts), lambda path: read_interactions(path, counts)):
+    for read in (
+        read_counts,
+        lambda path: read_gene_sets(path, counts),
+        lambda path: read_interactions(path, counts),
+    ):
         assert "more than" in faults_of(read, folder / "bomb")
 
 
@@ -479,8 +642,18 @@ def test_a_console_without_the_characters_of_a_name_spells_them_out(tmp_path):
     rows = [[("Z\xfcrich \N{GRINNING FACE}" if cell == "a" else cell) for cell in row] for row in PREDICTIONS]
     (tmp_path / "p.csv").write_bytes(as_csv(rows))
     code = "import sys; from HER2ViTTrainingLib.commands.main import main; sys.exit(main(sys.argv[1:]))"
-    words = ["evaluate", str(tmp_path / "p.csv"), "--resamples", "5", "--no-figures", "--out", str(tmp_path / "out")]
+    words = [
+        "evaluate",
+        str(tmp_path / "p.csv"),
+        "--resamples",
+        "5",
+        "--no-figures",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert "Z\\xfcrich" in done.stdout

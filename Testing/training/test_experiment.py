@@ -1,4 +1,6 @@
-"""From a manifest to a bundle: the inputs are cached, the sets are kept apart, what is written can be read and used."""
+"""From a manifest to a bundle: the inputs are cached, the sets are kept apart, what is written can be read
+and used.
+"""
 
 import json
 import logging
@@ -54,15 +56,21 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture
 def calibrates_anything(monkeypatch):
-    """Two epochs on a few cases learn nothing: these tests are about what is written, not about what is learnt."""
+    """Two epochs on a few cases learn nothing: these tests are about what is written, not about what is
+    learnt.
+    """
     monkeypatch.setattr(experiment, "platt_calibration", lambda labels, logits: Calibration(1.3, 0.2))
 
 
 def an_experiment(task=ZERO_VS_REST, **changes):
-    return Experiment(task, replace(RECIPES["default"], epochs=2, batch=8), network=NETWORK, device="cpu", **changes)
+    return Experiment(
+        task, replace(RECIPES["default"], epochs=2, batch=8), network=NETWORK, device="cpu", **changes
+    )
 
 
-def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, tmp_path, calibrates_anything):
+def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
+    manifest, tmp_path, calibrates_anything
+):
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, seed=2)
     out, weights = tmp_path / "bundle", tmp_path / "weights.safetensors"
@@ -70,12 +78,22 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(manifest, 
     network = replace(NETWORK, pretrained=str(weights))
     run_experiment(replace(an_experiment(), network=network), cohort, splits, out, tmp_path / "cache")
     predictions = rows_of(out / "predictions.csv")
-    by_set = {name: {row["case_id"] for row in predictions if row["set"] == name} for name in ("training", "validation", "elsewhere")}
+    by_set = {
+        name: {row["case_id"] for row in predictions if row["set"] == name}
+        for name in ("training", "validation", "elsewhere")
+    }
     split = splits.tasks["zero-vs-rest"]
-    assert by_set == {"training": {*split.training}, "validation": {*split.validation}, "elsewhere": {*splits.external["elsewhere"]}}
+    assert by_set == {
+        "training": {*split.training},
+        "validation": {*split.validation},
+        "elsewhere": {*splits.external["elsewhere"]},
+    }
     bundle = load_bundle(out)
     validation = [row for row in predictions if row["set"] == "validation"]
-    labels, scores = np.array([int(row["label"]) for row in validation]), np.array([float(row["score"]) for row in validation])
+    labels, scores = (
+        np.array([int(row["label"]) for row in validation]),
+        np.array([float(row["score"]) for row in validation]),
+    )
     assert bundle.settings.threshold == youden_threshold(labels, scores)
     assert bundle.settings.splits_sha256 == splits.sha256
     assert bundle.settings.provenance["pretrained_sha256"] == file_sha256(weights)
@@ -108,7 +126,18 @@ def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_pa
         raise ValueError("calibration slope -1: the scores rank the classes the wrong way round")
 
     monkeypatch.setattr(experiment, "platt_calibration", turned)
-    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu"]
+    words = [
+        "--task",
+        "zero-vs-rest",
+        "--img-size",
+        "64",
+        "--pretrained",
+        "none",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+    ]
     refused(["train", manifest, *words, "--out", tmp_path / "out", "--cache", tmp_path / "cache"])
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "history.csv").exists()
@@ -122,7 +151,9 @@ def test_only_what_changed_is_made_again(manifest, tmp_path):
     made = {path: path.stat().st_mtime_ns for path in cache.glob("*.npz")}
     assert len(made) == 4
     again = model_inputs(cases, preprocessing, cache)
-    assert all(np.array_equal(a.image, b.image) and a.properties == b.properties for a, b in zip(first, again))
+    assert all(
+        np.array_equal(a.image, b.image) and a.properties == b.properties for a, b in zip(first, again)
+    )
     assert {path: path.stat().st_mtime_ns for path in cache.glob("*.npz")} == made
     model_inputs(cases, SquarePreprocessing(size=(64, 64), margin_mm=5.0), cache, workers=1)
     assert len(list(cache.glob("*.npz"))) == 8
@@ -137,9 +168,10 @@ def test_only_what_changed_is_made_again(manifest, tmp_path):
 
 def test_two_processes_fill_one_cache_at_once(manifest, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from HER2ViTTrainingLib.cohort.manifest import read_manifest; from HER2ViTTrainingLib.training.inputs import *; "
-        "from HER2ViTLib.model.preprocessing import SquarePreprocessing as P; "
-        "model_inputs(read_manifest(sys.argv[1]).cases[:6], P(size=(64, 64)), sys.argv[2], workers=1)"
+        "import sys; from pathlib import Path; from HER2ViTTrainingLib.cohort.manifest import read_manifest;"
+        " from HER2ViTTrainingLib.training.inputs import *; from HER2ViTLib.model.preprocessing import"
+        " SquarePreprocessing as P; model_inputs(read_manifest(sys.argv[1]).cases[:6], P(size=(64, 64)),"
+        " sys.argv[2], workers=1)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, str(manifest), str(tmp_path / "cache")]
@@ -154,7 +186,9 @@ def test_faulty_cases_are_all_named(manifest, tmp_path):
     faulty = [replace(case, roi=tmp_path / "bad.nrrd") for case in cases[:2]]
     with pytest.raises(InputError) as error:
         model_inputs([*faulty, cases[2]], SquarePreprocessing(size=(64, 64)), tmp_path / "cache", workers=1)
-    assert [fault.split(":")[0] for fault in error.value.faults] == [f"case {case.case_id}" for case in cases[:2]]
+    assert [fault.split(":")[0] for fault in error.value.faults] == [
+        f"case {case.case_id}" for case in cases[:2]
+    ]
     assert len(list((tmp_path / "cache").glob("*.npz"))) == 1
 
 
@@ -184,15 +218,30 @@ def test_a_task_without_a_development_case_is_one_line(manifest, tmp_path, capsy
     rows = [{**row, "role": "external", "cohort": "elsewhere"} for row in rows_of(manifest)]
     path = manifest.with_name("all_external.csv")
     path.write_bytes(csv_bytes(list(rows[0]), rows))
-    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    words = [
+        "--task",
+        "zero-vs-rest",
+        "--img-size",
+        "64",
+        "--pretrained",
+        "none",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(["train", str(path), *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "training part holds no case of this task" in line
 
 
-@pytest.mark.parametrize("words", [("--img-size", "0"), ("--img-size", "1000000"), ("--epochs", "0"), ("--seed", "-1")])
+@pytest.mark.parametrize(
+    "words", [("--img-size", "0"), ("--img-size", "1000000"), ("--epochs", "0"), ("--seed", "-1")]
+)
 def test_sizes_and_counts_that_no_training_has_are_one_line(manifest, tmp_path, capsys, words):
-    assert main(["train", str(manifest), "--task", "zero-vs-rest", *words, "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["train", str(manifest), "--task", "zero-vs-rest", *words, "--out", str(tmp_path / "out")]) == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert f"argument {words[0]}: '{words[1]}' is not a whole number from" in line
 
@@ -205,7 +254,21 @@ def test_a_hub_out_of_reach_is_one_line_before_the_inputs_are_made(manifest, tmp
         raise OSError("no connection")
 
     monkeypatch.setattr(networks.timm, "create_model", unreachable)
-    assert main(["train", str(manifest), "--task", "zero-vs-rest", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(
+            [
+                "train",
+                str(manifest),
+                "--task",
+                "zero-vs-rest",
+                "--cache",
+                str(tmp_path / "cache"),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
+    )
     (line,) = capsys.readouterr().err.splitlines()
     assert "--pretrained none" in line
     assert told == [False]
@@ -213,30 +276,79 @@ def test_a_hub_out_of_reach_is_one_line_before_the_inputs_are_made(manifest, tmp
 
 
 def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_anything):
-    words = ["--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--epochs", "1", "--device", "cpu", "--folds", "2"]
-    assert main(["train", str(manifest), *words, "--out", str(tmp_path / "folds"), "--cache", str(tmp_path / "cache")]) == 0
+    words = [
+        "--task",
+        "zero-vs-rest",
+        "--img-size",
+        "64",
+        "--pretrained",
+        "none",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--folds",
+        "2",
+    ]
+    assert (
+        main(
+            [
+                "train",
+                str(manifest),
+                *words,
+                "--out",
+                str(tmp_path / "folds"),
+                "--cache",
+                str(tmp_path / "cache"),
+            ]
+        )
+        == 0
+    )
     found = rows_of(tmp_path / "folds" / "predictions.csv")
-    assert sorted(row["case_id"] for row in found) == sorted(case.case_id for case in read_manifest(manifest).development)
+    assert sorted(row["case_id"] for row in found) == sorted(
+        case.case_id for case in read_manifest(manifest).development
+    )
     assert {row["set"] for row in found} == {"out-of-fold"}
-    assert json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"] == "zero-vs-rest"
+    assert (
+        json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"]
+        == "zero-vs-rest"
+    )
 
 
 def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, calibrates_anything):
     """Two folds with two seeds each: every case has the mean of the two models that have not seen it.
 
-    The cluster lies within this process, where the calibration is stood in for; `test_executors` has one of processes.
+    The cluster lies within this process, where the calibration is stood in for; `test_executors` has one of
+    processes.
     """
     distributed = pytest.importorskip("distributed")
-    words = ["--task", "low-vs-positive", "--arch", "resnet10t", "--img-size", "32", "--pretrained", "none", "--epochs", "1", "--device", "cpu"]
+    words = [
+        "--task",
+        "low-vs-positive",
+        "--arch",
+        "resnet10t",
+        "--img-size",
+        "32",
+        "--pretrained",
+        "none",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+    ]
     repeats = ["--folds", "2", "--seed", "5", "--seeds", "2"]
     train = ["train", str(manifest), *words, *repeats, "--cache", str(tmp_path / "cache")]
     assert main([*train, "--out", str(tmp_path / "here")]) == 0
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
         assert main([*train, "--out", str(tmp_path / "there"), "--scheduler", cluster.scheduler_address]) == 0
     here, there = (rows_of(tmp_path / name / "predictions.csv") for name in ("here", "there"))
     assert [row["case_id"] for row in there] == [row["case_id"] for row in here]
     # Not to the last digit: a worker may have another number of threads.
-    assert [float(row["score"]) for row in there] == pytest.approx([float(row["score"]) for row in here], abs=1e-4)
+    assert [float(row["score"]) for row in there] == pytest.approx(
+        [float(row["score"]) for row in here], abs=1e-4
+    )
     folders = sorted(path.name for path in (tmp_path / "there").iterdir() if path.is_dir())
     assert folders == ["seed5-fold1", "seed5-fold2", "seed6-fold1", "seed6-fold2"]
     for row in here:
@@ -254,7 +366,18 @@ def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_pat
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(manifest, tmp_path, refused, words, expected):
-    train = ["train", manifest, "--task", "zero-vs-rest", "--img-size", "64", "--pretrained", "none", "--cache", tmp_path / "cache"]
+    train = [
+        "train",
+        manifest,
+        "--task",
+        "zero-vs-rest",
+        "--img-size",
+        "64",
+        "--pretrained",
+        "none",
+        "--cache",
+        tmp_path / "cache",
+    ]
     assert expected in refused([*train, *words, "--out", tmp_path / "out"])
 
 
@@ -264,7 +387,10 @@ def test_starting_weights_from_a_file_and_faults_of_networks(tmp_path):
     built = build_network(Network("vit_tiny_patch16_224", 64, str(tmp_path / "weights.safetensors")), 1)
     assert np.array_equal(built.blocks[3].mlp.fc1.weight.detach(), source.blocks[3].mlp.fc1.weight.detach())
     (tmp_path / "weights.pth").write_bytes(b"\x80\x04pickle")
-    for pretrained, expected in ((tmp_path / "nothing", "no such file"), (tmp_path / "weights.pth", "does not hold the weights")):
+    for pretrained, expected in (
+        (tmp_path / "nothing", "no such file"),
+        (tmp_path / "weights.pth", "does not hold the weights"),
+    ):
         with pytest.raises(InputError, match=expected):
             build_network(Network("vit_tiny_patch16_224", 64, str(pretrained)), 1)
     with pytest.raises(InputError, match="timm has no such model"):

@@ -42,7 +42,9 @@ def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, **changes):
     model = timm.create_model("vit_tiny_patch16_224", num_classes=1, **{**TINY, "patch_size": 8})
     preprocessing = StudyPreprocessing(size=SIZE) if recipe == "study" else SquarePreprocessing(size=SIZE)
     changed = replace(RECIPES[recipe], **changes)
-    return Trainer(model, cases(count, 1), cases(24, 2), preprocessing, changed, seed, fingerprint=fingerprint)
+    return Trainer(
+        model, cases(count, 1), cases(24, 2), preprocessing, changed, seed, fingerprint=fingerprint
+    )
 
 
 def weights(model):
@@ -65,7 +67,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(recipe, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stopped.run(checkpoint, stop)  # after the second epoch, before its checkpoint: that epoch is done again
+        # after the second epoch, before its checkpoint: that epoch is done again
+        stopped.run(checkpoint, stop)
     resumed = a_trainer(recipe, epochs=4)
     assert same(weights(resumed.run(checkpoint)), expected)
     assert resumed.history == through.history
@@ -103,7 +106,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
         assert resumed.history == through.history
     finally:
         torch.set_num_threads(threads)
-    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".writing-")] == ["checkpoint.safetensors"]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".writing-")] == [
+        "checkpoint.safetensors"
+    ]
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
@@ -127,7 +132,14 @@ def test_one_class_is_refused():
     part = cases(8, 1)
     with pytest.raises(InputError, match="validation part holds a single class"):
         single = Labelled(part.images, part.labels * 0)
-        Trainer(timm.create_model("vit_tiny_patch16_224", num_classes=1, **TINY), part, single, SquarePreprocessing(), RECIPES["default"], 1)
+        Trainer(
+            timm.create_model("vit_tiny_patch16_224", num_classes=1, **TINY),
+            part,
+            single,
+            SquarePreprocessing(),
+            RECIPES["default"],
+            1,
+        )
 
 
 def test_study_schedule_is_pytorchs_cosine_annealing_and_rises_again():

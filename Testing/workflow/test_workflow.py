@@ -50,7 +50,9 @@ def test_a_segment_is_chosen_never_guessed():
     assert workflow.chosen_segment("", "A", ["A", "B"]) == "A"
     assert workflow.chosen_segment("A", "B", ["A", "B"]) == "B"
     assert workflow.chosen_segment("A", "", ["A", "B"]) == ""
-    assert workflow.chosen_segment("A", "B", ["B"]) == "", "A was deleted; the list's own next selection does not count"
+    assert workflow.chosen_segment("A", "B", ["B"]) == "", (
+        "A was deleted; the list's own next selection does not count"
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,12 @@ def test_reading_is_shown_in_a_view_that_is_on_the_screen(visible, view):
 
 def test_phases_move_up_one_place():
     assert workflow.moved_up("abc", 2) == ["a", "c", "b"]
-    assert workflow.moved_up("abc", 0) == workflow.moved_up("abc", -1) == workflow.moved_up("abc", 5) == ["a", "b", "c"]
+    assert (
+        workflow.moved_up("abc", 0)
+        == workflow.moved_up("abc", -1)
+        == workflow.moved_up("abc", 5)
+        == ["a", "b", "c"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,9 @@ def test_models_load_once_and_again_when_anything_about_them_changes(tmp_path):
     reader = models.reader(choices, told.append)
     assert models.reader(choices, told.append) is reader
     assert told == ["Loading torch and the models..."]
-    assert models.reader(Choices(bundles=(str(folder),), device="cpu", method="last"), told.append) is not reader
+    assert (
+        models.reader(Choices(bundles=(str(folder),), device="cpu", method="last"), told.append) is not reader
+    )
     a_bundle_folder(tmp_path / "bundle", seed=1)
     assert models.reader(choices, told.append).bundles["task1"].sha256 != reader.bundles["task1"].sha256
     assert len(told) == 3
@@ -124,7 +133,12 @@ def test_models_that_fail_to_load_leave_nothing_behind(tmp_path):
 
 
 def test_result_is_told_from_the_table_alone():
-    rows = [("Case", "case-1"), ("HER2 call", "low"), ("Warning", "multifocal: two"), ("Notice", "Research use only")]
+    rows = [
+        ("Case", "case-1"),
+        ("HER2 call", "low"),
+        ("Warning", "multifocal: two"),
+        ("Notice", "Research use only"),
+    ]
     assert workflow.headline(rows) == "HER2 call: low"
     assert workflow.remarks(rows) == ["two", "Research use only"]
     assert workflow.headline([("Case", "case-1")]) == "One task only: no call"
@@ -149,6 +163,10 @@ def test_constraints_pin_what_belongs_to_slicer(monkeypatch):
 
 
 def test_only_packages_that_are_not_there_are_asked_for(monkeypatch):
-    monkeypatch.setattr(dependencies.importlib.util, "find_spec", lambda module: None if module in ("timm", "torchvision") else object())
+    monkeypatch.setattr(
+        dependencies.importlib.util,
+        "find_spec",
+        lambda module: None if module in ("timm", "torchvision") else object(),
+    )
     assert dependencies.missing_packages() == ["timm>=1.0.20"]
     assert dependencies.missing_torch()

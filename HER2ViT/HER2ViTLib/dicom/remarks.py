@@ -11,7 +11,16 @@ from HER2ViTLib.imaging.times import DAY_S
 from HER2ViTLib.messages import ReadingWarning
 
 from .frames import MAGNITUDE, WATER, Frame
-from .relations import NORMALISED, SAME_RUN, differences_text, fits_in_time, is_close, is_other_sequence, is_same_place, moments
+from .relations import (
+    NORMALISED,
+    SAME_RUN,
+    differences_text,
+    fits_in_time,
+    is_close,
+    is_other_sequence,
+    is_same_place,
+    moments,
+)
 
 _MADE_OF_PHASES = {
     # DICOM PS3.3 C.8.3.1.1.1 names projections; the other words are in use

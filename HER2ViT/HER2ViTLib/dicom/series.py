@@ -22,7 +22,16 @@ from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
 from .frames import Frame, read_frames
-from .groups import alike, choose, joined, of_chosen_series, readable, require_selected, selected, without_copies
+from .groups import (
+    alike,
+    choose,
+    joined,
+    of_chosen_series,
+    readable,
+    require_selected,
+    selected,
+    without_copies,
+)
 from .pixels import PHILIPS_NOTE, has_own_scales, read_pixels, scaling_warnings
 from .relations import moments
 from .remarks import derived_warnings, left_out_warnings, normalisation_warnings, unused_notes

@@ -1,4 +1,6 @@
-"""Opening what was given, whoever made it: regular files of a plausible size, and JSON that cannot hurt what comes after it."""
+"""Opening what was given, whoever made it: regular files of a plausible size, and JSON that cannot hurt what
+comes after it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,17 @@ _LARGEST_FILE_BYTES = 2 << 30
 def require_file(path: str | os.PathLike, what: str) -> Path:
     """The path of a regular file. `what` says in a fault what to give instead.
 
-    Raises `InputError` for nothing there, a folder, names no file can have, links in a circle, and pipes and devices: they may keep a
-    program waiting for ever, or never end.
+    Raises `InputError` for nothing there, a folder, names no file can have, links in a circle, and pipes and
+    devices: they may keep a program waiting for ever, or never end.
     """
     try:
         mode = Path(path).stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}); check the path") from error
+        raise InputError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', error)}); check the path"
+        ) from error
     if stat.S_ISDIR(mode):
         raise InputError(f"{path}: is a folder; give {what}")
     if not stat.S_ISREG(mode):
@@ -43,7 +47,9 @@ def is_folder(path: str | os.PathLike) -> bool:
 
 
 def read_file(path: str | os.PathLike, what: str, largest: int = _LARGEST_FILE_BYTES) -> bytes:
-    """The bytes of a regular file. Raises `InputError` as `require_file`, for more than `largest` bytes, and when it cannot be read."""
+    """The bytes of a regular file. Raises `InputError` as `require_file`, for more than `largest` bytes, and
+    when it cannot be read.
+    """
     path = require_file(path, what)
     try:
         if path.stat().st_size > largest:
@@ -54,10 +60,12 @@ def read_file(path: str | os.PathLike, what: str, largest: int = _LARGEST_FILE_B
 
 
 def parse_json(data: bytes | str) -> Any:
-    """What JSON in UTF-8 holds. Raises `ValueError` for what is none, and for what would trip up who works with it.
+    """What JSON in UTF-8 holds. Raises `ValueError` for what is none, and for what would trip up who works
+    with it.
 
-    That is: nesting deeper than any file of ours, a name twice in an object (programs differ in which they take), whole numbers that
-    no float holds, halves of characters (lone surrogates), which cannot be written again.
+    That is: nesting deeper than any file of ours, a name twice in an object (programs differ in which they
+    take), whole numbers that no float holds, halves of characters (lone surrogates), which cannot be written
+    again.
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
@@ -89,8 +97,6 @@ def _require_plain(content: Any, depth: int = 0) -> None:
     elif isinstance(content, (dict, list)):
         for part in [*content, *content.values()] if isinstance(content, dict) else content:
             _require_plain(part, depth + 1)
-
-
 
 
 def is_dicom_file(path: Path) -> bool:

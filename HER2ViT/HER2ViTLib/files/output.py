@@ -17,11 +17,14 @@ from HER2ViTLib.messages import InputError
 
 TEMPORARY_PREFIX = ".writing-"
 UNWRITABLE = "backslashreplace"
-"""What becomes of halves of characters, which file names may hold and UTF-8 cannot: in JSON it is the same character again."""
+"""What becomes of halves of characters, which file names may hold and UTF-8 cannot: in JSON it is the same
+character again.
+"""
 
 
 def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
-    """Raises `InputError` when the folder is a file, or holds anything but `own`, the names (patterns allowed) a former run may have left.
+    """Raises `InputError` when the folder is a file, or holds anything but `own`, the names (patterns
+    allowed) a former run may have left.
 
     A run must not mix its results with what is not its own.
     """
@@ -29,12 +32,19 @@ def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the results")
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not entry.name.startswith(TEMPORARY_PREFIX) and not any(fnmatch(entry.name, pattern) for pattern in own):
-            raise InputError(f"{folder}: holds {entry.name!r}, which is not a result of this command; name an empty or new folder")
+        if not entry.name.startswith(TEMPORARY_PREFIX) and not any(
+            fnmatch(entry.name, pattern) for pattern in own
+        ):
+            raise InputError(
+                f"{folder}: holds {entry.name!r}, which is not a result of this command; name an empty or new"
+                " folder"
+            )
 
 
 def prepare_folder(folder: str | os.PathLike, own: Collection[str]) -> Path:
-    """The folder to write into, made if need be. Raises `InputError` as `require_own_folder`, and when it cannot be made."""
+    """The folder to write into, made if need be. Raises `InputError` as `require_own_folder`, and when it
+    cannot be made.
+    """
     require_own_folder(folder, own)
     folder = Path(folder)
     try:
@@ -50,7 +60,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes, writer: str = "") -> None:
-    """Writes a file whole or not at all. Where several processes may write the same file at once, each is a `writer` with a name of its own."""
+    """Writes a file whole or not at all. Where several processes may write the same file at once, each is a
+    `writer` with a name of its own.
+    """
     path = Path(path)
     temporary = temporary_name(path.with_name(f"{writer}{path.name}"))
     try:
@@ -60,8 +72,11 @@ def write_atomically(path: str | os.PathLike, data: bytes, writer: str = "") -> 
         temporary.unlink(missing_ok=True)
 
 
-def write_results(folder: str | os.PathLike, own: Collection[str], contents: Mapping[str, bytes]) -> list[str]:
-    """Writes a command's files (name to content) into a folder of their own and returns their names; those of `own` that a former run left go.
+def write_results(
+    folder: str | os.PathLike, own: Collection[str], contents: Mapping[str, bytes]
+) -> list[str]:
+    """Writes a command's files (name to content) into a folder of their own and returns their names; those of
+    `own` that a former run left go.
 
     Raises `InputError` as `prepare_folder`.
     """
@@ -74,10 +89,12 @@ def write_results(folder: str | os.PathLike, own: Collection[str], contents: Map
 
 
 def csv_cell(value: Any) -> str:
-    """A value as the text of a CSV cell: None and NaN empty, numbers in full, text that a spreadsheet would run as a formula quoted.
+    """A value as the text of a CSV cell: None and NaN empty, numbers in full, text that a spreadsheet would
+    run as a formula quoted.
 
-    Text that begins with = + - @ (or a tab or line break before one) gets an apostrophe in front, which spreadsheets hide; a number written
-    as text, such as -0.5, is left alone. `csv_text` takes the apostrophe off again.
+    Text that begins with = + - @ (or a tab or line break before one) gets an apostrophe in front, which
+    spreadsheets hide; a number written as text, such as -0.5, is left alone. `csv_text` takes the apostrophe
+    off again.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -98,7 +115,9 @@ def plain(text: str) -> str:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """A table as CSV in UTF-8, cells by `csv_cell`; a column that a row lacks stays empty. Raises `ValueError` for a value without a column."""
+    """A table as CSV in UTF-8, cells by `csv_cell`; a column that a row lacks stays empty. Raises
+    `ValueError` for a value without a column.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [csv_cell(name) for name in columns], lineterminator="\n")
     writer.writeheader()
@@ -108,7 +127,9 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
 
 def json_bytes(data: Any) -> bytes:
     """Plain data as JSON in UTF-8, NaN as null: JSON has no NaN."""
-    return (json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors=UNWRITABLE)
+    return (json.dumps(_without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        errors=UNWRITABLE
+    )
 
 
 def _without_nan(data: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Image files in and out: NIfTI, NRRD, MetaImage, read whole or refused, written under their names only when whole."""
+"""Image files in and out: NIfTI, NRRD, MetaImage, read whole or refused, written under their names only when
+whole.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def read_sitk(path: str | os.PathLike) -> sitk.Image:
     except InputError:
         raise
     except MemoryError as error:
-        raise InputError(f"{path}: does not fit into the memory; use a machine with more, or crop the image") from error
+        raise InputError(
+            f"{path}: does not fit into the memory; use a machine with more, or crop the image"
+        ) from error
     except (RuntimeError, OSError, EOFError, ValueError, OverflowError, struct.error, zlib.error) as error:
         unknown = (
             f"cannot be read as an image; give a NIfTI, NRRD, MetaImage or DICOM file ({_itk_reason(error)})"
@@ -73,7 +77,10 @@ def _require_utf8_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{str(path).encode(errors='backslashreplace').decode()}: its name is not UTF-8 text; rename the file or folder") from error
+        raise InputError(
+            f"{str(path).encode(errors='backslashreplace').decode()}: its name is not UTF-8 text; rename the"
+            " file or folder"
+        ) from error
 
 
 def _image_io(path: Path) -> str:
@@ -92,14 +99,17 @@ def _starts_as_nrrd(path: Path) -> bool:
 
 
 def _voxel_files(path: Path, io: str) -> list[Path]:
-    """The further files that hold the voxels of the image that SimpleITK reads with `io`. Raises `InputError` as `_files_of_header`."""
+    """The further files that hold the voxels of the image that SimpleITK reads with `io`. Raises `InputError`
+    as `_files_of_header`.
+    """
     if io == "NiftiImageIO":
         return [path.with_suffix(".img")] if path.suffix == ".hdr" else []
     return [] if io == "GDCMImageIO" else _files_of_header(path)
 
 
 def _files_of_header(path: Path) -> list[Path]:
-    """The further files that a NRRD or MetaImage header takes its voxels from. Raises `InputError` for one that lies outside its folder.
+    """The further files that a NRRD or MetaImage header takes its voxels from. Raises `InputError` for one
+    that lies outside its folder.
 
     A header from elsewhere must not be able to bring any file of this machine into a picture.
     """
@@ -107,16 +117,26 @@ def _files_of_header(path: Path) -> list[Path]:
     for name in _named_voxel_files(path):
         # "slice%03d.raw 1 20 1" stands for the files of that pattern
         name = re.sub(r"%0?\d*d", "[0-9]*", name.split()[0]) if "%" in name else name
-        is_foreign = ".." in Path(name).parts or Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
-        targets = [] if is_foreign else sorted(path.parent.glob(name)) if "*" in name else [path.parent / name]
-        if is_foreign or any(Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(target)).parents for target in targets):
-            raise InputError(f"{path}: takes its voxels from {name!r}, outside its folder; put that file beside the header")
+        is_foreign = (
+            ".." in Path(name).parts or Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
+        )
+        targets = (
+            [] if is_foreign else sorted(path.parent.glob(name)) if "*" in name else [path.parent / name]
+        )
+        if is_foreign or any(
+            Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(target)).parents
+            for target in targets
+        ):
+            raise InputError(
+                f"{path}: takes its voxels from {name!r}, outside its folder; put that file beside the header"
+            )
         found += targets
     return found
 
 
 def companion_files(path: Path) -> list[Path]:
-    """The further files that an image file takes its content from: the voxels of a header, the header of voxels; none for most images.
+    """The further files that an image file takes its content from: the voxels of a header, the header of
+    voxels; none for most images.
 
     Raises `InputError` for voxels outside the header's folder, `OSError` where the file cannot be read.
     """
@@ -147,27 +167,40 @@ def _named_voxel_files(path: Path) -> list[str]:
 
 
 def _require_plausible_size(path: Path, reader: sitk.ImageFileReader, file_bytes: int) -> None:
-    """Raises `InputError` for a header that declares more voxels than the file can hold, compressed as it may be, or than anyone can use."""
+    """Raises `InputError` for a header that declares more voxels than the file can hold, compressed as it may
+    be, or than anyone can use.
+    """
     size = reader.GetSize()
     values = math.prod(size) * reader.GetNumberOfComponents()
     wide = max(size) > _LONGEST_AXIS
     if wide or not 0 < values <= min(MOST_VALUES, _LARGEST_RATIO * file_bytes):
-        raise InputError(f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes cannot be; export it again")
+        raise InputError(
+            f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes"
+            " cannot be; export it again"
+        )
 
 
 def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
-    """Raises for a NIfTI file that ends before its voxels do, or holds NaN or infinity: the reader inside ITK makes zeros of both without a word.
+    """Raises for a NIfTI file that ends before its voxels do, or holds NaN or infinity: the reader inside ITK
+    makes zeros of both without a word.
 
     `InputError` for NaN and infinity; else `ValueError`, `EOFError` and what gzip raises.
     """
-    header = {key: image.GetMetaData(key) for key in ("datatype", "bitpix", "vox_offset", "nifti_type") if image.HasMetaDataKey(key)}
+    header = {
+        key: image.GetMetaData(key)
+        for key in ("datatype", "bitpix", "vox_offset", "nifti_type")
+        if image.HasMetaDataKey(key)
+    }
     if "nifti_type" not in header:
         return
     with _inflated(path) as file:
         start = file.read(540)
-    byte_order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"  # the header begins with its own length
+    # the header begins with its own length
+    byte_order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"
     is_second = int.from_bytes(start[:4], "little" if byte_order == "<" else "big") == 540
-    count, *sizes = struct.unpack_from(byte_order + ("8q" if is_second else "8h"), start, 16 if is_second else 40)
+    count, *sizes = struct.unpack_from(
+        byte_order + ("8q" if is_second else "8h"), start, 16 if is_second else 40
+    )
     if min(sizes[:count]) < 1:
         raise ValueError(f"an axis of {min(sizes[:count])} voxels")
     is_one_file = header["nifti_type"] == "1"
@@ -201,11 +234,14 @@ def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
 
 
 def _stored(path: Path, offset: int, length: int) -> bytes:
-    """The bytes of the voxels. Raises `ValueError` and `EOFError` for a file that lacks some, and what gzip raises for damage."""
+    """The bytes of the voxels. Raises `ValueError` and `EOFError` for a file that lacks some, and what gzip
+    raises for damage.
+    """
     with _inflated(path) as file:
         file.seek(offset)
         stored = file.read(length)
-        # One byte more, so that gzip gets to its check sum; not all: what follows the voxels may go on for ever.
+        # One byte more, so that gzip gets to its check sum; not all: what follows the voxels may go on for
+        # ever.
         file.read(1)
     if len(stored) < length:
         raise ValueError(f"it ends before its {length} bytes of voxels do")
@@ -271,12 +307,20 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
         if not start.startswith(b"NRRD"):
             return {}
     # A blank line ends the header: what follows are voxels, in which no line is worth looking for.
-    lines = [line.decode("utf-8", "replace").strip() for line in re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].split(b"\n")[1:]]
-    return {key: value.strip() for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)}
+    lines = [
+        line.decode("utf-8", "replace").strip()
+        for line in re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].split(b"\n")[1:]
+    ]
+    return {
+        key: value.strip()
+        for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)
+    }
 
 
 def nrrd_list_axis(header: dict[str, str]) -> int | None:
-    """The axis of a NRRD file along which whole volumes are listed (phases of a sequence, layers of a segmentation), if there is one."""
+    """The axis of a NRRD file along which whole volumes are listed (phases of a sequence, layers of a
+    segmentation), if there is one.
+    """
     kinds = header.get("kinds", "").split()
     return kinds.index("list") if "list" in kinds else None
 
@@ -286,7 +330,9 @@ def read_volume(path: str | os.PathLike) -> Volume:
     return volume_of(read_sitk(path), str(path))
 
 
-def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None, *, compress: bool = True) -> None:
+def write_volume(
+    volume: Volume, path: str | os.PathLike, metadata: dict[str, str] | None = None, *, compress: bool = True
+) -> None:
     """Writes the volume under a temporary name first, so that no half-written file is ever left behind.
 
     Raises `OSError` where it cannot be written.
@@ -306,22 +352,28 @@ def write_volume(volume: Volume, path: str | os.PathLike, metadata: dict[str, st
 
 
 def _is_written_whole(image: sitk.Image, path: Path, compress: bool) -> bool:
-    """Writes the image and reads it again. SimpleITK does not say why it fails, and says nothing when a file's last kilobytes find the disk full."""
+    """Writes the image and reads it again. SimpleITK does not say why it fails, and says nothing when a
+    file's last kilobytes find the disk full.
+    """
     try:
         sitk.WriteImage(image, str(path), useCompression=compress)
-        sitk.ReadImage(str(path), imageIO=_image_io(path))  # the reader of NRRD, which all our results are, refuses a file that ends too soon
+        # the reader of NRRD, which all our results are, refuses a file that ends too soon
+        sitk.ReadImage(str(path), imageIO=_image_io(path))
     except RuntimeError:
         return False
     return True
 
 
-
-
 def image_sha256(path: str | os.PathLike, sha256: Callable[[Path], str] = file_sha256) -> str:
-    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of the hashes of all of them.
+    """SHA-256 of an image file; where its content lies in several files (a header and its voxels), that of
+    the hashes of all of them.
 
     `sha256` hashes one file. Raises what `companion_files` raises.
     """
     path = Path(path)
     further = companion_files(path)
-    return hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest() if further else sha256(path)
+    return (
+        hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest()
+        if further
+        else sha256(path)
+    )

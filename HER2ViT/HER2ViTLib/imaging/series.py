@@ -1,4 +1,6 @@
-"""The phases in one image file: 3D, 4D, or Slicer's sequences and multi-volumes, with their times where the header has them."""
+"""The phases in one image file: 3D, 4D, or Slicer's sequences and multi-volumes, with their times where the
+header has them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ images have far more.
 
 @dataclass(frozen=True)
 class Series:
-    """Phases read together, in time order. Times in seconds on one clock (time of day where DICOM has it); None = unknown."""
+    """Phases read together, in time order. Times in seconds on one clock (time of day where DICOM has it);
+    None = unknown.
+    """
 
     volumes: Sequence[Volume]
     starts_s: Sequence[float | None]
@@ -58,7 +62,8 @@ def require_one_phase(phases: int, name: object) -> None:
 
 
 def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list[Volume]:
-    """The phases of a SimpleITK image: 3D; 4D; or 3D with the phases as components, as Slicer stores sequences and multi-volumes.
+    """The phases of a SimpleITK image: 3D; 4D; or 3D with the phases as components, as Slicer stores
+    sequences and multi-volumes.
 
     SimpleITK makes one vector image of colour and of phases; the NRRD `header` says which it is.
     """
@@ -95,7 +100,9 @@ def _require_order_of_axes(size: Sequence[int], name: str) -> None:
 
 
 def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
-    """Start times (s) of the phases of a 4D NIfTI whose header gives a plausible step in a unit of time, else None."""
+    """Start times (s) of the phases of a 4D NIfTI whose header gives a plausible step in a unit of time, else
+    None.
+    """
     if image.GetDimension() != 4 or not image.HasMetaDataKey("xyzt_units"):
         return None
     unit = _NIFTI_UNITS_S.get(int(image.GetMetaData("xyzt_units")) & 0x38, 0.0)
@@ -104,7 +111,9 @@ def _nifti_times(image: sitk.Image, count: int) -> list[float] | None:
 
 
 def _nrrd_times(header: dict[str, str], count: int) -> list[float] | None:
-    """Start times (s) of the phases of a Slicer sequence or multi-volume, where it has plausible ones in a unit of time, else None."""
+    """Start times (s) of the phases of a Slicer sequence or multi-volume, where it has plausible ones in a
+    unit of time, else None.
+    """
     axis = nrrd_list_axis(header)
     if axis is None:
         return None

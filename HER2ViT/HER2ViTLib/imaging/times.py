@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 PLAUSIBLE_STEP_S = (5.0, 600.0)
-"""Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2 ...) in the place of the time."""
+"""Shortest and longest time between two phases. Files often carry a repetition time or a mere count (0, 1, 2
+...) in the place of the time.
+"""
 DAY_S = 86400.0
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
 
@@ -21,7 +23,9 @@ def unwrap_midnight(times: Sequence[float | None]) -> list[float | None]:
 
 
 def times_in_seconds(values: str, unit: str, count: int) -> list[float] | None:
-    """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they are."""
+    """Numbers separated by blanks or commas as plausible times in seconds, None when that is not what they
+    are.
+    """
     factor = _SECONDS.get(unit.strip().lower())
     try:
         times = [float(value) * factor for value in values.replace(",", " ").split()] if factor else []

@@ -1,4 +1,6 @@
-"""Volumes: numpy arrays (K, J, I) with their geometry in patient space (LPS, mm), read and written through SimpleITK."""
+"""Volumes: numpy arrays (K, J, I) with their geometry in patient space (LPS, mm), read and written through
+SimpleITK.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,18 @@ GEOMETRY_TOLERANCE_VOXELS = 1e-3
 PLAUSIBLE_SPACING_MM = (0.01, 100.0)
 _LARGEST_ORIGIN_MM = 1e6
 _SKEW = 0.01
-"""Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers round."""
+"""Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers
+round.
+"""
 
 
 @dataclass(frozen=True)
 class Geometry:
     """Where the voxels of an array lie in the patient.
 
-    `shape` is (K, J, I), slices first. `spacing` (mm) and `origin` (mm, LPS) are in SimpleITK's order (i, j, k);
-    `direction` is SimpleITK's row-major 3 x 3 matrix whose columns are the directions of i, j and k in LPS.
+    `shape` is (K, J, I), slices first. `spacing` (mm) and `origin` (mm, LPS) are in SimpleITK's order (i, j,
+    k); `direction` is SimpleITK's row-major 3 x 3 matrix whose columns are the directions of i, j and k in
+    LPS.
     """
 
     shape: tuple[int, int, int]
@@ -120,12 +125,17 @@ class Geometry:
         return ", ".join(found) or "shifted by more than a thousandth of a voxel"
 
     def with_slice_axis(self, axis: str) -> Geometry:
-        """The same voxels with array axis `axis` ("i", "j" or "k") moved to the front: see `Volume.with_slice_axis`."""
+        """The same voxels with array axis `axis` ("i", "j" or "k") moved to the front: see
+        `Volume.with_slice_axis`.
+        """
         order = _slice_axis_order(axis)
         ijk = [2 - a for a in reversed(order)]
         direction = np.reshape(self.direction, (3, 3))[:, ijk]
         return Geometry(
-            tuple(self.shape[a] for a in order), tuple(self.spacing[a] for a in ijk), self.origin, tuple(direction.ravel())
+            tuple(self.shape[a] for a in order),
+            tuple(self.spacing[a] for a in ijk),
+            self.origin,
+            tuple(direction.ravel()),
         )
 
 
@@ -144,7 +154,9 @@ class Volume:
         return replace(self, array=array)
 
     def with_slice_axis(self, axis: str) -> Volume:
-        """The volume with array axis `axis` first, so that its slices are cut across that axis; nothing is resampled."""
+        """The volume with array axis `axis` first, so that its slices are cut across that axis; nothing is
+        resampled.
+        """
         return Volume(with_slice_axis(self.array, axis), self.geometry.with_slice_axis(axis))
 
 
@@ -154,7 +166,9 @@ def with_slice_axis(array: np.ndarray, axis: str) -> np.ndarray:
 
 
 def _slice_axis_order(axis: str) -> tuple[int, int, int]:
-    """Order of the array axes (K, J, I) that brings the named one to the front and keeps the other two as they are."""
+    """Order of the array axes (K, J, I) that brings the named one to the front and keeps the other two as
+    they are.
+    """
     front = "kji".index(axis)
     return (front, *(a for a in range(3) if a != front))
 
@@ -174,33 +188,45 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def ras_to_lps(point: Sequence[float]) -> tuple[float, float, float]:
-    """A point in RAS (mm), as 3D Slicer shows it, in LPS, as files and SimpleITK have it; and the other way round."""
+    """A point in RAS (mm), as 3D Slicer shows it, in LPS, as files and SimpleITK have it; and the other way
+    round.
+    """
     r, a, s = point
     return -r, -a, s
 
 
 def geometry_of(image: sitk.Image, name: str) -> Geometry:
-    """Geometry of the first three axes of a SimpleITK image; `name` is what faults call it. Raises `InputError` as `require_real_geometry`."""
+    """Geometry of the first three axes of a SimpleITK image; `name` is what faults call it. Raises
+    `InputError` as `require_real_geometry`.
+    """
     dimension = image.GetDimension()
     direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, :3]
     shape = tuple(reversed(image.GetSize()[:3]))
-    geometry = Geometry(shape, image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist()))
+    geometry = Geometry(
+        shape, image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel().tolist())
+    )
     require_real_geometry(geometry, name)
     return geometry
 
 
 def require_real_geometry(geometry: Geometry, name: str) -> None:
-    """Raises `InputError` for what no scanner's geometry is: spacing out of all proportion, axes that are not perpendicular (areas and
-    distances would be wrong), an origin far away, NaN.
+    """Raises `InputError` for what no scanner's geometry is: spacing out of all proportion, axes that are not
+    perpendicular (areas and distances would be wrong), an origin far away, NaN.
     """
     low, high = PLAUSIBLE_SPACING_MM
     if not all(low <= step <= high for step in geometry.spacing):  # NaN fails the comparison
-        raise InputError(f"{name}: has voxels of {_by(geometry.spacing)} mm; spacing must be {low:g} to {high:g} mm: correct the header")
+        raise InputError(
+            f"{name}: has voxels of {_by(geometry.spacing)} mm; spacing must be {low:g} to {high:g} mm:"
+            " correct the header"
+        )
     if not all(abs(place) <= _LARGEST_ORIGIN_MM for place in geometry.origin):
         raise InputError(f"{name}: has its origin at {_by(geometry.origin)} mm; correct the header")
     axes = np.reshape(geometry.direction, (3, 3))
     if not np.abs(axes.T @ axes - np.eye(3)).max() <= _SKEW:
-        raise InputError(f"{name}: its axes are not perpendicular (directions {_by(geometry.direction)}); resample it onto a straight grid")
+        raise InputError(
+            f"{name}: its axes are not perpendicular (directions {_by(geometry.direction)}); resample it onto"
+            " a straight grid"
+        )
 
 
 def volume_of(image: sitk.Image, name: str) -> Volume:
@@ -210,7 +236,9 @@ def volume_of(image: sitk.Image, name: str) -> Volume:
     """
     components = image.GetNumberOfComponentsPerPixel()
     if components > 1:
-        raise InputError(f"{name}: has {components} values a voxel (a colour or vector image); give a scalar volume")
+        raise InputError(
+            f"{name}: has {components} values a voxel (a colour or vector image); give a scalar volume"
+        )
     if image.GetDimension() != 3:
         raise InputError(f"{name}: is {image.GetDimension()}D; a 3D volume is needed")
     array = sitk.GetArrayFromImage(image)
@@ -239,7 +267,9 @@ def to_sitk(volume: Volume) -> sitk.Image:
 
 
 def resample_mask(mask: Volume, geometry: Geometry) -> np.ndarray:
-    """The mask on another geometry, nearest neighbour, as a boolean array (K, J, I); voxels outside the mask are False."""
+    """The mask on another geometry, nearest neighbour, as a boolean array (K, J, I); voxels outside the mask
+    are False.
+    """
     if mask.geometry.matches(geometry):
         return mask.array > 0
     image = to_sitk(mask.with_array(mask.array > 0))
@@ -249,8 +279,6 @@ def resample_mask(mask: Volume, geometry: Geometry) -> np.ndarray:
     reference.SetDirection(geometry.direction)
     resampled = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
     return sitk.GetArrayFromImage(resampled) > 0
-
-
 
 
 def _by(values: Sequence[float]) -> str:

@@ -1,4 +1,6 @@
-"""The lesion's outline (ROI): one segment of a label map or of a Slicer segmentation, as a mask on the image's geometry; and back to a file."""
+"""The lesion's outline (ROI): one segment of a label map or of a Slicer segmentation, as a mask on the
+image's geometry; and back to a file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ import SimpleITK as sitk
 
 from HER2ViTLib.files.inputs import is_dicom_file, require_file
 from HER2ViTLib.imaging.image_files import nrrd_header, nrrd_list_axis, read_sitk, write_volume
-from HER2ViTLib.imaging.volume import Geometry, Volume, geometry_of, require_finite, resample_mask, volume_of, with_slice_axis
+from HER2ViTLib.imaging.volume import (
+    Geometry,
+    Volume,
+    geometry_of,
+    require_finite,
+    resample_mask,
+    volume_of,
+    with_slice_axis,
+)
 from HER2ViTLib.messages import InputError, ReadingWarning
 
 _LISTED = 12
@@ -58,7 +68,9 @@ class Roi:
 
 @dataclass(frozen=True)
 class _Segment:
-    """A segment of a file: its name and id ("" in a plain label map), its label value, and the layer that holds it."""
+    """A segment of a file: its name and id ("" in a plain label map), its label value, and the layer that
+    holds it.
+    """
 
     label: int
     name: str = ""
@@ -87,9 +99,16 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     layers = [_label_map(layer, str(path)) for layer in _layers(image, str(path))]
     found = _choose(named or _labels(layers[0].array, str(path)), segment, str(path))
     if found.layer >= len(layers):
-        raise InputError(f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the segmentation again")
+        raise InputError(
+            f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the"
+            " segmentation again"
+        )
     layer = layers[found.layer]
-    return roi_on(layer.with_array(layer.array == found.label), reference, f"{path}: segment {found}" if found.id else str(path))
+    return roi_on(
+        layer.with_array(layer.array == found.label),
+        reference,
+        f"{path}: segment {found}" if found.id else str(path),
+    )
 
 
 def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
@@ -168,8 +187,11 @@ def _is_unplaced(geometry: Geometry, parts: Iterable[str]) -> bool:
     return all(map(knows_nothing_of, parts))
 
 
-def write_segmentation(mask: np.ndarray, geometry: Geometry, path: str | os.PathLike, name: str = "Lesion") -> None:
-    """Writes a boolean mask (K, J, I) as a `.seg.nrrd` with one named segment, which 3D Slicer opens as a segmentation.
+def write_segmentation(
+    mask: np.ndarray, geometry: Geometry, path: str | os.PathLike, name: str = "Lesion"
+) -> None:
+    """Writes a boolean mask (K, J, I) as a `.seg.nrrd` with one named segment, which 3D Slicer opens as a
+    segmentation.
 
     The header fields are those of Slicer's vtkMRMLSegmentationStorageNode.
     """
@@ -228,19 +250,27 @@ def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str)
 
 
 def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
-    """The segments a Slicer segmentation names in its header; none for a plain label map. Raises `InputError` for labels and layers that are none."""
-    numbers = sorted(int(match[1]) for match in (re.fullmatch(r"Segment(\d{1,6})_ID", key) for key in header) if match)
+    """The segments a Slicer segmentation names in its header; none for a plain label map. Raises `InputError`
+    for labels and layers that are none.
+    """
+    numbers = sorted(
+        int(match[1]) for match in (re.fullmatch(r"Segment(\d{1,6})_ID", key) for key in header) if match
+    )
 
     def whole(key: str, default: int, least: int) -> int:
         text = header.get(key, str(default))
         # 0 as a label would make the lesion of all that is not outlined.
         if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
-            raise InputError(f"{name}: {key} is {text[:40]!r}, not a whole number from {least} on; save the segmentation again")
+            raise InputError(
+                f"{name}: {key} is {text[:40]!r}, not a whole number from {least} on; save the segmentation"
+                " again"
+            )
         return int(text)
 
     return [
         _Segment(
-            # files written before Slicer 4.11 name neither label nor layer: each segment has a layer of its own
+            # files written before Slicer 4.11 name neither label nor layer: each segment has a layer of its
+            # own
             label=whole(f"Segment{n}_LabelValue", 1, 1),
             name=header.get(f"Segment{n}_Name", ""),
             id=header[f"Segment{n}_ID"],
@@ -289,8 +319,12 @@ def _labels(array: np.ndarray, name: str) -> list[_Segment]:
 
 
 def _choose(segments: Sequence[_Segment], wanted: str | None, name: str) -> _Segment:
-    """The wanted segment by name, id or label value, or the only one. Raises `InputError`, listing them, when that is not one segment."""
-    listed = ", ".join(str(segment) for segment in segments[:_LISTED]) + (f" and {len(segments) - _LISTED} more" if len(segments) > _LISTED else "")
+    """The wanted segment by name, id or label value, or the only one. Raises `InputError`, listing them, when
+    that is not one segment.
+    """
+    listed = ", ".join(str(segment) for segment in segments[:_LISTED]) + (
+        f" and {len(segments) - _LISTED} more" if len(segments) > _LISTED else ""
+    )
     if wanted is None:
         if len(segments) > 1:
             raise InputError(f"{name}: holds {len(segments)} segments; choose one with --segment: {listed}")

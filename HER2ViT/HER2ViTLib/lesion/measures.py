@@ -14,7 +14,9 @@ def distance_to(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Distance of each voxel to the nearest one of the mask, mm; 0 inside, infinite for an empty mask."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
-    distance = sitk.SignedMaurerDistanceMap(to_image(mask, geometry), insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    distance = sitk.SignedMaurerDistanceMap(
+        to_image(mask, geometry), insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
     return np.maximum(sitk.GetArrayFromImage(distance), 0)
 
 
@@ -41,14 +43,17 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """How far two surfaces lie apart, in mm, both ways: the mean, and the 95 % Hausdorff distance (the larger of both ways' 95th percentiles)."""
+    """How far two surfaces lie apart, in mm, both ways: the mean, and the 95 % Hausdorff distance (the larger
+    of both ways' 95th percentiles).
+    """
 
     mean: float
     hausdorff95: float
 
 
 def surface_distances(a: np.ndarray, b: np.ndarray, geometry: Geometry) -> SurfaceDistances:
-    """Distances between the surfaces of two boolean masks (K, J, I): from each one's outermost voxels to the nearest of the other's.
+    """Distances between the surfaces of two boolean masks (K, J, I): from each one's outermost voxels to the
+    nearest of the other's.
 
     Both empty: 0. One empty: infinite.
     """
@@ -58,10 +63,15 @@ def surface_distances(a: np.ndarray, b: np.ndarray, geometry: Geometry) -> Surfa
     box = bounding_box(a | b)
     to_a, to_b = (_distance_to_surface(np.pad(mask[box], 1), geometry) for mask in (a, b))
     there, back = to_b[to_a == 0], to_a[to_b == 0]
-    return SurfaceDistances(float(np.concatenate([there, back]).mean()), float(max(np.percentile(there, 95), np.percentile(back, 95))))
+    return SurfaceDistances(
+        float(np.concatenate([there, back]).mean()),
+        float(max(np.percentile(there, 95), np.percentile(back, 95))),
+    )
 
 
 def _distance_to_surface(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Distance (mm) of each voxel to the nearest voxel of the mask's surface; 0 on it."""
-    distance = sitk.SignedMaurerDistanceMap(to_image(mask, geometry), squaredDistance=False, useImageSpacing=True)
+    distance = sitk.SignedMaurerDistanceMap(
+        to_image(mask, geometry), squaredDistance=False, useImageSpacing=True
+    )
     return np.abs(sitk.GetArrayFromImage(distance))

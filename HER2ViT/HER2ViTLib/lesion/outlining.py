@@ -1,9 +1,11 @@
 """Lesions: a semi-automatic outline from a seed point; areas, overlap and surface distances.
 
-The outline is an iso-contour of the enhancement. Tried at a ladder of levels, each contour is freed of what hangs on it by a thin stalk (vessels,
-skin, strands of parenchyma) and its holes are filled; the level kept is the one at which the contour lies on the sharpest edge, and midway
-between what it encloses and what surrounds it, where a blurred edge truly is. A level so low that the contour leaks into other tissue lies on no
-edge at all. The inner texture of a lesion has edges too: of edges about as sharp, the outer one is the lesion's. Nothing is drawn at random.
+The outline is an iso-contour of the enhancement. Tried at a ladder of levels, each contour is freed of what
+hangs on it by a thin stalk (vessels, skin, strands of parenchyma) and its holes are filled; the level kept is
+the one at which the contour lies on the sharpest edge, and midway between what it encloses and what surrounds
+it, where a blurred edge truly is. A level so low that the contour leaks into other tissue lies on no edge at
+all. The inner texture of a lesion has edges too: of edges about as sharp, the outer one is the lesion's.
+Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -20,14 +22,20 @@ from HER2ViTLib.messages import InputError
 from .measures import distance_to, to_image
 
 REACH_MM = 60.0
-"""How far from the seed a lesion is looked for: 50 mm lesions (T3 begins there) are found from a seed at their edge."""
+"""How far from the seed a lesion is looked for: 50 mm lesions (T3 begins there) are found from a seed at
+their edge.
+"""
 SEED_NEIGHBOURHOOD_MM = 8.0
-"""The enhancement's peak is sought this far around the seed, so that a seed in a dark core finds the rim of a core up to 16 mm across."""
+"""The enhancement's peak is sought this far around the seed, so that a seed in a dark core finds the rim of a
+core up to 16 mm across.
+"""
 PEAK_PERCENTILE = 95.0
 LEAST_PEAK = 3.0
 """Enhancement below this many times its own spread over the surroundings is noise."""
 LEVELS = tuple(np.geomspace(0.9, 0.12, 26))
-"""Contour levels as fractions of the peak above the resting signal, highest first. The lowest reach the enhancement of parenchyma."""
+"""Contour levels as fractions of the peak above the resting signal, highest first. The lowest reach the
+enhancement of parenchyma.
+"""
 SMOOTHING_STEP = 0.0625
 SMOOTHING_ITERATIONS = 5
 """Curvature flow; the step is the largest that is stable in three dimensions for voxels of a millimetre."""
@@ -36,30 +44,42 @@ STALK_MM = 1.2
 GAP_MM = 2.0
 """Gaps in a rim, and clefts narrower than twice this, are closed."""
 LARGEST_CORE_MM2 = 700.0
-"""Holes up to this area are filled (a dark core 30 mm across); larger ones are spaces between other structures, such as skin and chest wall."""
+"""Holes up to this area are filled (a dark core 30 mm across); larger ones are spaces between other
+structures, such as skin and chest wall.
+"""
 NEARBY_MM = 8.0
-"""The outline holds the seed or comes as near to it as this: the seed may sit in a dark core, or beside a small lesion."""
+"""The outline holds the seed or comes as near to it as this: the seed may sit in a dark core, or beside a
+small lesion.
+"""
 SURROUNDINGS_MM = (1.0, 6.0)
-"""The shell around the outline where the surrounding tissue is measured; the first millimetre is blurred with the lesion."""
+"""The shell around the outline where the surrounding tissue is measured; the first millimetre is blurred with
+the lesion.
+"""
 LEAST_SURROUNDINGS = 0.05
 """Surroundings count as at least this share of the inside, so that their logarithm exists."""
 MIDWAY_WEIGHT = 2.0
 SIZE_WEIGHT = 0.15
-"""How much a level off the middle, and a small volume, weigh against sharpness: chosen on simulated lesions (see the tests), where the result
-hardly changes between 1.5 and 3, and between 0.1 and 0.2."""
+"""How much a level off the middle, and a small volume, weigh against sharpness: chosen on simulated lesions
+(see the tests), where the result hardly changes between 1.5 and 3, and between 0.1 and 0.2.
+"""
 
 
 # Outlining
 
 
 def outline(
-    early: Volume, pre: Volume | None, seed_lps: Sequence[float], box_lps: tuple[Sequence[float], Sequence[float]] | None = None
+    early: Volume,
+    pre: Volume | None,
+    seed_lps: Sequence[float],
+    box_lps: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> np.ndarray:
-    """Outline of the lesion at a seed point, as a boolean array (K, J, I): one component without holes, inside the box if one is given.
+    """Outline of the lesion at a seed point, as a boolean array (K, J, I): one component without holes,
+    inside the box if one is given.
 
-    `early` is the early enhanced phase and `pre` the phase before contrast on the same geometry, None when there is none: then the early
-    phase itself takes the place of the subtraction. `seed_lps` is a point (x, y, z) in or beside the lesion, `box_lps` two opposite corners,
-    LPS, mm. Raises `InputError` when the seed lies outside the image or the box, or nothing there stands out from its surroundings.
+    `early` is the early enhanced phase and `pre` the phase before contrast on the same geometry, None when
+    there is none: then the early phase itself takes the place of the subtraction. `seed_lps` is a point (x,
+    y, z) in or beside the lesion, `box_lps` two opposite corners, LPS, mm. Raises `InputError` when the seed
+    lies outside the image or the box, or nothing there stands out from its surroundings.
     """
     geometry = early.geometry
     seed = _seed_index(geometry, seed_lps, box_lps)
@@ -71,7 +91,10 @@ def outline(
     contours = _contours(enhancement, geometry, seed - [part.start for part in window], allowed)
     best = max(contours, key=_plausibility, default=None)
     if best is None:
-        raise InputError(f"seed point {_as_ras(seed_lps)}: nothing enhances there; place it in the lesion, or check which phase is early")
+        raise InputError(
+            f"seed point {_as_ras(seed_lps)}: nothing enhances there; place it in the lesion, or check which"
+            " phase is early"
+        )
     mask = np.zeros(geometry.shape, bool)
     mask[window] = best.mask
     return mask
@@ -79,7 +102,9 @@ def outline(
 
 @dataclass(frozen=True)
 class _Contour:
-    """A candidate: its level above rest, what it encloses, the relative slope at its edge (1/mm), the median level in and around it."""
+    """A candidate: its level above rest, what it encloses, the relative slope at its edge (1/mm), the median
+    level in and around it.
+    """
 
     level: float
     mask: np.ndarray
@@ -90,7 +115,9 @@ class _Contour:
 
 
 def _plausibility(contour: _Contour) -> float:
-    """High for a sharp edge at the logarithmic mean of inside and outside, a little higher for a larger volume."""
+    """High for a sharp edge at the logarithmic mean of inside and outside, a little higher for a larger
+    volume.
+    """
     low = max(contour.outside, LEAST_SURROUNDINGS * contour.inside)
     high = max(contour.inside, 1.01 * low)
     middle = (high - low) / np.log(high / low)
@@ -98,8 +125,12 @@ def _plausibility(contour: _Contour) -> float:
     return contour.sharpness * np.exp(-MIDWAY_WEIGHT * off_middle) * contour.volume_mm3**SIZE_WEIGHT
 
 
-def _contours(enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray) -> Iterator[_Contour]:
-    """Candidates from the highest level down, until one leaves the reach. None where nothing rises above the noise."""
+def _contours(
+    enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray
+) -> Iterator[_Contour]:
+    """Candidates from the highest level down, until one leaves the reach. None where nothing rises above the
+    noise.
+    """
     flow = sitk.CurvatureFlow(to_image(enhancement, geometry), SMOOTHING_STEP, SMOOTHING_ITERATIONS)
     slope = sitk.GetArrayFromImage(sitk.GradientMagnitude(flow))
     smooth = sitk.GetArrayFromImage(flow)
@@ -119,7 +150,9 @@ def _contours(enhancement: np.ndarray, geometry: Geometry, seed: np.ndarray, all
         yield _measured(float(level), mask, smooth, slope, geometry)
 
 
-def _measured(level: float, mask: np.ndarray, smooth: np.ndarray, slope: np.ndarray, geometry: Geometry) -> _Contour:
+def _measured(
+    level: float, mask: np.ndarray, smooth: np.ndarray, slope: np.ndarray, geometry: Geometry
+) -> _Contour:
     """The candidate with its edge, inside and surroundings measured."""
     box = _grown(bounding_box(mask), SURROUNDINGS_MM[1], geometry)
     inside, level_map = mask[box], smooth[box]
@@ -136,8 +169,12 @@ def _measured(level: float, mask: np.ndarray, smooth: np.ndarray, slope: np.ndar
     )
 
 
-def _region(bright: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray) -> np.ndarray | None:
-    """The bright part at the seed, freed of thin stalks, gaps closed and holes filled; None when there is none near the seed."""
+def _region(
+    bright: np.ndarray, geometry: Geometry, seed: np.ndarray, allowed: np.ndarray
+) -> np.ndarray | None:
+    """The bright part at the seed, freed of thin stalks, gaps closed and holes filled; None when there is
+    none near the seed.
+    """
     bright = _nearest_component(bright & allowed, geometry, seed)
     if bright is None:
         return None
@@ -162,7 +199,9 @@ def _filled(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     k, j, i = mask.shape
     # All slices one below the other, a frame around each: one 2D labelling does for all.
     background = np.pad(~mask, ((0, 0), (1, 1), (1, 1)), constant_values=True).reshape(-1, i + 2)
-    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(background.astype(np.uint8))))
+    labels = sitk.GetArrayFromImage(
+        sitk.ConnectedComponent(sitk.GetImageFromArray(background.astype(np.uint8)))
+    )
     small = np.bincount(labels.ravel()) <= LARGEST_CORE_MM2 / geometry.pixel_mm2
     return small[labels].reshape(k, j + 2, i + 2)[:, 1:-1, 1:-1] & ~mask | mask
 
@@ -182,7 +221,9 @@ def _nearest_component(mask: np.ndarray, geometry: Geometry, seed: np.ndarray) -
 
 def _distance_from_seed(seed: np.ndarray, shape: Sequence[int], geometry: Geometry) -> np.ndarray:
     """Distance of each voxel from the seed, mm."""
-    k, j, i = (((np.arange(n) - at) * spacing) ** 2 for n, at, spacing in zip(shape, seed, geometry.spacing[::-1]))
+    k, j, i = (
+        ((np.arange(n) - at) * spacing) ** 2 for n, at, spacing in zip(shape, seed, geometry.spacing[::-1])
+    )
     return np.sqrt(k[:, None, None] + j[:, None] + i)
 
 
@@ -198,7 +239,9 @@ def _grown(box: Sequence[slice], margin_mm: float, geometry: Geometry) -> tuple[
     return tuple(slice(max(0, part.start - m), part.stop + m) for part, m in zip(box, margin))
 
 
-def _inside_box(geometry: Geometry, window: Sequence[slice], box_lps: tuple[Sequence[float], Sequence[float]] | None) -> np.ndarray:
+def _inside_box(
+    geometry: Geometry, window: Sequence[slice], box_lps: tuple[Sequence[float], Sequence[float]] | None
+) -> np.ndarray:
     """Which voxels of the window lie in the box; all without one."""
     inside = np.ones([part.stop - part.start for part in window], bool)
     if box_lps is None:
@@ -211,7 +254,9 @@ def _inside_box(geometry: Geometry, window: Sequence[slice], box_lps: tuple[Sequ
     return inside
 
 
-def _seed_index(geometry: Geometry, seed_lps: Sequence[float], box_lps: tuple[Sequence[float], Sequence[float]] | None) -> np.ndarray:
+def _seed_index(
+    geometry: Geometry, seed_lps: Sequence[float], box_lps: tuple[Sequence[float], Sequence[float]] | None
+) -> np.ndarray:
     """The voxel (k, j, i) of the seed. Raises `InputError` when it lies outside the image or the box."""
     index = np.rint(geometry.to_index(seed_lps)).astype(int)[::-1]
     if not all(0 <= at < n for at, n in zip(index, geometry.shape)):
@@ -219,7 +264,10 @@ def _seed_index(geometry: Geometry, seed_lps: Sequence[float], box_lps: tuple[Se
     if box_lps is not None:
         low, high = np.sort(np.asarray(box_lps, float), axis=0)
         if not np.all((low <= seed_lps) & (np.asarray(seed_lps) <= high)):
-            raise InputError(f"seed point {_as_ras(seed_lps)}: lies outside the box; place it in the lesion, inside the box")
+            raise InputError(
+                f"seed point {_as_ras(seed_lps)}: lies outside the box; place it in the lesion, inside"
+                " the box"
+            )
     return index
 
 

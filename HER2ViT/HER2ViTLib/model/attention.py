@@ -1,10 +1,13 @@
 """Where a Vision Transformer looked: attention maps of its blocks, and their statistics.
 
-Three methods, all for the token the model classifies from (CLS; a model pooled without CLS uses the mean of its patch tokens):
+Three methods, all for the token the model classifies from (CLS; a model pooled without CLS uses the mean of
+its patch tokens):
 
-- rollout: per block the mean over heads, plus identity, rows re-normalised, multiplied through (Abnar & Zuidema, ACL 2020);
+- rollout: per block the mean over heads, plus identity, rows re-normalised, multiplied through (Abnar &
+  Zuidema, ACL 2020);
 - last: the mean over heads of the last block;
-- gradient: the positive part of gradient x attention, mean over heads, R <- R + A R (Chefer et al., ICCV 2021), for the side of the
+- gradient: the positive part of gradient x attention, mean over heads, R <- R + A R (Chefer et al., ICCV
+  2021), for the side of the
   threshold the model came down on. Its rows need not sum to 1.
 
 A map is not causal evidence.
@@ -29,11 +32,16 @@ SMALLEST_FOCUS_PATCHES = 2
 
 
 def attention_modules(model: nn.Module) -> list[nn.Module]:
-    """The attention modules of a timm ViT, first block first. Raises `InputError` for a model without global attention (a CNN)."""
+    """The attention modules of a timm ViT, first block first. Raises `InputError` for a model without global
+    attention (a CNN).
+    """
     modules = [getattr(block, "attn", None) for block in getattr(model, "blocks", [])]
     known = modules and all(hasattr(m, "attn_drop") and hasattr(m, "fused_attn") for m in modules)
     if not known or not hasattr(getattr(model, "patch_embed", None), "grid_size"):
-        raise InputError(f"{type(model).__name__}: has no attention over patches; attention maps need a timm Vision Transformer")
+        raise InputError(
+            f"{type(model).__name__}: has no attention over patches; attention maps need a timm Vision"
+            " Transformer"
+        )
     return modules
 
 
@@ -43,15 +51,21 @@ def head_mean(attention: Tensor) -> Tensor:
 
 
 @contextmanager
-def recorded_attention(model: nn.Module, keep: Callable[[Tensor], Tensor] = lambda attention: attention) -> Iterator[list[Tensor]]:
-    """Within it, each forward appends to the list what `keep` makes of every block's attention (B, heads, N, N), after the softmax.
+def recorded_attention(
+    model: nn.Module, keep: Callable[[Tensor], Tensor] = lambda attention: attention
+) -> Iterator[list[Tensor]]:
+    """Within it, each forward appends to the list what `keep` makes of every block's attention (B, heads, N,
+    N), after the softmax.
 
     Fused kernels never form that matrix, so they are switched off meanwhile.
     """
     modules = attention_modules(model)
     fused = [module.fused_attn for module in modules]
     recorded: list[Tensor] = []
-    hooks = [module.attn_drop.register_forward_pre_hook(lambda _, inputs: recorded.append(keep(inputs[0]))) for module in modules]
+    hooks = [
+        module.attn_drop.register_forward_pre_hook(lambda _, inputs: recorded.append(keep(inputs[0])))
+        for module in modules
+    ]
     try:
         for module in modules:
             module.fused_attn = False
@@ -64,13 +78,15 @@ def recorded_attention(model: nn.Module, keep: Callable[[Tensor], Tensor] = lamb
 
 
 def rollout(attentions: Sequence[Tensor], rows: Tensor) -> Tensor:
-    """Attention rollout of some rows: `rows` (B, R, N) times the product of the blocks' matrices, last block first.
+    """Attention rollout of some rows: `rows` (B, R, N) times the product of the blocks' matrices, last block
+    first.
 
-    `attentions` holds the mean over heads (B, N, N) per block, first block first. Identity as `rows` gives the whole matrix; one row
-    costs a fraction of it.
+    `attentions` holds the mean over heads (B, N, N) per block, first block first. Identity as `rows` gives
+    the whole matrix; one row costs a fraction of it.
     """
     for mean in reversed(attentions):
-        # Rows of softmax attention sum to 1, so re-normalising A + I divides by 2; dividing by the sum holds for any A.
+        # Rows of softmax attention sum to 1, so re-normalising A + I divides by 2; dividing by the sum holds
+        # for any A.
         normaliser = mean.sum(dim=-1) + 1
         weighted = rows / normaliser[:, None, :]
         rows = weighted @ mean + weighted
@@ -78,7 +94,9 @@ def rollout(attentions: Sequence[Tensor], rows: Tensor) -> Tensor:
 
 
 def gradient_relevance(attentions: Sequence[Tensor], gradients: Sequence[Tensor], rows: Tensor) -> Tensor:
-    """Gradient-weighted relevance of some rows (B, R, N): R <- R + A R over the blocks, A = mean over heads of (gradient x attention)+."""
+    """Gradient-weighted relevance of some rows (B, R, N): R <- R + A R over the blocks, A = mean over heads
+    of (gradient x attention)+.
+    """
     for attention, gradient in zip(reversed(attentions), reversed(gradients)):
         rows = rows + rows @ head_mean((gradient * attention).clamp(min=0))
     return rows
@@ -95,11 +113,14 @@ def _readout_row(model: nn.Module, batch: int, tokens: int, like: Tensor) -> Ten
     return row
 
 
-def attend(model: nn.Module, images: Tensor, method: str = "rollout", cutoff: float = 0.0) -> tuple[Tensor, Tensor]:
-    """One forward of `images` (B, C, H, W): logits (B,) and attention over the patches (B, grid rows, grid columns).
+def attend(
+    model: nn.Module, images: Tensor, method: str = "rollout", cutoff: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """One forward of `images` (B, C, H, W): logits (B,) and attention over the patches (B, grid rows, grid
+    columns).
 
-    `cutoff` is the logit of the decision threshold; method "gradient" explains the side of it each image fell on. CLS and register
-    tokens are dropped from the map. Raises `InputError` for a model without attention.
+    `cutoff` is the logit of the decision threshold; method "gradient" explains the side of it each image fell
+    on. CLS and register tokens are dropped from the map. Raises `InputError` for a model without attention.
     """
     if method == "gradient":
         logits, row = _gradient_row(model, images, cutoff)
@@ -127,8 +148,8 @@ def _gradient_row(model: nn.Module, images: Tensor, cutoff: float) -> tuple[Tens
 class AttentionStatistics:
     """One map in numbers.
 
-    `entropy` is normalised: 0 for one patch, 1 for an even map. `share_in_roi` is the part of the attention inside the outline. Foci are
-    8-connected regions at or above half of the maximum of at least two patches.
+    `entropy` is normalised: 0 for one patch, 1 for an even map. `share_in_roi` is the part of the attention
+    inside the outline. Foci are 8-connected regions at or above half of the maximum of at least two patches.
     """
 
     method: str
@@ -138,8 +159,11 @@ class AttentionStatistics:
     focal_area_mm2: float
 
 
-def attention_statistics(grid: np.ndarray, roi: np.ndarray, patch_mm2: float, method: str) -> AttentionStatistics:
-    """Statistics of a map over the patches: `grid` and `roi` (rows, columns), `roi` the outline's share of each patch (0-1).
+def attention_statistics(
+    grid: np.ndarray, roi: np.ndarray, patch_mm2: float, method: str
+) -> AttentionStatistics:
+    """Statistics of a map over the patches: `grid` and `roi` (rows, columns), `roi` the outline's share of
+    each patch (0-1).
 
     `patch_mm2` is the area of one patch in the patient.
     """
@@ -149,7 +173,9 @@ def attention_statistics(grid: np.ndarray, roi: np.ndarray, patch_mm2: float, me
     filled = share[share > 0]
     entropy = float(-(filled * np.log(filled)).sum() / np.log(grid.size)) if grid.size > 1 else 0.0
     foci, patches = _foci(share)
-    return AttentionStatistics(method, min(max(entropy, 0.0), 1.0), float((share * roi).sum()), foci, patches * patch_mm2)
+    return AttentionStatistics(
+        method, min(max(entropy, 0.0), 1.0), float((share * roi).sum()), foci, patches * patch_mm2
+    )
 
 
 def _foci(share: np.ndarray) -> tuple[int, int]:
@@ -167,7 +193,9 @@ def patch_shares(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 def display_map(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The map (rows, columns) enlarged to the patch's pixels (H, W), float32; 1 at the strongest patch, never below 0."""
+    """The map (rows, columns) enlarged to the patch's pixels (H, W), float32; 1 at the strongest patch, never
+    below 0.
+    """
     grid = np.ascontiguousarray(grid, dtype=np.float32)
     peak = grid.max()
     return cv2.resize(grid / peak if peak > 0 else grid, size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,7 +1,8 @@
 """From a volume and its outline to the model's input patch, and back from patch pixels to patient space.
 
-Two presets. `study` repeats the eight steps of the study's published code, quirks included. `square`, the default for new models, keeps
-the aspect ratio and works in mm. Both copy the one grey channel to as many channels as the model has.
+Two presets. `study` repeats the eight steps of the study's published code, quirks included. `square`, the
+default for new models, keeps the aspect ratio and works in mm. Both copy the one grey channel to as many
+channels as the model has.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from HER2ViTLib.messages import InputError
 class Patch:
     """The model's view of one slice.
 
-    `image` (H, W) float32 is the preprocessed grey image, one for all channels; `mask` (H, W) float32, 0-1, is the outline's share of each pixel.
-    `pixel_to_index` (3, 3) takes patch pixels (x, y, 1), x along a row, to voxel indices (i, j, 1) of slice `slice`.
+    `image` (H, W) float32 is the preprocessed grey image, one for all channels; `mask` (H, W) float32, 0-1,
+    is the outline's share of each pixel. `pixel_to_index` (3, 3) takes patch pixels (x, y, 1), x along a row,
+    to voxel indices (i, j, 1) of slice `slice`.
     """
 
     image: np.ndarray
@@ -41,7 +43,9 @@ class Patch:
         scale = (float(self.pixel_to_index[0, 0]), float(self.pixel_to_index[1, 1]), 1.0)
         corner = (*self.pixel_to_index[:2, 2], self.slice)
         spacing = tuple(s * f for s, f in zip(volume.spacing, scale))
-        return Geometry((1, *self.image.shape), spacing, tuple(map(float, volume.to_lps(corner))), volume.direction)
+        return Geometry(
+            (1, *self.image.shape), spacing, tuple(map(float, volume.to_lps(corner))), volume.direction
+        )
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Preprocessing(ABC):
     def apply(self, volume: Volume, mask: np.ndarray, slice_index: int | None = None) -> Patch:
         """The patch of the chosen slice; `volume` (K, J, I), `mask` boolean of the same shape.
 
-        `slice_index` overrides the preset's choice. Raises `InputError` for an empty outline, a slice without outline and a crop of
-        one grey value, which has no contrast to normalise.
+        `slice_index` overrides the preset's choice. Raises `InputError` for an empty outline, a slice without
+        outline and a crop of one grey value, which has no contrast to normalise.
         """
         areas = areas_mm2(mask, volume.geometry)
         chosen = self._largest_slice(areas, mask) if slice_index is None else slice_index
@@ -76,12 +80,16 @@ class Preprocessing(ABC):
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int: ...
 
     @abstractmethod
-    def _crop(self, image: np.ndarray, mask: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+    def _crop(
+        self, image: np.ndarray, mask: np.ndarray, geometry: Geometry
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
 class StudyPreprocessing(Preprocessing):
-    """Preset `study`: the published code's steps, in its order, with OpenCV's arithmetic. Three channels; no mean and sd of the model."""
+    """Preset `study`: the published code's steps, in its order, with OpenCV's arithmetic. Three channels; no
+    mean and sd of the model.
+    """
 
     preset: ClassVar[str] = "study"
     mean: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
@@ -95,24 +103,33 @@ class StudyPreprocessing(Preprocessing):
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int:
         return int(np.argmax(areas))
 
-    def _crop(self, image: np.ndarray, mask: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _crop(
+        self, image: np.ndarray, mask: np.ndarray, geometry: Geometry
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, columns = bounding_box(mask)
-        # The far edge is exclusive, so the crop holds one pixel less after the outline than before it: the published code's quirk.
+        # The far edge is exclusive, so the crop holds one pixel less after the outline than before it: the
+        # published code's quirk.
         top, left = max(rows.start - self.margin_px, 0), max(columns.start - self.margin_px, 0)
         window = np.s_[top : rows.stop - 1 + self.margin_px, left : columns.stop - 1 + self.margin_px]
         crop, outline = image[window], mask[window]
-        # Whole numbers go through double precision, as nibabel's get_fdata hands them to OpenCV; floats stay what they are.
-        crop = np.ascontiguousarray(crop if crop.dtype in (np.float32, np.float64) else crop.astype(np.float64))
+        # Whole numbers go through double precision, as nibabel's get_fdata hands them to OpenCV; floats stay
+        # what they are.
+        crop = np.ascontiguousarray(
+            crop if crop.dtype in (np.float32, np.float64) else crop.astype(np.float64)
+        )
         require_contrast(crop)
         grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         grey = cv2.createCLAHE(self.clip_limit, (self.tiles, self.tiles)).apply(grey)
-        # Truncated, not rounded: 0.3 v + 0.7 v falls just below v for some grey levels, and they lose one level.
+        # Truncated, not rounded: 0.3 v + 0.7 v falls just below v for some grey levels, and they lose one
+        # level.
         grey = (self.background * grey + (1 - self.background) * grey * outline).astype(np.uint8)
         require_contrast(grey)
         z = ((grey - grey.mean()) / grey.std()).astype(np.float32)
         height, width = self.size
         scale_x, scale_y = outline.shape[1] / width, outline.shape[0] / height
-        pixel_to_index = np.array([[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5], [0, 0, 1]])
+        pixel_to_index = np.array(
+            [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5], [0, 0, 1]]
+        )
         patch = cv2.resize(z, (width, height), interpolation=cv2.INTER_CUBIC)
         share = cv2.resize(outline.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         return patch, share, pixel_to_index
@@ -120,9 +137,11 @@ class StudyPreprocessing(Preprocessing):
 
 @dataclass(frozen=True)
 class SquarePreprocessing(Preprocessing):
-    """Preset `square`: a square around the outline with a margin in mm, aspect ratio kept, robust intensity, the model's mean and sd.
+    """Preset `square`: a square around the outline with a margin in mm, aspect ratio kept, robust intensity,
+    the model's mean and sd.
 
-    Beyond the image its edge is repeated. Intensities are cut at two percentiles of the patch and mapped to 0-1.
+    Beyond the image its edge is repeated. Intensities are cut at two percentiles of the patch and mapped to
+    0-1.
     """
 
     preset: ClassVar[str] = "square"
@@ -137,16 +156,25 @@ class SquarePreprocessing(Preprocessing):
         centroid = np.average(np.arange(len(areas)), weights=areas) if areas.any() else 0.0
         return int(largest[np.argmin(np.abs(largest - centroid))])
 
-    def _crop(self, image: np.ndarray, mask: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _crop(
+        self, image: np.ndarray, mask: np.ndarray, geometry: Geometry
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, columns = bounding_box(mask)
         spacing_x, spacing_y = geometry.spacing[:2]
-        side_mm = max((columns.stop - columns.start) * spacing_x, (rows.stop - rows.start) * spacing_y) + 2 * self.margin_mm
+        side_mm = (
+            max((columns.stop - columns.start) * spacing_x, (rows.stop - rows.start) * spacing_y)
+            + 2 * self.margin_mm
+        )
         height, width = self.size
         pixel_mm = side_mm / min(height, width)
         scale_x, scale_y = pixel_mm / spacing_x, pixel_mm / spacing_y
         centre_x, centre_y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
         pixel_to_index = np.array(
-            [[scale_x, 0, centre_x - scale_x * (width - 1) / 2], [0, scale_y, centre_y - scale_y * (height - 1) / 2], [0, 0, 1]]
+            [
+                [scale_x, 0, centre_x - scale_x * (width - 1) / 2],
+                [0, scale_y, centre_y - scale_y * (height - 1) / 2],
+                [0, 0, 1],
+            ]
         )
         source = without_aliasing(np.ascontiguousarray(image, dtype=np.float32), scale_x, scale_y)
         patch = self._warp(source, pixel_to_index, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
@@ -154,26 +182,43 @@ class SquarePreprocessing(Preprocessing):
         low, high = np.percentile(patch, self.percentiles)
         # Interpolating a constant image leaves rounding errors: they are no contrast.
         if high - low <= 1e-5 * max(abs(low), abs(high)):
-            raise InputError(f"the image is constant around the outline (grey value {low:g}); check the phase and the outline")
+            raise InputError(
+                f"the image is constant around the outline (grey value {low:g}); check the phase and the"
+                " outline"
+            )
         return np.clip((patch - low) / (high - low), 0, 1).astype(np.float32), share, pixel_to_index
 
-    def _warp(self, image: np.ndarray, pixel_to_index: np.ndarray, interpolation: int, border: int) -> np.ndarray:
+    def _warp(
+        self, image: np.ndarray, pixel_to_index: np.ndarray, interpolation: int, border: int
+    ) -> np.ndarray:
         height, width = self.size
-        return cv2.warpAffine(image, pixel_to_index[:2], (width, height), flags=interpolation | cv2.WARP_INVERSE_MAP, borderMode=border)
+        return cv2.warpAffine(
+            image,
+            pixel_to_index[:2],
+            (width, height),
+            flags=interpolation | cv2.WARP_INVERSE_MAP,
+            borderMode=border,
+        )
 
 
-PRESETS: dict[str, type[Preprocessing]] = {preset.preset: preset for preset in (SquarePreprocessing, StudyPreprocessing)}
+PRESETS: dict[str, type[Preprocessing]] = {
+    preset.preset: preset for preset in (SquarePreprocessing, StudyPreprocessing)
+}
 
 
 def preprocessing_from_json(settings: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing a bundle stores. Raises `InputError` for an unknown preset, an unknown setting or an unusable value."""
+    """The preprocessing a bundle stores. Raises `InputError` for an unknown preset, an unknown setting or an
+    unusable value.
+    """
     values = dict(settings)
     name = values.pop("preset", None)
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         raise InputError(f"preprocessing preset {name!r}: unknown; use {' or '.join(PRESETS)}")
     try:
-        made = preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        made = preset(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
     except TypeError as error:
         raise InputError(f"preprocessing {preset.preset}: {error}") from error
     _require_usable(made)
@@ -184,7 +229,9 @@ def _require_usable(made: Preprocessing) -> None:
     def numbers(value: Any, count: int | None = None) -> bool:
         values = value if isinstance(value, tuple) else (value,)
         right_count = count is None or len(values) == count
-        return right_count and all(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values)
+        return right_count and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values
+        )
 
     usable = (
         all(map(numbers, asdict(made).values()))
@@ -192,11 +239,31 @@ def _require_usable(made: Preprocessing) -> None:
         and all(isinstance(n, int) and 16 <= n <= 1024 for n in made.size)
     )
     if isinstance(made, SquarePreprocessing):
-        usable = usable and isinstance(made.mean, tuple) and len(made.mean) in (1, 3) and numbers(made.std, len(made.mean))
-        usable = usable and all(1e-3 <= sd <= 1e3 for sd in made.std) and all(abs(mean) <= 1e3 for mean in made.mean)
-        usable = usable and 0 <= made.margin_mm <= 1000 and numbers(made.percentiles, 2) and 0 <= made.percentiles[0] < made.percentiles[1] <= 100
+        usable = (
+            usable
+            and isinstance(made.mean, tuple)
+            and len(made.mean) in (1, 3)
+            and numbers(made.std, len(made.mean))
+        )
+        usable = (
+            usable
+            and all(1e-3 <= sd <= 1e3 for sd in made.std)
+            and all(abs(mean) <= 1e3 for mean in made.mean)
+        )
+        usable = (
+            usable
+            and 0 <= made.margin_mm <= 1000
+            and numbers(made.percentiles, 2)
+            and 0 <= made.percentiles[0] < made.percentiles[1] <= 100
+        )
     if isinstance(made, StudyPreprocessing):
-        usable = usable and isinstance(made.margin_px, int) and made.margin_px >= 1 and isinstance(made.tiles, int) and 1 <= made.tiles <= 64
+        usable = (
+            usable
+            and isinstance(made.margin_px, int)
+            and made.margin_px >= 1
+            and isinstance(made.tiles, int)
+            and 1 <= made.tiles <= 64
+        )
         usable = usable and made.clip_limit > 0 and 0 <= made.background <= 1
     if not usable:
         raise InputError(f"preprocessing {made.to_json()}: a value is out of range; save the model again")
@@ -205,12 +272,23 @@ def _require_usable(made: Preprocessing) -> None:
 def require_contrast(image: np.ndarray) -> None:
     """Raises `InputError` when all pixels have one value."""
     if image.min() == image.max():
-        raise InputError(f"the image is constant around the outline (grey value {image.flat[0]:g}); check the phase and the outline")
+        raise InputError(
+            f"the image is constant around the outline (grey value {image.flat[0]:g}); check the phase and"
+            " the outline"
+        )
 
 
 def without_aliasing(image: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
-    """The image blurred as far as sampling it every `scale_x`, `scale_y` pixels demands; unchanged where that enlarges it."""
+    """The image blurred as far as sampling it every `scale_x`, `scale_y` pixels demands; unchanged where that
+    enlarges it.
+    """
     sigmas = [max(scale - 1, 0) / 2 for scale in (scale_x, scale_y)]
     if max(sigmas) < 0.1:
         return image
-    return cv2.GaussianBlur(image, (0, 0), sigmaX=max(sigmas[0], 1e-3), sigmaY=max(sigmas[1], 1e-3), borderType=cv2.BORDER_REPLICATE)
+    return cv2.GaussianBlur(
+        image,
+        (0, 0),
+        sigmaX=max(sigmas[0], 1e-3),
+        sigmaY=max(sigmas[1], 1e-3),
+        borderType=cv2.BORDER_REPLICATE,
+    )

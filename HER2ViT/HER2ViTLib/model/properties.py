@@ -22,17 +22,22 @@ UNITS = {
 
 
 def case_properties(early: Volume, pre: Volume | None, roi: np.ndarray, slice_index: int) -> dict[str, float]:
-    """The properties of one case on its chosen slice, named as in `UNITS`; those that cannot be had are left out.
+    """The properties of one case on its chosen slice, named as in `UNITS`; those that cannot be had are left
+    out.
 
-    `roi` is boolean (K, J, I) on the phases' geometry and not empty on the slice. Enhancement is (early - pre) / pre over the outline,
-    contrast the outline's mean over that of the surrounding 10 mm, both on the early phase's slice.
+    `roi` is boolean (K, J, I) on the phases' geometry and not empty on the slice. Enhancement is (early -
+    pre) / pre over the outline, contrast the outline's mean over that of the surrounding 10 mm, both on the
+    early phase's slice.
     """
     geometry = early.geometry
     mask = roi[slice_index]
     spacing_x, spacing_y, thickness = geometry.spacing
     rows, columns = bounding_box(mask)
     grow_y, grow_x = round(BACKGROUND_MM / spacing_y), round(BACKGROUND_MM / spacing_x)
-    window = np.s_[max(rows.start - grow_y, 0) : rows.stop + grow_y, max(columns.start - grow_x, 0) : columns.stop + grow_x]
+    window = np.s_[
+        max(rows.start - grow_y, 0) : rows.stop + grow_y,
+        max(columns.start - grow_x, 0) : columns.stop + grow_x,
+    ]
     mask, image = mask[window], early.array[slice_index][window]
     lesion = float(image[mask].mean())
     found = {

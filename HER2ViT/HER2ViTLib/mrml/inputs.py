@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from HER2ViTLib.dicom.series import PhaseTimes
 
 
-
 FileOfInstance = Callable[[str], str]
 """The file of a DICOM image by its SOP instance UID, empty where it is not known (`fileForInstance` of
 Slicer's DICOM database).
@@ -38,13 +37,16 @@ def no_file(instance_uid: str) -> str:
     return ""
 
 
-# --- nodes to arrays ---------------------------------------------------------------------------------------------------------------
+# --- nodes to arrays ----------------------------------------------------------------------------------------
+# -----------------------
 
 
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
-    """The voxels (K, J, I) of a volume node and where they lie in the world (LPS, mm); a linear parent transform is applied.
+    """The voxels (K, J, I) of a volume node and where they lie in the world (LPS, mm); a linear parent
+    transform is applied.
 
-    Raises `InputError` for an empty or colour volume, a transform that bends space and voxel axes that are not at right angles.
+    Raises `InputError` for an empty or colour volume, a transform that bends space and voxel axes that are
+    not at right angles.
     """
     name = node.GetName()
     image = node.GetImageData()
@@ -52,7 +54,9 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         raise InputError(f"{name}: the volume is empty; load it again")
     components = image.GetNumberOfScalarComponents()
     if components != 1:
-        raise InputError(f"{name}: has {components} values a voxel (a colour or vector volume); choose a scalar volume")
+        raise InputError(
+            f"{name}: has {components} values a voxel (a colour or vector volume); choose a scalar volume"
+        )
     shape = tuple(reversed(image.GetDimensions()))
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
     ijk_to_ras = vtkMatrix4x4()
@@ -114,7 +118,8 @@ def _files_of(node: slicer.vtkMRMLScalarVolumeNode, file_of: FileOfInstance) -> 
 
 
 def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
-    """The study of a sequence node, one phase per item; index values that can be times become the phases' start times (s).
+    """The study of a sequence node, one phase per item; index values that can be times become the phases'
+    start times (s).
 
     Raises `InputError` as `volume_from_node` and `study_from_volumes` do.
     """
@@ -123,13 +128,18 @@ def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
         raise InputError(f"{sequence.GetName()}: the sequence is empty; load it again")
     for node in nodes:
         if not isinstance(node, slicer.vtkMRMLScalarVolumeNode):
-            raise InputError(f"{sequence.GetName()}: holds {node.GetClassName()}; choose a sequence of scalar volumes")
+            raise InputError(
+                f"{sequence.GetName()}: holds {node.GetClassName()}; choose a sequence of scalar volumes"
+            )
     names = [f"{sequence.GetName()} item {n}" for n in range(len(nodes))]
-    return study_from_volumes([volume_from_node(node) for node in nodes], _sequence_times(sequence), names=names)
+    return study_from_volumes(
+        [volume_from_node(node) for node in nodes], _sequence_times(sequence), names=names
+    )
 
 
 def _sequence_times(sequence: slicer.vtkMRMLSequenceNode) -> list[float] | None:
-    # Every sequence has the unit s from the start, also one whose index is a mere count: only plausible times are taken for times.
+    # Every sequence has the unit s from the start, also one whose index is a mere count: only plausible times
+    # are taken for times.
     values = [sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes())]
     return times_in_seconds(" ".join(values), sequence.GetIndexUnit() or "", len(values))
 
@@ -142,10 +152,15 @@ def segment_roi(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, g
     """
     segment = segmentation.GetSegmentation().GetSegment(segment_id) if segment_id else None
     if segment is None:
-        raise InputError(f"{segmentation.GetName()}: has no segment {segment_id!r}; choose one of {', '.join(segment_names(segmentation)) or 'none'}")
+        raise InputError(
+            f"{segmentation.GetName()}: has no segment {segment_id!r}; choose one of"
+            f" {', '.join(segment_names(segmentation)) or 'none'}"
+        )
     name = f"segment {segment.GetName()}"
     image = slicer.vtkOrientedImageData()
-    made = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentBinaryLabelmapRepresentation(segmentation, segment_id, image, True)
+    made = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentBinaryLabelmapRepresentation(
+        segmentation, segment_id, image, True
+    )
     if not made or image.IsEmpty() or image.GetPointData().GetScalars() is None:
         raise InputError(f"{name}: is empty; outline the lesion first")
     labels = _volume_from_oriented_image(image, name)
@@ -171,24 +186,38 @@ def seed_lps(markups: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, 
 
 
 def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, ...], name: str) -> Geometry:
-    """The geometry (LPS) of voxels with this 4 x 4 index-to-RAS matrix. Raises `InputError` when their axes are not at right angles."""
+    """The geometry (LPS) of voxels with this 4 x 4 index-to-RAS matrix. Raises `InputError` when their axes
+    are not at right angles.
+    """
     matrix = LPS_TO_RAS @ ijk_to_ras
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     if not spacing.all():
-        raise InputError(f"{name}: a voxel has no size ({spacing.tolist()} mm); check the volume's spacing and transform")
+        raise InputError(
+            f"{name}: a voxel has no size ({spacing.tolist()} mm); check the volume's spacing and transform"
+        )
     direction = matrix[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > RIGHT_ANGLE_TOLERANCE:
-        raise InputError(f"{name}: the voxel axes are not at right angles (a sheared transform or a tilted gantry); resample the volume first")
-    return Geometry(shape, tuple(spacing.tolist()), tuple(matrix[:3, 3].tolist()), tuple(direction.ravel().tolist()))
+        raise InputError(
+            f"{name}: the voxel axes are not at right angles (a sheared transform or a tilted gantry);"
+            " resample the volume first"
+        )
+    return Geometry(
+        shape, tuple(spacing.tolist()), tuple(matrix[:3, 3].tolist()), tuple(direction.ravel().tolist())
+    )
 
 
 def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """The 4 x 4 matrix of a node's parent transforms, all together. Raises `InputError` when one of them bends space."""
+    """The 4 x 4 matrix of a node's parent transforms, all together. Raises `InputError` when one of them
+    bends space.
+    """
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
-        raise InputError(f"{node.GetName()}: is under a transform that is not linear ({parent.GetName()}); harden it or resample the volume first")
+        raise InputError(
+            f"{node.GetName()}: is under a transform that is not linear ({parent.GetName()}); harden it or"
+            " resample the volume first"
+        )
     matrix = vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
     return to_array(matrix)

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
 
 COLORS_TAG = "HER2ViTAttention"
-# Slicer's slice layers know a colour as there or not there: the first twentieth of the scale shows the image unchanged, the rest is drawn
-# with the layer's opacity.
+# Slicer's slice layers know a colour as there or not there: the first twentieth of the scale shows the image
+# unchanged, the rest is drawn with the layer's opacity.
 TRANSPARENT_BELOW = 0.05
-COLOR_STOPS = ((0.0, 0.25, 0.05, 0.45), (0.35, 0.65, 0.12, 0.42), (0.65, 0.94, 0.38, 0.18), (0.85, 0.98, 0.70, 0.15), (1.0, 1.0, 1.0, 0.65))
+COLOR_STOPS = (
+    (0.0, 0.25, 0.05, 0.45),
+    (0.35, 0.65, 0.12, 0.42),
+    (0.65, 0.94, 0.38, 0.18),
+    (0.85, 0.98, 0.70, 0.15),
+    (1.0, 1.0, 1.0, 0.65),
+)
 
 LESION = "Lesion"
 LESION_COLOR = (0.2, 0.9, 0.4)
 
 
-# --- arrays to nodes ---------------------------------------------------------------------------------------------------------------
+# --- arrays to nodes ----------------------------------------------------------------------------------------
+# -----------------------
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,13 @@ class ReadingNodes:
     task2: slicer.vtkMRMLScalarVolumeNode | None = None
 
 
-def put_reading(scene: slicer.vtkMRMLScene, reading: Reading, nodes: ReadingNodes = ReadingNodes()) -> ReadingNodes:
+def put_reading(
+    scene: slicer.vtkMRMLScene, reading: Reading, nodes: ReadingNodes = ReadingNodes()
+) -> ReadingNodes:
     """Result table and attention maps of a reading, in the given nodes where there are any, else in new ones.
 
-    An attention map left over from a task that this reading has not is removed, so that old and new results never stand side by side.
+    An attention map left over from a task that this reading has not is removed, so that old and new results
+    never stand side by side.
     """
     from HER2ViTLib.reading.report import table_rows
 
@@ -52,7 +62,9 @@ def put_reading(scene: slicer.vtkMRMLScene, reading: Reading, nodes: ReadingNode
     for task in TASKS.values():
         former = getattr(nodes, task.key)
         if task.key in reading.tasks:
-            maps[task.key] = put_attention(scene, reading.tasks[task.key].attention_volume, f"Attention {task.name}", former)
+            maps[task.key] = put_attention(
+                scene, reading.tasks[task.key].attention_volume, f"Attention {task.name}", former
+            )
         elif former is not None:
             scene.RemoveNode(former)
     return ReadingNodes(put_table(scene, table_rows(reading), "HER2 reading", nodes.table), **maps)
@@ -73,7 +85,8 @@ def put_volume(
 def put_attention(
     scene: slicer.vtkMRMLScene, volume: Volume, name: str, node: slicer.vtkMRMLScalarVolumeNode | None = None
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """An attention map (1, H, W), values 0-1, as a single-slice volume node that lies on its slice of the image.
+    """An attention map (1, H, W), values 0-1, as a single-slice volume node that lies on its slice of the
+    image.
 
     A new node is shown on the scale 0-1 in our colours; later changes of its display by the user are kept.
     """
@@ -89,7 +102,9 @@ def put_attention(
 
 
 def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The scene's colour table for attention maps: 256 colours, violet over orange to light yellow, the lowest ones transparent."""
+    """The scene's colour table for attention maps: 256 colours, violet over orange to light yellow, the
+    lowest ones transparent.
+    """
     node = scene.GetSingletonNode(COLORS_TAG, "vtkMRMLColorTableNode")
     if node is not None:
         return node
@@ -113,7 +128,10 @@ def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode
 
 
 def put_table(
-    scene: slicer.vtkMRMLScene, rows: Sequence[tuple[str, str]], name: str, node: slicer.vtkMRMLTableNode | None = None
+    scene: slicer.vtkMRMLScene,
+    rows: Sequence[tuple[str, str]],
+    name: str,
+    node: slicer.vtkMRMLTableNode | None = None,
 ) -> slicer.vtkMRMLTableNode:
     """A read-only table node with the columns Measure and Value."""
     node = node or scene.AddNewNodeByClass("vtkMRMLTableNode", name)
@@ -144,7 +162,8 @@ def put_segment(
     node: slicer.vtkMRMLSegmentationNode | None = None,
     reference: slicer.vtkMRMLScalarVolumeNode | None = None,
 ) -> slicer.vtkMRMLSegmentationNode:
-    """A segmentation node whose segment `Lesion` is the boolean mask (K, J, I); its other segments stay as they are.
+    """A segmentation node whose segment `Lesion` is the boolean mask (K, J, I); its other segments stay as
+    they are.
 
     `reference`, a volume node, gives later painting its voxel grid.
     """
@@ -158,11 +177,15 @@ def put_segment(
     segments = node.GetSegmentation()
     if segments.GetSegment(LESION) is None:
         segments.AddEmptySegment(LESION, LESION, LESION_COLOR)
-    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(oriented_image(mask, geometry), node, LESION)
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+        oriented_image(mask, geometry), node, LESION
+    )
     return node
 
 
-def put_beside(scene: slicer.vtkMRMLScene, nodes: Sequence[slicer.vtkMRMLNode | None], neighbour: slicer.vtkMRMLNode) -> None:
+def put_beside(
+    scene: slicer.vtkMRMLScene, nodes: Sequence[slicer.vtkMRMLNode | None], neighbour: slicer.vtkMRMLNode
+) -> None:
     """Files nodes in the data tree under the study (or folder) that holds `neighbour`."""
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     beside = tree.GetItemByDataNode(neighbour)

@@ -26,13 +26,15 @@ VIEW = "Red"
 VIEW_COLOR = (0.953, 0.290, 0.200)
 
 
-# --- scene files -------------------------------------------------------------------------------------------------------------------
+# --- scene files --------------------------------------------------------------------------------------------
+# -----------------------
 
 
 def new_scene() -> slicer.vtkMRMLScene:
     """An empty scene that can hold segmentations."""
     scene = slicer.vtkMRMLScene()
-    # The oldest application that reads our files; slicer-core's own name makes Slicer warn that the scene may not load.
+    # The oldest application that reads our files; slicer-core's own name makes Slicer warn that the scene may
+    # not load.
     scene.SetVersion("Slicer 5.6.0 0")
     # Outside the application nothing has told MRML yet how segments are converted.
     slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(scene)
@@ -42,8 +44,8 @@ def new_scene() -> slicer.vtkMRMLScene:
 def write_reading_scene(reading: Reading, study: Study, roi: np.ndarray, path: str | os.PathLike) -> None:
     """A scene file (.mrb) of a reading that 3D Slicer opens on its slice.
 
-    Holds the early phase, the outline `roi` (boolean, K J I, on the study's geometry), the attention maps and the result table; nodes
-    are named by role.
+    Holds the early phase, the outline `roi` (boolean, K J I, on the study's geometry), the attention maps and
+    the result table; nodes are named by role.
     """
     scene = new_scene()
     image = put_volume(scene, study.phases[reading.early_phase.index].volume, "Early phase")
@@ -53,11 +55,19 @@ def write_reading_scene(reading: Reading, study: Study, roi: np.ndarray, path: s
     save_scene(scene, path)
 
 
-def _add_view(scene: slicer.vtkMRMLScene, image: slicer.vtkMRMLNode, attention: slicer.vtkMRMLNode, geometry: Geometry) -> None:
-    """Slicer's first slice view, set to the slice: views carry a layout name, by which Slicer finds them when it opens the scene."""
-    # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost when it opens the scene.
+def _add_view(
+    scene: slicer.vtkMRMLScene, image: slicer.vtkMRMLNode, attention: slicer.vtkMRMLNode, geometry: Geometry
+) -> None:
+    """Slicer's first slice view, set to the slice: views carry a layout name, by which Slicer finds them when
+    it opens the scene.
+    """
+    # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost
+    # when it opens the scene.
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
-    view, layers = scene.CreateNodeByClass("vtkMRMLSliceNode"), scene.CreateNodeByClass("vtkMRMLSliceCompositeNode")
+    view, layers = (
+        scene.CreateNodeByClass("vtkMRMLSliceNode"),
+        scene.CreateNodeByClass("vtkMRMLSliceCompositeNode"),
+    )
     for node in (view, layers):
         node.UnRegister(None)
         node.SetSingletonTag(VIEW)
@@ -72,12 +82,16 @@ def _add_view(scene: slicer.vtkMRMLScene, image: slicer.vtkMRMLNode, attention: 
 
 
 def save_scene(scene: slicer.vtkMRMLScene, path: str | os.PathLike) -> None:
-    """Writes a scene as .mrb, under a temporary name in the same folder first. Raises `OSError` when it cannot be written."""
+    """Writes a scene as .mrb, under a temporary name in the same folder first. Raises `OSError` when it
+    cannot be written.
+    """
     path = Path(path).resolve()
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY_PREFIX) as folder:
         unpacked = Path(folder) / path.stem
         unpacked.mkdir()
         if not scene.SaveSceneToSlicerDataBundleDirectory(str(unpacked)):
-            raise OSError(f"{path}: the scene could not be written; check the free space and the folder's permissions")
+            raise OSError(
+                f"{path}: the scene could not be written; check the free space and the folder's permissions"
+            )
         # Zipped here rather than by WriteToMRB, which reports every file on standard output.
         Path(shutil.make_archive(str(unpacked), "zip", folder, unpacked.name)).replace(path)

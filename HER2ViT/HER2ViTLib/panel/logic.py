@@ -49,9 +49,15 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     def loadedVolumes(self, parameters):
         """The volumes in the scene that are images, not results of ours."""
-        results = (parameters.attentionTask1, parameters.attentionTask2, parameters.image if parameters.sequence else None)
+        results = (
+            parameters.attentionTask1,
+            parameters.attentionTask2,
+            parameters.image if parameters.sequence else None,
+        )
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in results]
+        return [
+            node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and node not in results
+        ]
 
     def addPhases(self, parameters, nodes):
         """Puts volumes on the list of phases and the list in time order: by the DICOM headers, else by
@@ -85,7 +91,11 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return database.fileForInstance if database and database.isOpen else no_file
 
     def phaseCount(self, parameters):
-        return parameters.sequence.GetNumberOfDataNodes() if parameters.sequence else len(self.phaseNodes(parameters))
+        return (
+            parameters.sequence.GetNumberOfDataNodes()
+            if parameters.sequence
+            else len(self.phaseNodes(parameters))
+        )
 
     def segmentIDs(self, segmentation):
         from HER2ViTLib.mrml.inputs import segment_names
@@ -98,14 +108,20 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return Choices(
             phases=self.phaseCount(parameters),
             early_phase=parameters.earlyPhase,
-            segment=parameters.segmentID if parameters.segmentID in self.segmentIDs(parameters.segmentation) else "",
+            segment=(
+                parameters.segmentID
+                if parameters.segmentID in self.segmentIDs(parameters.segmentation)
+                else ""
+            ),
             bundles=(parameters.task1Bundle, parameters.task2Bundle),
             device=parameters.device,
             method=parameters.attentionMethod,
         )
 
     def outdated(self, parameters):
-        """Whether something has changed since the last reading; a reading that came with its scene counts as up to date."""
+        """Whether something has changed since the last reading; a reading that came with its scene counts as
+        up to date.
+        """
         return self._readFrom not in (None, self._inputs(parameters))
 
     def outlineEdited(self):
@@ -143,11 +159,15 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.mrml.inputs import segment_names
         from HER2ViTLib.sample import sample_phases, sample_roi
 
-        phases = [slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}", "show": n == 1}) for n, path in enumerate(sample_phases())]
+        phases = [
+            slicer.util.loadVolume(str(path), {"name": f"Sample phase {n}", "show": n == 1})
+            for n, path in enumerate(sample_phases())
+        ]
         segmentation = slicer.util.loadSegmentation(str(sample_roi()))
         segmentation.SetName("Sample outline")
         for node in phases:
-            # One window for all phases, to compare them, and as wide as the lesion, which the automatic one shows as a white patch.
+            # One window for all phases, to compare them, and as wide as the lesion, which the automatic one
+            # shows as a white patch.
             node.GetDisplayNode().AutoWindowLevelOff()
             node.GetDisplayNode().SetWindowLevelMinMax(0, 400)
         # A filled outline would hide the attention map.
@@ -178,11 +198,14 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         study = self.study(parameters)
         chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
         early = chosen.early.index
-        mask = lesion.outline(
-            chosen.early_volume(study), chosen.pre_volume(study), seed_lps(parameters.seed)
+        mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), seed_lps(parameters.seed))
+        # Only an outline that this module made is filled again; a segmentation of the user's own stays as it
+        # is.
+        own = (
+            parameters.segmentation
+            if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline")
+            else None
         )
-        # Only an outline that this module made is filled again; a segmentation of the user's own stays as it is.
-        own = parameters.segmentation if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline") else None
         self._chooseOutline(parameters, mask, study, early, own)
 
     def newOutline(self, parameters):
@@ -203,7 +226,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             # Two outlines of one lesion look alike: only the one that will be read is shown.
             parameters.segmentation.SetDisplayVisibility(False)
         with slicer.util.NodeModify(parameters):
-            segmentation = scene.put_segment(slicer.mrmlScene, mask, study.geometry, "Lesion outline", segmentation, reference=image)
+            segmentation = scene.put_segment(
+                slicer.mrmlScene, mask, study.geometry, "Lesion outline", segmentation, reference=image
+            )
             segmentation.SetAttribute("HER2ViT.Outline", "1")
             scene.put_beside(slicer.mrmlScene, [segmentation], image)
             parameters.image = image
@@ -216,7 +241,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         if not parameters.sequence:
             return self.phaseNodes(parameters)[phase]
-        former = parameters.image if parameters.image and parameters.image.GetAttribute("HER2ViT.Copy") else None
+        former = (
+            parameters.image if parameters.image and parameters.image.GetAttribute("HER2ViT.Copy") else None
+        )
         node = scene.put_volume(slicer.mrmlScene, study.phases[phase].volume, "Early phase", former)
         node.SetAttribute("HER2ViT.Copy", "1")
         return node
@@ -224,10 +251,15 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     # Repeatability session: what happens when is decided in HER2ViTTrainingLib/session.py
 
     def ensureSessionPackages(self):
-        """Whether the package that locks a session is there (torch brings it along); asks, then installs it if not."""
+        """Whether the package that locks a session is there (torch brings it along); asks, then installs it
+        if not.
+        """
         if importlib.util.find_spec("filelock"):
             return True
-        question = _("A session needs a small Python package that is not installed yet: filelock. Download and install it now?")
+        question = _(
+            "A session needs a small Python package that is not installed yet: filelock. Download and install"
+            " it now?"
+        )
         if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install packages")):
             return False
         with slicer.util.tryWithErrorDisplay(_("Installing packages failed."), waitCursor=True):
@@ -235,7 +267,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return importlib.util.find_spec("filelock") is not None
 
     def openSession(self, parameters, path, reason=""):
-        """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over. Raises InputError."""
+        """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over.
+        Raises InputError.
+        """
         from HER2ViTLib.session.session import Session
 
         session = Session(path)
@@ -244,7 +278,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         self.showSessionCase(parameters)
 
     def showSessionCase(self, parameters):
-        """Loads the session's next case and chooses its phases, with nothing of the case before it; none when the read is finished."""
+        """Loads the session's next case and chooses its phases, with nothing of the case before it; none when
+        the read is finished.
+        """
         case = self.session.next_case()
         # First: should the images not load, the former case's outline must not be saved as this one's.
         self._forgetSessionCase(parameters)
@@ -295,14 +331,19 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     # Reading
 
     def ensureDependencies(self):
-        """Whether everything a reading needs is there; asks once, then installs what is not. Never touches Slicer's own packages."""
+        """Whether everything a reading needs is there; asks once, then installs what is not. Never touches
+        Slicer's own packages.
+        """
         from HER2ViTLib.workflow import dependencies
 
         packages, torch = dependencies.missing_packages(), dependencies.missing_torch()
         if not (packages or torch):
             return True
         wanted = ", ".join([*(["torch, torchvision"] if torch else []), *packages])
-        question = _("Reading needs Python packages that are not installed yet: {packages}. Download and install them now?").format(packages=wanted)
+        question = _(
+            "Reading needs Python packages that are not installed yet: {packages}. Download and install them"
+            " now?"
+        ).format(packages=wanted)
         if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install packages")):
             return False
         with slicer.util.tryWithErrorDisplay(_("Installing packages failed."), waitCursor=True):
@@ -315,7 +356,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         try:
             import PyTorchUtils
         except ModuleNotFoundError:
-            slicer.util.errorDisplay(_("torch comes through the PyTorch extension: install it with the Extensions Manager and restart Slicer."))
+            slicer.util.errorDisplay(
+                _(
+                    "torch comes through the PyTorch extension: install it with the Extensions Manager and"
+                    " restart Slicer."
+                )
+            )
             return False
         return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
 
@@ -331,7 +377,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         importlib.invalidate_caches()
 
     def run(self, parameters, progress=logging.info):
-        """One reading of what is chosen: result table, attention maps, the slice in view. Raises InputError; then nothing has changed."""
+        """One reading of what is chosen: result table, attention maps, the slice in view. Raises InputError;
+        then nothing has changed.
+        """
         from HER2ViTLib.messages import InputError
         from HER2ViTLib.mrml.inputs import segment_roi
 
@@ -355,14 +403,20 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def _show(self, parameters, reading, study):
         from HER2ViTLib.mrml import results as scene
 
-        former = scene.ReadingNodes(parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2)
+        former = scene.ReadingNodes(
+            parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2
+        )
         nodes = scene.put_reading(slicer.mrmlScene, reading, former)
         image = self._imageNode(parameters, study, reading.early_phase.index)
         neighbour = image if not parameters.sequence else parameters.sequence
         scene.put_beside(slicer.mrmlScene, [nodes.table, nodes.task1, nodes.task2], neighbour)
         with slicer.util.NodeModify(parameters):
             parameters.image = image
-            parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2 = nodes.table, nodes.task1, nodes.task2
+            parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2 = (
+                nodes.table,
+                nodes.task1,
+                nodes.task2,
+            )
             if self.attentionNode(parameters) is None:
                 parameters.shownTask = TASKS[0] if nodes.task1 else TASKS[1]
             # Results may have changed inside nodes that stayed the same.
@@ -386,7 +440,11 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.workflow import decisions as workflow
 
         layoutManager = slicer.app.layoutManager()
-        widgets = {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()} if layoutManager else {}
+        widgets = (
+            {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()}
+            if layoutManager
+            else {}
+        )
         return widgets.get(workflow.reading_view({name: widget.visible for name, widget in widgets.items()}))
 
     def showOverlay(self, parameters):
@@ -395,7 +453,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         widget = self.sliceWidget()
         if widget and parameters.image:
-            show_layers(widget.mrmlSliceCompositeNode(), parameters.image, self.attentionNode(parameters), parameters.attentionOpacity)
+            show_layers(
+                widget.mrmlSliceCompositeNode(),
+                parameters.image,
+                self.attentionNode(parameters),
+                parameters.attentionOpacity,
+            )
 
     def jumpToSlice(self, parameters):
         """Turns the slice view to the slice that was read, the lesion in the middle."""

@@ -19,7 +19,9 @@ from .parameters import TASKS
 
 
 class HER2ViTTest(ScriptedLoadableModuleTest):
-    """Whole readings of the bundled sample in the application: by the logic, by the panel, and after saving and reloading the scene."""
+    """Whole readings of the bundled sample in the application: by the logic, by the panel, and after saving
+    and reloading the scene.
+    """
 
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -48,7 +50,9 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         return logic, parameters
 
     def _canRead(self):
-        """Whether torch and the like are there. A test installs nothing: it says so and leaves the readings out."""
+        """Whether torch and the like are there. A test installs nothing: it says so and leaves the readings
+        out.
+        """
         from HER2ViTLib.workflow import dependencies
 
         missing = [*dependencies.missing_packages(), *(["torch"] if dependencies.missing_torch() else [])]
@@ -258,7 +262,9 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         image.save_as(path)
 
     def test_panel(self):
-        """What a user does: load, choose, outline, read, look at the other task, change the opacity, jump back."""
+        """What a user does: load, choose, outline, read, look at the other task, change the opacity, jump
+        back.
+        """
         panel = self._panel()
         parameters = panel._parameterNode
         self.assertFalse(panel.ui.runButton.enabled)
@@ -281,8 +287,14 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         parameters.seed, _mask = self._seed(panel.logic, parameters)
         self.assertTrue(panel.ui.outlineButton.enabled)
         panel.ui.outlineButton.click()
-        self.assertEqual((parameters.segmentation.GetName(), parameters.segmentID), ("Lesion outline", "Lesion"))
-        shown = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node.GetDisplayVisibility()]
+        self.assertEqual(
+            (parameters.segmentation.GetName(), parameters.segmentID), ("Lesion outline", "Lesion")
+        )
+        shown = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            if node.GetDisplayVisibility()
+        ]
         self.assertNotIn("Sample outline", [node.GetName() for node in shown])
         self.assertEqual(panel.segmentEditor.segmentationNodeID(), parameters.segmentation.GetID())
         panel.ui.earlyPhaseSpinBox.value = 1
@@ -357,8 +369,12 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self.assertEqual(panel.ui.phasesList.count, 0)
             slicer.util.loadScene(path)
         parameters = panel._parameterNode
-        self.assertEqual([node.GetName() for node in parameters.phases], [f"Sample phase {n}" for n in range(4)])
-        self.assertEqual((parameters.earlyPhase, parameters.attentionMethod, parameters.attentionOpacity), (1, "last", 0.7))
+        self.assertEqual(
+            [node.GetName() for node in parameters.phases], [f"Sample phase {n}" for n in range(4)]
+        )
+        self.assertEqual(
+            (parameters.earlyPhase, parameters.attentionMethod, parameters.attentionOpacity), (1, "last", 0.7)
+        )
         self.assertEqual(parameters.segmentation.GetName(), "Sample outline")
         self.assertEqual(panel.ui.segmentSelector.currentSegmentID(), parameters.segmentID)
         self.assertEqual(panel.logic.resultRows(parameters), rows)

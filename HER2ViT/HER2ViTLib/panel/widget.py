@@ -17,7 +17,9 @@ from .logic import HER2ViTLogic
 
 
 class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the parameter node and calls the logic. What it shows and allows is decided in HER2ViTLib/workflow.py."""
+    """Binds the panel to the parameter node and calls the logic. What it shows and allows is decided in
+    HER2ViTLib/workflow.py.
+    """
 
     def __init__(self, parent=None):
         # The base class calls setup() when it has no parent, so these come first.
@@ -61,7 +63,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
         self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
         for path in (self.ui.task1BundlePath, self.ui.task2BundlePath):
-            # The path widget itself is silent when it is emptied or names no folder: the reading would take the folder before.
+            # The path widget itself is silent when it is emptied or names no folder: the reading would take
+            # the folder before.
             path.comboBox().connect("editTextChanged(QString)", self.onBundlesChanged)
         self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
@@ -79,7 +82,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segmentEditor = qSlicerSegmentationsModuleWidgetsPythonQt.qMRMLSegmentEditorWidget()
         self.segmentEditor.setMaximumNumberOfUndoStates(10)
         self.segmentEditor.setUndoEnabled(True)
-        # Images and segmentation are chosen above; the editor only draws, and leaves the views' layers to the user and the reading.
+        # Images and segmentation are chosen above; the editor only draws, and leaves the views' layers to the
+        # user and the reading.
         self.segmentEditor.setSegmentationNodeSelectorVisible(False)
         self.segmentEditor.setSourceVolumeNodeSelectorVisible(False)
         self.segmentEditor.setSwitchToSegmentationsButtonVisible(False)
@@ -154,11 +158,17 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updateGui()
 
     def _connectGui(self):
-        """Binds each widget with a dynamic property "SlicerParameterName" in the .ui file to that parameter; returns the tag to undo it.
+        """Binds each widget with a dynamic property "SlicerParameterName" in the .ui file to that parameter;
+        returns the tag to undo it.
 
-        The wrapper's own connectGui() does the same, but returns no tag before Slicer 5.8: a closed scene's node would stay bound.
+        The wrapper's own connectGui() does the same, but returns no tag before Slicer 5.8: a closed scene's
+        node would stay bound.
         """
-        bound = {name: widget for widget in self.ui.__dict__.values() if (name := widget.property("SlicerParameterName"))}
+        bound = {
+            name: widget
+            for widget in self.ui.__dict__.values()
+            if (name := widget.property("SlicerParameterName"))
+        }
         return self._parameterNode.connectParametersToGui(bound)
 
     # Parameter node to panel
@@ -189,7 +199,10 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _updatePhaseButtons(self, changed=None):
         if not self._parameterNode:
             return
-        phases, loaded = self.logic.phaseNodes(self._parameterNode), self.logic.loadedVolumes(self._parameterNode)
+        phases, loaded = (
+            self.logic.phaseNodes(self._parameterNode),
+            self.logic.loadedVolumes(self._parameterNode),
+        )
         volume, row = self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
         possible = {
             self.ui.phasesList: True,
@@ -219,7 +232,10 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.segmentEditor.setCurrentSegmentID(segmentID)
 
     def _updateBundles(self):
-        chosen = {self.ui.task1BundlePath: self._parameterNode.task1Bundle, self.ui.task2BundlePath: self._parameterNode.task2Bundle}
+        chosen = {
+            self.ui.task1BundlePath: self._parameterNode.task1Bundle,
+            self.ui.task2BundlePath: self._parameterNode.task2Bundle,
+        }
         for path, folder in chosen.items():
             # Setting the same text again would move the cursor of somebody who types.
             if path.currentPath != folder:
@@ -290,7 +306,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onRemovePhase(self, checked=False):
         row = self.ui.phasesList.currentRow
-        self._setPhases([node for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)) if index != row])
+        self._setPhases(
+            [node for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)) if index != row]
+        )
 
     def onMovePhaseUp(self, checked=False):
         from HER2ViTLib.workflow import decisions as workflow
@@ -318,7 +336,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from HER2ViTLib.workflow import decisions as workflow
 
         existing = self.logic.segmentIDs(self._parameterNode.segmentation)
-        self._parameterNode.segmentID = workflow.chosen_segment(self._parameterNode.segmentID, segmentID, existing)
+        self._parameterNode.segmentID = workflow.chosen_segment(
+            self._parameterNode.segmentID, segmentID, existing
+        )
         self._updateGui()
 
     def onOutlineEdited(self, caller, event):
@@ -390,13 +410,16 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updateGui()
 
     def _makeRoomForSession(self):
-        # A read needs the outline and the session's buttons, case after case, without scrolling from one to the other.
+        # A read needs the outline and the session's buttons, case after case, without scrolling from one to
+        # the other.
         for section in (self.ui.imagesSection, self.ui.modelsSection, self.ui.resultSection):
             section.collapsed = self.logic.session is not None
 
     @contextlib.contextmanager
     def _sessionStep(self, failure):
-        """One step of a session; gives the reason that was typed. A reason is used up by the step that succeeds."""
+        """One step of a session; gives the reason that was typed. A reason is used up by the step that
+        succeeds.
+        """
         with self._reporting(failure):
             yield self.ui.sessionReasonEdit.text
             self.ui.sessionReasonEdit.clear()
@@ -409,7 +432,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @contextlib.contextmanager
     def _reporting(self, failure):
-        """Runs an action under the wait cursor. Bad input is told in its one line; anything else with its details, as an error."""
+        """Runs an action under the wait cursor. Bad input is told in its one line; anything else with its
+        details, as an error.
+        """
         from HER2ViTLib.messages import InputError
 
         fault = ""

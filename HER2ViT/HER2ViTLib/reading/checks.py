@@ -23,22 +23,35 @@ def slice_warnings(roi: np.ndarray, patches: Sequence[Patch]) -> list[ReadingWar
         outline = np.ascontiguousarray(roi[index][bounding_box(roi[index])], dtype=np.uint8)
         parts = cv2.connectedComponents(outline, connectivity=8)[0] - 1
         if parts > 1:
-            warnings.append(ReadingWarning("multifocal", f"the outline has {parts} separate parts on slice {index}; all were kept"))
+            warnings.append(
+                ReadingWarning(
+                    "multifocal", f"the outline has {parts} separate parts on slice {index}; all were kept"
+                )
+            )
         if area_mm2 < SMALL_LESION_MM2:
-            warnings.append(ReadingWarning("small_lesion", f"the outline covers only {area_mm2:.1f} mm2 on slice {index}"))
+            warnings.append(
+                ReadingWarning("small_lesion", f"the outline covers only {area_mm2:.1f} mm2 on slice {index}")
+            )
     first_and_last = len(roi) > 1 and (roi[0].any() or roi[-1].any())
     if first_and_last or roi[:, [0, -1]].any() or roi[:, :, [0, -1]].any():
-        warnings.append(ReadingWarning("lesion_at_border", "the outline touches the image's border; the lesion may be cut off"))
+        warnings.append(
+            ReadingWarning(
+                "lesion_at_border", "the outline touches the image's border; the lesion may be cut off"
+            )
+        )
     return warnings
 
 
-def call_warnings(call: str, probabilities: Mapping[str, float], task1: TaskReading, task2: TaskReading) -> list[ReadingWarning]:
+def call_warnings(
+    call: str, probabilities: Mapping[str, float], task1: TaskReading, task2: TaskReading
+) -> list[ReadingWarning]:
     """Says so when the thresholds' call is not the most probable status."""
     likeliest = max(probabilities, key=probabilities.__getitem__)
     if likeliest == call:
         return []
     text = (
-        f"the call {call} follows the thresholds (p1 {task1.score:.3f} against t1 {task1.threshold:.3f}, "
-        f"p2 {task2.score:.3f} against t2 {task2.threshold:.3f}); the most probable status is {likeliest} ({probabilities[likeliest]:.2f})"
+        f"the call {call} follows the thresholds (p1 {task1.score:.3f} against t1 {task1.threshold:.3f}, p2"
+        f" {task2.score:.3f} against t2 {task2.threshold:.3f}); the most probable status is {likeliest}"
+        f" ({probabilities[likeliest]:.2f})"
     )
     return [ReadingWarning("call_differs_from_most_probable", text)]

@@ -18,9 +18,11 @@ ATTENTION_OPACITY = 0.55
 
 
 def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
-    """The picture of a reading: the slice with its outline, per task the attention on it with a scale, scores against thresholds.
+    """The picture of a reading: the slice with its outline, per task the attention on it with a scale, scores
+    against thresholds.
 
-    `roi` is boolean (K, J, I) on the study's geometry. Rows run as stored in the image; pixels keep their size in mm.
+    `roi` is boolean (K, J, I) on the study's geometry. Rows run as stored in the image; pixels keep their
+    size in mm.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -41,15 +43,28 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
         _draw_score(axis, task.positive_label, found)
     call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
     figure.suptitle(plain(f"{reading.case_id}   {call}"), fontsize=13, fontweight="bold")
-    figure.text(0.5, 0.01, plain("\n".join(reading.notices)), ha="center", va="bottom", fontsize=7.5, color="#8a1c1c", wrap=True)
+    figure.text(
+        0.5,
+        0.01,
+        plain("\n".join(reading.notices)),
+        ha="center",
+        va="bottom",
+        fontsize=7.5,
+        color="#8a1c1c",
+        wrap=True,
+    )
     stream = io.BytesIO()
     # No creation date or software version in the file: the same reading gives the same bytes.
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     return stream.getvalue()
 
 
-def _extent_mm(spacing: tuple[float, float, float], shape: tuple[int, ...], pixel_to_index: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top edge (mm from the centre of the slice's first pixel) of a picture whose pixels lie on a slice."""
+def _extent_mm(
+    spacing: tuple[float, float, float], shape: tuple[int, ...], pixel_to_index: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top edge (mm from the centre of the slice's first pixel) of a picture whose pixels
+    lie on a slice.
+    """
     height, width = shape
     left, top = (pixel_to_index @ (-0.5, -0.5, 1))[:2] * spacing[:2]
     right, bottom = (pixel_to_index @ (width - 0.5, height - 0.5, 1))[:2] * spacing[:2]
@@ -66,24 +81,45 @@ def _draw_grey(axis: Any, image: np.ndarray, mask: np.ndarray, spacing: tuple[fl
     if mask.any():
         # A small, bright lesion would else be a white patch without texture.
         high = max(high, np.percentile(image[mask], 95))
-    axis.imshow(image, cmap="gray", vmin=low, vmax=high, extent=_extent_mm(spacing, image.shape, np.eye(3)), interpolation="nearest")
+    axis.imshow(
+        image,
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        extent=_extent_mm(spacing, image.shape, np.eye(3)),
+        interpolation="nearest",
+    )
     axis.set_xticks([])
     axis.set_yticks([])
 
 
-def _draw_slice(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]) -> None:
+def _draw_slice(
+    axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]
+) -> None:
     _draw_grey(axis, array[task.slice], roi[task.slice], spacing)
     _draw_outline(axis, roi[task.slice], spacing)
     left, right, bottom, top = _extent_mm(spacing, task.patch.image.shape, task.patch.pixel_to_index)
-    axis.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="#ffd24a", linewidth=0.9)
-    axis.set_title(f"early phase, slice {task.slice}\noutline {task.area_mm2:.0f} mm², model input framed", fontsize=10)
+    axis.plot(
+        [left, right, right, left, left], [top, top, bottom, bottom, top], color="#ffd24a", linewidth=0.9
+    )
+    axis.set_title(
+        f"early phase, slice {task.slice}\noutline {task.area_mm2:.0f} mm², model input framed", fontsize=10
+    )
 
 
-def _draw_attention(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]) -> None:
+def _draw_attention(
+    axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskReading, spacing: tuple[float, float, float]
+) -> None:
     _draw_grey(axis, array[task.slice], roi[task.slice], spacing)
     extent = _extent_mm(spacing, task.attention_map.shape, task.patch.pixel_to_index)
     shown = axis.imshow(
-        task.attention_map, cmap=ATTENTION_COLOURS, vmin=0, vmax=1, alpha=ATTENTION_OPACITY, extent=extent, interpolation="bilinear"
+        task.attention_map,
+        cmap=ATTENTION_COLOURS,
+        vmin=0,
+        vmax=1,
+        alpha=ATTENTION_OPACITY,
+        extent=extent,
+        interpolation="bilinear",
     )
     _draw_outline(axis, roi[task.slice], spacing)
     left, right, bottom, top = extent
@@ -97,10 +133,14 @@ def _draw_attention(axis: Any, array: np.ndarray, roi: np.ndarray, task: TaskRea
 def _draw_probabilities(axis: Any, reading: Reading) -> None:
     if reading.probabilities is None:
         axis.axis("off")
-        axis.text(0.5, 0.5, "Both tasks are needed\nfor class probabilities", ha="center", va="center", fontsize=9)
+        axis.text(
+            0.5, 0.5, "Both tasks are needed\nfor class probabilities", ha="center", va="center", fontsize=9
+        )
         return
     names, values = list(reading.probabilities), list(reading.probabilities.values())
-    bars = axis.barh(names, values, color=["#3f6fb5" if name == reading.call else "#b9c4d6" for name in names])
+    bars = axis.barh(
+        names, values, color=["#3f6fb5" if name == reading.call else "#b9c4d6" for name in names]
+    )
     axis.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
     axis.set_xlim(0, 1.12)
     axis.invert_yaxis()
@@ -115,5 +155,14 @@ def _draw_score(axis: Any, positive: str, task: TaskReading) -> None:
     axis.set_ylim(-0.6, 0.9)
     axis.set_yticks([])
     axis.tick_params(labelsize=8)
-    axis.text(task.threshold, 0.45, f" threshold {task.threshold:.2f}", color="#c0392b", fontsize=8, ha="left" if task.threshold < 0.6 else "right")
-    axis.set_title(f"P({positive}) = {task.score:.3f}   (development prevalence {task.prevalence:.2f})", fontsize=9)
+    axis.text(
+        task.threshold,
+        0.45,
+        f" threshold {task.threshold:.2f}",
+        color="#c0392b",
+        fontsize=8,
+        ha="left" if task.threshold < 0.6 else "right",
+    )
+    axis.set_title(
+        f"P({positive}) = {task.score:.3f}   (development prevalence {task.prevalence:.2f})", fontsize=9
+    )

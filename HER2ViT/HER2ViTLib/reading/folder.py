@@ -41,17 +41,19 @@ def write_reading(
     figures: bool = True,
     writers: Mapping[str, Writer] = NO_WRITERS,
 ) -> list[str]:
-    """Writes a reading into a folder of its own and returns the names of the files; those of a former reading go.
+    """Writes a reading into a folder of its own and returns the names of the files; those of a former reading
+    go.
 
-    `study` and `roi` are needed for pictures and `writers` only. `writers` adds files, by name: the rooms that
-    write them stand above this one (MRML's scene).
-    Raises `InputError` when the folder holds anything else.
+    `study` and `roi` are needed for pictures and `writers` only. `writers` adds files, by name: the rooms
+    that write them stand above this one (MRML's scene). Raises `InputError` when the folder holds anything
+    else.
     """
     folder = prepare_folder(folder, RESULT_FILES)
     figure = figure_png(reading, study, roi) if figures else None
     written = []
     for key, task in reading.tasks.items():
-        # Not compressed: interpolated numbers shrink by a quarter, for a tenth of the time of a whole reading.
+        # Not compressed: interpolated numbers shrink by a quarter, for a tenth of the time of a whole
+        # reading.
         write_volume(task.attention_volume, folder / f"attention_{key}.nrrd", compress=False)
         written.append(f"attention_{key}.nrrd")
     if figure is not None:

@@ -29,7 +29,9 @@ from .reading import NO_NAMES, NO_OVERRIDES, InputFile, Overrides, Reading, Task
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task key."""
+    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task
+    key.
+    """
 
     case_id: str
     slice_axis: str
@@ -43,8 +45,9 @@ class PreparedCase:
 class Reader:
     """Reads cases with one bundle per task.
 
-    `device`: auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU, with a warning in the reading. `method`: see `attention`.
-    Raises `InputError` for no bundle, two bundles of one task, a device that is not there, a method that the model cannot do.
+    `device`: auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU, with a warning in the reading.
+    `method`: see `attention`. Raises `InputError` for no bundle, two bundles of one task, a device that is
+    not there, a method that the model cannot do.
     """
 
     def __init__(self, bundles: Sequence[Bundle], device: str = "auto", method: str = "rollout") -> None:
@@ -69,7 +72,9 @@ class Reader:
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> Reading:
         """Reads one case: `prepare`, then `read_prepared`."""
-        prepared = self.prepare(study, roi, overrides, case_id=case_id, roi_sha256=roi_sha256, input_names=input_names)
+        prepared = self.prepare(
+            study, roi, overrides, case_id=case_id, roi_sha256=roi_sha256, input_names=input_names
+        )
         return self.read_prepared([prepared])[0]
 
     def prepare(
@@ -84,8 +89,9 @@ class Reader:
     ) -> PreparedCase:
         """All of a reading that needs no model. `roi` is the outline on the study's geometry.
 
-        `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in the reading.
-        Raises `InputError` for an empty outline or one of another shape, and for overrides that do not fit the study.
+        `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in
+        the reading. Raises `InputError` for an empty outline or one of another shape, and for overrides that
+        do not fit the study.
         """
         mask = roi.mask.astype(bool, copy=False)
         if mask.shape != study.geometry.shape:
@@ -122,7 +128,9 @@ class Reader:
         )
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
-        """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no finite score."""
+        """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no
+        finite score.
+        """
         tasks: list[dict[str, TaskReading]] = [{} for _ in cases]
         for key, bundle in self.bundles.items():
             patches = [case.patches[key] for case in cases]
@@ -132,14 +140,22 @@ class Reader:
 
     def _read_task(self, bundle: Bundle, patches: Sequence[Patch]) -> list[TaskReading]:
         settings = bundle.settings
-        images = model_input(torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device), settings.preprocessing)
+        images = model_input(
+            torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device),
+            settings.preprocessing,
+        )
         cutoff = settings.calibration.logit_of(settings.threshold)
         logits, maps = attention.attend(bundle.model, images, self.method, cutoff)
-        return [self._task_reading(bundle, *one) for one in zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())]
+        return [
+            self._task_reading(bundle, *one)
+            for one in zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())
+        ]
 
     def _task_reading(self, bundle: Bundle, patch: Patch, logit: float, grid: np.ndarray) -> TaskReading:
         if not (np.isfinite(logit) and np.isfinite(grid).all()):
-            raise InputError(f"bundle {bundle.name}: its model gives no finite score for this case; train the model again")
+            raise InputError(
+                f"bundle {bundle.name}: its model gives no finite score for this case; train the model again"
+            )
         settings = bundle.settings
         roi = attention.patch_shares(patch.mask, grid.shape)
         patch_mm2 = patch.geometry.pixel_mm2 * patch.image.size / grid.size
@@ -179,16 +195,28 @@ class Reader:
             notices=(RESEARCH_NOTICE, *dict.fromkeys(b.notice for b in self.bundles.values() if b.notice)),
         )
 
-    def _unlike_training(self, early: Volume, pre: Volume | None, roi: np.ndarray, patches: Mapping[str, Patch]) -> list[ReadingWarning]:
-        found = {index: case_properties(early, pre, roi, index) for index in {patch.slice for patch in patches.values()}}
+    def _unlike_training(
+        self, early: Volume, pre: Volume | None, roi: np.ndarray, patches: Mapping[str, Patch]
+    ) -> list[ReadingWarning]:
+        found = {
+            index: case_properties(early, pre, roi, index)
+            for index in {patch.slice for patch in patches.values()}
+        }
         warnings = []
         for key, bundle in self.bundles.items():
             for name, (low, high) in bundle.settings.training_percentiles.items():
                 value = found[patches[key].slice].get(name)
                 if value is not None and not low <= value <= high:
                     unit = UNITS.get(name, "")
-                    text = f"{name.replace('_', ' ')} {value:.3g}{unit} lies outside the training set's 1st to 99th percentile"
-                    warnings.append(ReadingWarning("unlike_training", f"{bundle.task.key}: {text} ({low:.3g} to {high:.3g}{unit})"))
+                    text = (
+                        f"{name.replace('_', ' ')} {value:.3g}{unit} lies outside the training set's 1st to"
+                        " 99th percentile"
+                    )
+                    warnings.append(
+                        ReadingWarning(
+                            "unlike_training", f"{bundle.task.key}: {text} ({low:.3g} to {high:.3g}{unit})"
+                        )
+                    )
         return warnings
 
 
@@ -198,6 +226,9 @@ def _by_task(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
     by_task: dict[str, Bundle] = {}
     for bundle in bundles:
         if bundle.task.key in by_task:
-            raise InputError(f"bundles {by_task[bundle.task.key].name} and {bundle.name} are both for {bundle.task.name}; give one per task")
+            raise InputError(
+                f"bundles {by_task[bundle.task.key].name} and {bundle.name} are both for {bundle.task.name};"
+                " give one per task"
+            )
         by_task[bundle.task.key] = bundle
     return dict(sorted(by_task.items()))

@@ -39,7 +39,8 @@ class InputFile:
 
 @dataclass(frozen=True)
 class TaskReading:
-    """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of the logit.
+    """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of
+    the logit.
 
     `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
     """

@@ -29,7 +29,10 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "notes": list(reading.notes),
         "device": reading.device,
         "versions": dict(reading.versions),
-        "inputs": [{key: value for key, value in asdict(file).items() if value is not None} for file in reading.inputs],
+        "inputs": [
+            {key: value for key, value in asdict(file).items() if value is not None}
+            for file in reading.inputs
+        ],
         "notice": " ".join(reading.notices),
     }
 
@@ -80,13 +83,18 @@ def _task_rows(title: str, positive: str, task: TaskReading) -> list[tuple[str, 
         (title, f"P({positive}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
         ("  at prevalence", f"{task.prevalence:.2f} of {positive} in the development set"),
         ("  slice, area", f"{task.slice}, {task.area_mm2:.1f} mm2"),
-        (f"  attention ({attention.method})", f"{attention.share_in_roi:.0%} in the outline, entropy {attention.entropy:.2f}"),
+        (
+            f"  attention ({attention.method})",
+            f"{attention.share_in_roi:.0%} in the outline, entropy {attention.entropy:.2f}",
+        ),
         ("  foci", f"{attention.foci}, {attention.focal_area_mm2:.0f} mm2 together"),
     ]
 
 
 def report_html(reading: Reading, figure: bytes | None) -> bytes:
-    """A self-contained page: notices, call, picture, table, warnings, and what it was made from. All texts are escaped."""
+    """A self-contained page: notices, call, picture, table, warnings, and what it was made from. All texts
+    are escaped.
+    """
     picture = base64.b64encode(figure).decode() if figure is not None else None
     rows = [row for row in table_rows(reading) if row[0] not in ("Warning", "Notice")]
     page = _page_template().render(reading=reading, rows=rows, picture=picture, data=reading_json(reading))
@@ -98,5 +106,7 @@ def _page_template() -> Any:
     """Compiled once: that takes ten times as long as a page."""
     from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"]))
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape(["html"])
+    )
     return environment.get_template("report.html")

@@ -6,14 +6,16 @@ A plan is a folder:
     reader_A/read_1, reader_A/read_2   the first reader's two reads (A1, A2)
     reader_B/read_1                    the other readers' only read (B1)
 
-A reader gets `reader_X`, or one read of it. A read's folder is whole by itself: `session.json`, `images/CODE_phaseN.nrrd` and, once begun,
-`log.jsonl` and `outlines/CODE.seg.nrrd`. Images hold voxels, geometry and nothing else of a header; times of phases are counted from the
-first. Every read has codes of its own, numbered in its own order, so that a code tells nothing of the case, the manifest or another
-read. Whoever is to be kept from the first outlines altogether gets `read_2` while `read_1` holds no more than `session.json` and `log.jsonl`.
+A reader gets `reader_X`, or one read of it. A read's folder is whole by itself: `session.json`,
+`images/CODE_phaseN.nrrd` and, once begun, `log.jsonl` and `outlines/CODE.seg.nrrd`. Images hold voxels,
+geometry and nothing else of a header; times of phases are counted from the first. Every read has codes of its
+own, numbered in its own order, so that a code tells nothing of the case, the manifest or another read.
+Whoever is to be kept from the first outlines altogether gets `read_2` while `read_1` holds no more than
+`session.json` and `log.jsonl`.
 
-The rooms: `session_plan` draws the cases and writes the plan, `session` is one read as its reader goes through it, each step a line of its
-`session_log`, and `session_reads` is what the coordinator gets back. None needs torch: a radiologist's 3D Slicer runs a session before
-any model is installed.
+The rooms: `session_plan` draws the cases and writes the plan, `session` is one read as its reader goes
+through it, each step a line of its `session_log`, and `session_reads` is what the coordinator gets back. None
+needs torch: a radiologist's 3D Slicer runs a session before any model is installed.
 """
 
 from __future__ import annotations
@@ -41,10 +43,11 @@ _CODE = r"\w[\w-]{0,79}"
 """Codes are file names."""
 
 
-
 @dataclass(frozen=True)
 class SessionCase:
-    """A case under its code. Times of the phases in seconds from the first phase, None = unknown, as in `Study`."""
+    """A case under its code. Times of the phases in seconds from the first phase, None = unknown, as in
+    `Study`.
+    """
 
     code: str
     early_phase: int | None
@@ -61,13 +64,23 @@ class SessionCase:
         return folder / OUTLINES / f"{self.code}.seg.nrrd"
 
     def to_json(self) -> dict[str, Any]:
-        phases = [{"start_s": start, "duration_s": duration} for start, duration in zip(self.starts_s, self.durations_s)]
-        return {"code": self.code, "early_phase": self.early_phase, "contrast_start_s": self.contrast_start_s, "phases": phases}
+        phases = [
+            {"start_s": start, "duration_s": duration}
+            for start, duration in zip(self.starts_s, self.durations_s)
+        ]
+        return {
+            "code": self.code,
+            "early_phase": self.early_phase,
+            "contrast_start_s": self.contrast_start_s,
+            "phases": phases,
+        }
 
 
 @dataclass(frozen=True)
 class Read:
-    """One read of the plan: its label (A1, A2, B1), the reader, the number of the reader's read, and the cases in the order of reading."""
+    """One read of the plan: its label (A1, A2, B1), the reader, the number of the reader's read, and the
+    cases in the order of reading.
+    """
 
     label: str
     reader: str
@@ -89,7 +102,9 @@ class Read:
 
 
 def load_read(path: str | os.PathLike) -> Read:
-    """The read of a session file, or of the folder it lies in. Raises `InputError`, one line, for anything that is not one."""
+    """The read of a session file, or of the folder it lies in. Raises `InputError`, one line, for anything
+    that is not one.
+    """
     path = session_file(path)
     data = read_file(path, f"the {SESSION_FILE} of a read that her2vit session has planned")
     try:
@@ -97,14 +112,29 @@ def load_read(path: str | os.PathLike) -> Read:
         if (content["format"], content["version"]) != (_FORMAT, VERSION):
             raise ValueError(content["version"])
         read = Read(
-            content["read"], content["reader"], content["number"], float(content["washout_days"]), tuple(map(_session_case, content["cases"]))
+            content["read"],
+            content["reader"],
+            content["number"],
+            float(content["washout_days"]),
+            tuple(map(_session_case, content["cases"])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is not a session file of this version, or is damaged; get it again from the coordinator") from error
+        raise InputError(
+            f"{path}: is not a session file of this version, or is damaged; get it again from the coordinator"
+        ) from error
     codes = [case.code for case in read.cases]
-    sound = all(isinstance(name, str) for name in (read.label, read.reader)) and all(re.fullmatch(_CODE, code) for code in codes)
-    if not sound or not len(set(codes)) == len(codes) > 0 or read.number not in (1, 2) or not 0 <= read.washout_days <= LONGEST_WASHOUT_DAYS:
-        raise InputError(f"{path}: is damaged (its codes, number or wash-out); get it again from the coordinator")
+    sound = all(isinstance(name, str) for name in (read.label, read.reader)) and all(
+        re.fullmatch(_CODE, code) for code in codes
+    )
+    if (
+        not sound
+        or not len(set(codes)) == len(codes) > 0
+        or read.number not in (1, 2)
+        or not 0 <= read.washout_days <= LONGEST_WASHOUT_DAYS
+    ):
+        raise InputError(
+            f"{path}: is damaged (its codes, number or wash-out); get it again from the coordinator"
+        )
     return read
 
 
@@ -116,10 +146,18 @@ def session_file(path: str | os.PathLike) -> Path:
 def _session_case(content: Mapping[str, Any]) -> SessionCase:
     phases = content["phases"]
     early_phase = content["early_phase"]
-    if not phases or not isinstance(content["code"], str) or not (early_phase is None or early_phase in range(len(phases))):
+    if (
+        not phases
+        or not isinstance(content["code"], str)
+        or not (early_phase is None or early_phase in range(len(phases)))
+    ):
         raise ValueError(content["code"])
-    starts, durations = (tuple(_seconds_or_none(phase[key]) for phase in phases) for key in ("start_s", "duration_s"))
-    return SessionCase(content["code"], early_phase, starts, durations, _seconds_or_none(content["contrast_start_s"]))
+    starts, durations = (
+        tuple(_seconds_or_none(phase[key]) for phase in phases) for key in ("start_s", "duration_s")
+    )
+    return SessionCase(
+        content["code"], early_phase, starts, durations, _seconds_or_none(content["contrast_start_s"])
+    )
 
 
 def _seconds_or_none(value: Any) -> float | None:
@@ -129,7 +167,16 @@ def _seconds_or_none(value: Any) -> float | None:
 
 
 def session_study(case: SessionCase, images: Sequence[Path]) -> Study:
-    """A session case's study, its times as in the images that were copied. Raises `InputError` for images that are not there or damaged."""
+    """A session case's study, its times as in the images that were copied. Raises `InputError` for images
+    that are not there or damaged.
+    """
     volumes = [read_volume(path) for path in images]
     hashes = list(zip(image_roles(len(images)), map(file_sha256, images)))
-    return study_from_volumes(volumes, case.starts_s, case.durations_s, case.contrast_start_s, [str(path) for path in images], hashes)
+    return study_from_volumes(
+        volumes,
+        case.starts_s,
+        case.durations_s,
+        case.contrast_start_s,
+        [str(path) for path in images],
+        hashes,
+    )

@@ -1,4 +1,6 @@
-"""The log of a repeatability read: a line of `log.jsonl` for each step, kept through kills, full disks and clocks that are set."""
+"""The log of a repeatability read: a line of `log.jsonl` for each step, kept through kills, full disks and
+clocks that are set.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,11 @@ class Entry:
 
 
 def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
-    """The entries of a read's log, none before its first opening; a torn last line, of a process that was killed while writing, is ignored.
+    """The entries of a read's log, none before its first opening; a torn last line, of a process that was
+    killed while writing, is ignored.
 
-    `codes`: the cases the read has, None = unknown. Raises `InputError` for any other damage: a line that is no entry, times that go
-    back, a case that is done twice or that the read does not have.
+    `codes`: the cases the read has, None = unknown. Raises `InputError` for any other damage: a line that is
+    no entry, times that go back, a case that is done twice or that the read does not have.
     """
     path = folder / LOG_FILE
     data = read_file(path, "the log of the read") if path.exists() else b""
@@ -59,7 +62,9 @@ def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
             entries.append(entry)
             done.update([entry.code] if entry.event in (OUTLINED, SKIPPED) else [])
             continue
-        raise InputError(f"{path}: line {number}, {fault}; the log was changed or damaged: put back a copy of it")
+        raise InputError(
+            f"{path}: line {number}, {fault}; the log was changed or damaged: put back a copy of it"
+        )
     return entries
 
 
@@ -81,7 +86,9 @@ def finished_cases(entries: Sequence[Entry]) -> dict[str, Entry]:
 
 
 def append_entry(folder: Path, entry: Entry) -> None:
-    """Adds an entry to a read's log; it is on the disk when the call returns. Raises `InputError`, with the log as it was, when it cannot be."""
+    """Adds an entry to a read's log; it is on the disk when the call returns. Raises `InputError`, with the
+    log as it was, when it cannot be.
+    """
     path = folder / LOG_FILE
     try:
         with path.open("ab") as log:
@@ -90,7 +97,9 @@ def append_entry(folder: Path, entry: Entry) -> None:
             os.fsync(log.fileno())
     except OSError as error:
         cut_torn_line(folder)
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free the disk and try again") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); free the disk and try again"
+        ) from error
 
 
 def cut_torn_line(folder: Path) -> None:

@@ -20,7 +20,18 @@ from HER2ViTLib.lesion.masks import roi_on, write_segmentation
 from HER2ViTLib.messages import InputError
 
 from .files import SESSION_FILE, Read, SessionCase, load_read, session_file
-from .log import OPENED, OUTLINED, SHOWN, SKIPPED, Entry, append_entry, cut_torn_line, finished_cases, read_log, stamp
+from .log import (
+    OPENED,
+    OUTLINED,
+    SHOWN,
+    SKIPPED,
+    Entry,
+    append_entry,
+    cut_torn_line,
+    finished_cases,
+    read_log,
+    stamp,
+)
 
 LOCK_FILE = "session.lock"
 
@@ -41,20 +52,28 @@ class Obstacle:
 class Session:
     """One read, as the reader goes through it. The panel holds one of these and shows what it says.
 
-    `Session(path)` looks only; `open()` takes the read, and `close()` gives it back. Then, until `finished`: `next_case()`, and for that
-    case either `save_outline(mask, geometry)` or `skip(reason)`. Both are final: a blinded read is not gone over again. Whatever was saved or
-    skipped is on the disk when the call returns; a process killed at any moment loses at most the outline in progress, and the next
-    `open()` goes on with that case.
+    `Session(path)` looks only; `open()` takes the read, and `close()` gives it back. Then, until `finished`:
+    `next_case()`, and for that case either `save_outline(mask, geometry)` or `skip(reason)`. Both are final:
+    a blinded read is not gone over again. Whatever was saved or skipped is on the disk when the call returns;
+    a process killed at any moment loses at most the outline in progress, and the next `open()` goes on with
+    that case.
 
-    Each step is a line of `log.jsonl`, with the time in UTC and, for a case that is done, the reading time: seconds from `next_case()` to
-    the end, by a clock that nobody can set; after a kill it counts from when the case was shown again. A computer's clock that is behind
-    the log's last entry is refused, so that the wash-out is not shortened by setting it back; a clock that is set *forward* cannot be
-    detected. Two processes exclude each other by a lock of the operating system, which ends with its process.
+    Each step is a line of `log.jsonl`, with the time in UTC and, for a case that is done, the reading time:
+    seconds from `next_case()` to the end, by a clock that nobody can set; after a kill it counts from when
+    the case was shown again. A computer's clock that is behind the log's last entry is refused, so that the
+    wash-out is not shortened by setting it back; a clock that is set *forward* cannot be detected. Two
+    processes exclude each other by a lock of the operating system, which ends with its process.
 
-    `now` and `seconds` are the clocks, for tests. Raises `InputError` for a session file or log that is missing or damaged.
+    `now` and `seconds` are the clocks, for tests. Raises `InputError` for a session file or log that is
+    missing or damaged.
     """
 
-    def __init__(self, path: str | os.PathLike, now: Callable[[], datetime] = utc_now, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        now: Callable[[], datetime] = utc_now,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = session_file(path).parent
         self.read = load_read(path)
         self._codes = [case.code for case in self.read.cases]
@@ -102,9 +121,11 @@ class Session:
     # What the panel does
 
     def open(self, override: str = "") -> None:
-        """Takes the read for this process. `override` is the reason to open it against the wash-out; it is recorded where it was needed.
+        """Takes the read for this process. `override` is the reason to open it against the wash-out; it is
+        recorded where it was needed.
 
-        Raises `InputError` when another process has it, for a clock that is behind, and for the wash-out without an override.
+        Raises `InputError` when another process has it, for a clock that is behind, and for the wash-out
+        without an override.
         """
         if self.is_open:
             return
@@ -112,9 +133,14 @@ class Session:
         try:
             lock.acquire()
         except Timeout:
-            raise InputError(f"{self.folder}: read {self.read.label} is open in another window or program; close it there") from None
+            raise InputError(
+                f"{self.folder}: read {self.read.label} is open in another window or program; close it there"
+            ) from None
         except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written ({error.strerror}); copy the session to a folder of your own") from error
+            raise InputError(
+                f"{self.folder}: cannot be written ({error.strerror}); copy the session to a folder of"
+                " your own"
+            ) from error
         self._lock = lock
         try:
             self._begin(" ".join(override.split()))
@@ -123,7 +149,9 @@ class Session:
             raise
 
     def next_case(self) -> SessionCase | None:
-        """The current case, None when all are done; its reading time runs from here. Asked again, it is the same case and goes on running."""
+        """The current case, None when all are done; its reading time runs from here. Asked again, it is the
+        same case and goes on running.
+        """
         self._require_open()
         case = self.current
         if case is not None and self._shown_at is None:
@@ -132,10 +160,12 @@ class Session:
         return case
 
     def save_outline(self, mask: np.ndarray, geometry: Geometry) -> Path:
-        """Keeps the outline of the current case, boolean (K, J, I) on `geometry`, and goes on to the next; returns the file.
+        """Keeps the outline of the current case, boolean (K, J, I) on `geometry`, and goes on to the next;
+        returns the file.
 
-        On another geometry than the images' it is resampled (nearest neighbour). Raises `InputError`, with nothing kept, for an outline
-        that is empty or outside the image, a clock that is behind, a disk that is full.
+        On another geometry than the images' it is resampled (nearest neighbour). Raises `InputError`, with
+        nothing kept, for an outline that is empty or outside the image, a clock that is behind, a disk that
+        is full.
         """
         case, seconds = self._case_in_progress()
         reference = read_volume(case.images(self.folder)[0]).geometry
@@ -155,7 +185,9 @@ class Session:
         return path
 
     def skip(self, reason: str) -> None:
-        """Leaves the current case out for a stated reason and goes on to the next. Raises `InputError` without a reason."""
+        """Leaves the current case out for a stated reason and goes on to the next. Raises `InputError`
+        without a reason.
+        """
         case, seconds = self._case_in_progress()
         reason = " ".join(reason.split())
         if not reason:
@@ -192,7 +224,10 @@ class Session:
         now = self._now()
         if not entries or _whole_seconds(now) >= entries[-1].at:
             return None
-        text = f"the computer's clock ({stamp(now)}) is behind {whose} last entry ({stamp(entries[-1].at)}); set the clock"
+        text = (
+            f"the computer's clock ({stamp(now)}) is behind {whose} last entry ({stamp(entries[-1].at)}); set"
+            " the clock"
+        )
         return Obstacle(text, False)
 
     def _washout_obstacle(self) -> Obstacle | None:
@@ -207,15 +242,24 @@ class Session:
         entries = read_log(first_folder, [case.code for case in first.cases])
         left = len(first.cases) - len(finished_cases(entries))
         if left:
-            return Obstacle(f"read {first.label} comes first: {left} of its {len(first.cases)} cases are not done; outline or skip them", False)
-        return self._clock_obstacle(entries, f"read {first.label}'s") or self._too_early(first, entries[-1].at)
+            return Obstacle(
+                f"read {first.label} comes first: {left} of its {len(first.cases)} cases are not done;"
+                " outline or skip them",
+                False,
+            )
+        return self._clock_obstacle(entries, f"read {first.label}'s") or self._too_early(
+            first, entries[-1].at
+        )
 
     def _too_early(self, first: Read, ended: datetime) -> Obstacle | None:
         opens = ended + timedelta(days=self.read.washout_days)
         to_wait = (opens - self._now()) / timedelta(days=1)
         if to_wait <= 0:
             return None
-        rule = f"read {self.read.label} opens {self.read.washout_days:g} days after the end of {first.label}, on {stamp(opens)}"
+        rule = (
+            f"read {self.read.label} opens {self.read.washout_days:g} days after the end of {first.label}, on"
+            f" {stamp(opens)}"
+        )
         return Obstacle(f"{rule}; wait {to_wait:.1f} days, or say why it is opened now", True)
 
     def _case_in_progress(self) -> tuple[SessionCase, float]:

@@ -75,7 +75,8 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
         )
     of_dicom: Iterator[Series] = iter(())
     if any(is_dicom):
-        from HER2ViTLib.dicom.series import read_dicom  # pydicom takes longer to import than a NIfTI study to read
+        # pydicom takes longer to import than a NIfTI study to read
+        from HER2ViTLib.dicom.series import read_dicom
 
         of_dicom = iter(read_dicom([path for path, is_one in zip(paths, is_dicom) if is_one], selection))
     return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]

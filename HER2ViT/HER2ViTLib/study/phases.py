@@ -14,7 +14,15 @@ from HER2ViTLib.messages import InputError, ReadingWarning
 
 from .enhancement import mean_signals, where_changing, where_enhancing
 from .study import Study
-from .timing import AFTER_PAUSE_S, Timing, baseline_of, in_time_order, middles_of, plausible_contrast_start, timing_of
+from .timing import (
+    AFTER_PAUSE_S,
+    Timing,
+    baseline_of,
+    in_time_order,
+    middles_of,
+    plausible_contrast_start,
+    timing_of,
+)
 
 EARLY_PHASE_S = 90.0
 """Wanted time of the early phase after the start of contrast: breast cancers reach their first peak 60-120 s

@@ -27,9 +27,10 @@ class Phase:
 class Study:
     """The phases of a DCE-MRI in time order, all of one geometry.
 
-    `contrast_start_s` is on the clock of the phases. `image_sha256` holds (role, SHA-256) of what was read: "image", or
-    "phase0", "phase1", ... where each phase came separately. `slice_axis` names the axis of the stored array that the slices are cut across.
-    `notes` say, without alarm, what was done with the files (series not used).
+    `contrast_start_s` is on the clock of the phases. `image_sha256` holds (role, SHA-256) of what was read:
+    "image", or "phase0", "phase1", ... where each phase came separately. `slice_axis` names the axis of the
+    stored array that the slices are cut across. `notes` say, without alarm, what was done with the files
+    (series not used).
     """
 
     phases: tuple[Phase, ...]
@@ -50,7 +51,9 @@ class Study:
 
 
 def image_roles(count: int) -> list[str]:
-    """What a result calls the images that were given: "image", or "phase0", "phase1", ... where there are several."""
+    """What a result calls the images that were given: "image", or "phase0", "phase1", ... where there are
+    several.
+    """
     return ["image"] if count == 1 else [f"phase{n}" for n in range(count)]
 
 
@@ -78,7 +81,9 @@ def study_from_volumes(
     starts_s = starts_s or [None] * len(volumes)
     durations_s = durations_s or [None] * len(volumes)
     phases = tuple(map(Phase, volumes, starts_s, durations_s))
-    digests = tuple(image_sha256) or tuple(zip(image_roles(len(volumes)), (array_sha256(volume.array) for volume in volumes)))
+    digests = tuple(image_sha256) or tuple(
+        zip(image_roles(len(volumes)), (array_sha256(volume.array) for volume in volumes))
+    )
     return on_its_own_clock(Study(phases, contrast_start_s, digests, tuple(warnings)))
 
 
@@ -86,7 +91,9 @@ def require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:
     """Raises `InputError` when two inputs are one and the same."""
     for n, key in enumerate(keys):
         if key in keys[:n]:
-            raise InputError(f"{paths[n]}: is the same image as {paths[keys.index(key)]}; give each phase once")
+            raise InputError(
+                f"{paths[n]}: is the same image as {paths[keys.index(key)]}; give each phase once"
+            )
 
 
 def require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> None:
@@ -102,13 +109,19 @@ def require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> N
         raise InputError(faults)
 
 
-
-
 def on_its_own_clock(study: Study) -> Study:
-    """The study with times counted from its earliest phase: the time of day of an examination is nobody's business."""
+    """The study with times counted from its earliest phase: the time of day of an examination is nobody's
+    business.
+    """
     starts = [phase.start_s for phase in study.phases]
     if None in starts:
-        return replace(study, contrast_start_s=None, phases=tuple(Phase(phase.volume) for phase in study.phases))
+        return replace(
+            study, contrast_start_s=None, phases=tuple(Phase(phase.volume) for phase in study.phases)
+        )
     zero = min(starts)
     phases = tuple(replace(phase, start_s=phase.start_s - zero) for phase in study.phases)
-    return replace(study, phases=phases, contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero)
+    return replace(
+        study,
+        phases=phases,
+        contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero,
+    )

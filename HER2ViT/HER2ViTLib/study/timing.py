@@ -152,14 +152,10 @@ def middles_of(study: Study) -> list[float]:
     return [phase.start_s + duration / 2 for phase, duration in zip(study.phases, _durations(study))]
 
 
-
-
 def baseline_of(study: Study, pre: int | None) -> tuple[int, ...]:
     """Indices of the phases up to the last one before contrast."""
     order = in_time_order(study).tolist()
     return () if pre is None else tuple(sorted(order[: order.index(pre) + 1]))
-
-
 
 
 def in_time_order(study: Study) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the HER2ViT panel decides: can a reading run, and if not why; which models are loaded; what is told.
 
-No Qt and no MRML, and torch only once a reader is asked for, so that every decision is tested outside the application.
+No Qt and no MRML, and torch only once a reader is asked for, so that every decision is tested outside the
+application.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user has chosen. `phases` counts the volumes, `bundles` are folders as typed, empty where none is chosen."""
+    """What the user has chosen. `phases` counts the volumes, `bundles` are folders as typed, empty where none
+    is chosen.
+    """
 
     phases: int = 0
     early_phase: int = AUTO
@@ -48,7 +51,9 @@ class Choices:
         if not self.phases:
             return "Choose the phases of a DCE-MRI study, in time order, or a sequence."
         if self.early_phase >= self.phases:
-            return f"Early phase {self.early_phase} is not there: the study has phases 0 to {self.phases - 1}."
+            return (
+                f"Early phase {self.early_phase} is not there: the study has phases 0 to {self.phases - 1}."
+            )
         return ""
 
     def missing(self) -> str:
@@ -63,14 +68,17 @@ class Choices:
 
 
 def painting_phase(phases: int, early_phase: int) -> int:
-    """The phase to outline the lesion on, before any reading: the early phase if it is chosen, else the first after contrast."""
+    """The phase to outline the lesion on, before any reading: the early phase if it is chosen, else the first
+    after contrast.
+    """
     return early_phase if AUTO < early_phase < phases else min(1, phases - 1)
 
 
 def chosen_segment(chosen: str, offered: str, existing: Sequence[str]) -> str:
     """The segment to read after a list of segments has changed its selection from `chosen` to `offered`.
 
-    When the chosen segment is deleted, such a list selects another one by itself. That is no choice: none is then chosen.
+    When the chosen segment is deleted, such a list selects another one by itself. That is no choice: none is
+    then chosen.
     """
     deleted = bool(chosen) and chosen not in existing
     return "" if deleted or offered not in existing else offered
@@ -138,7 +146,9 @@ def _telling_numbers(names: Sequence[str]) -> list[int] | None:
 
 
 def reading_view(visible: Mapping[str, bool]) -> str | None:
-    """The slice view that shows a reading, of {name: is it on the screen}: Red if it is shown, else the first that is, else Red or any."""
+    """The slice view that shows a reading, of {name: is it on the screen}: Red if it is shown, else the first
+    that is, else Red or any.
+    """
     candidates = [name for name, shown in visible.items() if shown] or list(visible)
     return "Red" if "Red" in candidates else next(iter(candidates), None)
 
@@ -153,4 +163,8 @@ def headline(rows: Sequence[tuple[str, str]]) -> str:
 
 def remarks(rows: Sequence[tuple[str, str]]) -> list[str]:
     """The warnings, without their codes, and the notices among the rows of the result table."""
-    return [value.partition(": ")[2] if what == "Warning" else value for what, value in rows if what in ("Warning", "Notice")]
+    return [
+        value.partition(": ")[2] if what == "Warning" else value
+        for what, value in rows
+        if what in ("Warning", "Notice")
+    ]

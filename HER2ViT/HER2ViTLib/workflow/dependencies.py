@@ -1,4 +1,6 @@
-"""Which Python packages a reading still needs inside 3D Slicer, and what pip must leave alone. Decides only; installs nothing."""
+"""Which Python packages a reading still needs inside 3D Slicer, and what pip must leave alone. Decides only;
+installs nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,21 @@ PACKAGES = {
     "safetensors": "safetensors>=0.4",
     "timm": "timm>=1.0.20",
 }
-"""Module: requirement. torch comes through Slicer's PyTorch extension, which picks the build for the GPU; the rest is Slicer's own."""
+"""Module: requirement. torch comes through Slicer's PyTorch extension, which picks the build for the GPU; the
+rest is Slicer's own.
+"""
 
 PROTECTED = ("numpy", "pillow", "pydicom", "requests", "scipy", "SimpleITK", "torch", "torchvision")
-"""Packages that belong to Slicer or to its PyTorch extension: other extensions and Slicer itself break when pip swaps them."""
+"""Packages that belong to Slicer or to its PyTorch extension: other extensions and Slicer itself break when
+pip swaps them.
+"""
 
 
 def missing_packages() -> list[str]:
     """Requirements, in pip's words, whose module is not there."""
-    return [requirement for module, requirement in PACKAGES.items() if importlib.util.find_spec(module) is None]
+    return [
+        requirement for module, requirement in PACKAGES.items() if importlib.util.find_spec(module) is None
+    ]
 
 
 def missing_torch() -> bool:

@@ -1,7 +1,9 @@
-"""Many cases: read by several processes or a Dask cluster, each case once, and gone on with after whatever ended a run.
+"""Many cases: read by several processes or a Dask cluster, each case once, and gone on with after whatever
+ended a run.
 
-All that a run knows lies in the cases' folders (`batch_jobs`), each put in place whole. So a run that is killed at any moment loses only
-what it was reading; the next one reads what is missing or was made from other inputs, and writes the tables anew from the folders.
+All that a run knows lies in the cases' folders (`batch_jobs`), each put in place whole. So a run that is
+killed at any moment loses only what it was reading; the next one reads what is missing or was made from other
+inputs, and writes the tables anew from the folders.
 """
 
 from __future__ import annotations
@@ -33,11 +35,35 @@ CHUNK = 8
 """Cases a worker gets at a time: enough to hide the way there and back, few enough for an even end."""
 CLUSTER_WINDOW = 256
 """Chunks a cluster is given ahead of its results: more than it has workers."""
-ENDED = "the process that read it ended without a word, twice (no memory left, a fault in a library); read it alone with: her2vit read"
+ENDED = (
+    "the process that read it ended without a word, twice (no memory left, a fault in a library); read it"
+    " alone with: her2vit read"
+)
 
-_TASK_COLUMNS = ("score", "score_raw", "threshold", "slice", "area_mm2", "entropy", "share_in_roi", "foci", "focal_area_mm2", "bundle_sha256")
+_TASK_COLUMNS = (
+    "score",
+    "score_raw",
+    "threshold",
+    "slice",
+    "area_mm2",
+    "entropy",
+    "share_in_roi",
+    "foci",
+    "focal_area_mm2",
+    "bundle_sha256",
+)
 READING_COLUMNS = (
-    *("case_id", "call", "p_zero", "p_low", "p_positive", "slice", "early_phase", "early_phase_rule", "attention"),
+    *(
+        "case_id",
+        "call",
+        "p_zero",
+        "p_low",
+        "p_positive",
+        "slice",
+        "early_phase",
+        "early_phase_rule",
+        "attention",
+    ),
     *(f"{task}_{column}" for task in ("task1", "task2") for column in _TASK_COLUMNS),
     *("warnings", "her2vit", "notice"),
 )
@@ -66,16 +92,20 @@ def read_batch(
     retry_failed: bool = False,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Outcome:
-    """Reads the cases of a manifest into `out`: a folder a case, `readings.csv` and `failures.csv` in the manifest's order.
+    """Reads the cases of a manifest into `out`: a folder a case, `readings.csv` and `failures.csv` in the
+    manifest's order.
 
-    Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases that failed only those whose
-    inputs changed, with `retry_failed` all. `workers` and `scheduler` as in `executor`; `report` is told (done, of all to be read).
-    Raises `InputError` for faults of the manifest, the bundles or the device, a folder in use, and when there is no room to write.
+    Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
+    that failed only those whose inputs changed, with `retry_failed` all. `workers` and `scheduler` as in
+    `executor`; `report` is told (done, of all to be read). Raises `InputError` for faults of the manifest,
+    the bundles or the device, a folder in use, and when there is no room to write.
     """
     manifest, out = Path(manifest).absolute(), Path(out).absolute()
     cases = read_cases(manifest)
     folders = tuple(Path(folder).absolute() for folder in bundles)
-    settings = Settings(manifest.parent, folders, tuple(map(_bundle_sha256, folders)), device, attention, figures)
+    settings = Settings(
+        manifest.parent, folders, tuple(map(_bundle_sha256, folders)), device, attention, figures
+    )
     with _alone(out):
         sweep(out / "cases")
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
@@ -86,16 +116,22 @@ def read_batch(
 
 
 def _bundle_sha256(folder: Path) -> str:
-    """Names the bundle, as `Bundle.sha256`: the hash of its config, which holds that of the weights. The workers verify all of it."""
+    """Names the bundle, as `Bundle.sha256`: the hash of its config, which holds that of the weights. The
+    workers verify all of it.
+    """
     config = folder / "config.json"
     if not config.is_file():
-        raise InputError(f"{folder}: is not a bundle folder; give the folder that holds config.json and model.safetensors")
+        raise InputError(
+            f"{folder}: is not a bundle folder; give the folder that holds config.json and model.safetensors"
+        )
     return file_sha256(config)
 
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder; a lock that ends with its process. A run that got nowhere leaves no folder behind."""
+    """Keeps other runs out of the folder; a lock that ends with its process. A run that got nowhere leaves no
+    folder behind.
+    """
     is_new = not out.exists()
     prepare_folder(out, RESULT_FILES)
     lock = FileLock(out / LOCK_FILE)
@@ -103,7 +139,9 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise InputError(f"{out}: another run is writing here; wait for its end, or name another folder") from None
+            raise InputError(
+                f"{out}: another run is writing here; wait for its end, or name another folder"
+            ) from None
     try:
         yield
     finally:
@@ -125,8 +163,16 @@ def _pending(jobs: Sequence[Job], retry_failed: bool) -> list[Job]:
 # Reading
 
 
-def _read_all(settings: Settings, jobs: Sequence[Job], workers: int | None, scheduler: str | None, report: Callable[[int, int], None]) -> None:
-    """Reads the jobs. Those out when a worker dies are read again, one at a time: the one whose worker dies then too has failed."""
+def _read_all(
+    settings: Settings,
+    jobs: Sequence[Job],
+    workers: int | None,
+    scheduler: str | None,
+    report: Callable[[int, int], None],
+) -> None:
+    """Reads the jobs. Those out when a worker dies are read again, one at a time: the one whose worker dies
+    then too has failed.
+    """
     finished: set[str] = set()
 
     def finish(done: Iterable[Job]) -> None:
@@ -140,12 +186,16 @@ def _read_all(settings: Settings, jobs: Sequence[Job], workers: int | None, sche
         share = max(1, min(CHUNK, len(left) // (4 * workers)))
         chunks = [left[n : n + share] for n in range(0, len(left), share)]
         with executor(workers, scheduler) as pool:
-            struck = _read_together(pool, settings, chunks, CLUSTER_WINDOW if scheduler else workers + 1, finish)
+            struck = _read_together(
+                pool, settings, chunks, CLUSTER_WINDOW if scheduler else workers + 1, finish
+            )
         _read_alone(settings, struck, scheduler, finish)
         left = [job for job in left if job.case_id not in finished]
 
 
-def _read_alone(settings: Settings, struck: Sequence[Job], scheduler: str | None, finish: Callable[[Iterable[Job]], None]) -> None:
+def _read_alone(
+    settings: Settings, struck: Sequence[Job], scheduler: str | None, finish: Callable[[Iterable[Job]], None]
+) -> None:
     left = [job for job in struck if job.record() is None]
     while left:
         with executor(1, scheduler) as pool:
@@ -160,19 +210,27 @@ def _require_workers_that_start(pool: Executor, settings: Settings) -> None:
     """Raises `InputError` when no case is to blame for the death of a worker."""
     error = pool.submit(_read_jobs, settings, ()).exception()
     if error is not None and worker_died(error):
-        raise InputError("the worker processes end as soon as they load the models; give them more memory, or fewer --workers") from error
+        raise InputError(
+            "the worker processes end as soon as they load the models; give them more memory, or fewer"
+            " --workers"
+        ) from error
     if error is not None:
         raise error
 
 
 def _read_together(
-    pool: Executor, settings: Settings, chunks: Iterable[Sequence[Job]], window: int, finish: Callable[[Iterable[Job]], None]
+    pool: Executor,
+    settings: Settings,
+    chunks: Iterable[Sequence[Job]],
+    window: int,
+    finish: Callable[[Iterable[Job]], None],
 ) -> list[Job]:
     """Hands out the chunks, at most `window` at a time; returns the jobs that were out when a worker died."""
     waiting, struck = iter(chunks), []
     out: dict[Future, Sequence[Job]] = {}
     while True:
-        with contextlib.suppress(BrokenExecutor):  # then nothing more can be handed out, and all that is out comes back broken
+        # then nothing more can be handed out, and all that is out comes back broken
+        with contextlib.suppress(BrokenExecutor):
             for chunk in islice(waiting, window - len(out)):
                 out[pool.submit(_read_jobs, settings, chunk)] = chunk
         if not out:
@@ -212,11 +270,16 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
         for job in jobs:
             record = job.record()
             if record is None:
-                faults.append(f"{job.folder}: is not there though it was read; workers elsewhere must see --out under the same path")
+                faults.append(
+                    f"{job.folder}: is not there though it was read; workers elsewhere must see --out under"
+                    " the same path"
+                )
             elif record.failure is None:
                 yield from _row(job, faults)
             else:
-                failures.append({"case_id": job.case_id, "stage": record.failure.stage, "reason": record.failure.reason})
+                failures.append(
+                    {"case_id": job.case_id, "stage": record.failure.stage, "reason": record.failure.reason}
+                )
 
     table = csv_bytes(READING_COLUMNS, readings())
     if faults:
@@ -228,7 +291,9 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
 
 
 def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
-    """The case's row of `readings.csv`; none, but a fault, where something has happened to its reading since it was written."""
+    """The case's row of `readings.csv`; none, but a fault, where something has happened to its reading since
+    it was written.
+    """
     path = job.folder / "reading.json"
     try:
         yield reading_row(parse_json(path.read_bytes()))

@@ -1,4 +1,5 @@
-"""A batch's cases as jobs, and their results on disk: a folder per case that is there whole or not at all, with a record of its making.
+"""A batch's cases as jobs, and their results on disk: a folder per case that is there whole or not at all,
+with a record of its making.
 
 Known to both sides: to the process that hands the jobs out (it needs no torch) and to the workers.
 """
@@ -24,7 +25,9 @@ from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import Case
 
 FORMAT = 2
-"""Part of every key: raised when a case's folder is written in another way, so that older ones are written again."""
+"""Part of every key: raised when a case's folder is written in another way, so that older ones are written
+again.
+"""
 RECORD_FILE = "record.json"
 
 
@@ -43,7 +46,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a case could not be read. `stage`: image, outline, reading, or worker (the process that read it ended)."""
+    """Why a case could not be read. `stage`: image, outline, reading, or worker (the process that read it
+    ended).
+    """
 
     stage: str
     reason: str
@@ -51,7 +56,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a case that was done: the key it was done for, and its failure if it could not be read."""
+    """What is known of a case that was done: the key it was done for, and its failure if it could not be
+    read.
+    """
 
     key: str
     failure: Failure | None
@@ -81,9 +88,11 @@ class Job:
 
 
 def job_of(case: Case, settings: Settings, folder: Path) -> Job:
-    """The job of a manifest's case. Its folder bears the case id: `cohort` lets only those pass that are names on every file system.
+    """The job of a manifest's case. Its folder bears the case id: `cohort` lets only those pass that are
+    names on every file system.
 
-    A file counts as changed when its name, size or time of change is another; of a DICOM folder every file counts.
+    A file counts as changed when its name, size or time of change is another; of a DICOM folder every file
+    counts.
     """
     made_from = [
         [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
@@ -112,7 +121,11 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
 
 def _signature(path: Path) -> list:
     try:
-        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path, *companion_files(path)]
+        files = (
+            sorted(entry for entry in path.rglob("*") if entry.is_file())
+            if path.is_dir()
+            else [path, *companion_files(path)]
+        )
         states = [(os.path.relpath(file, path), file.stat()) for file in files]
     except (OSError, InputError):
         return []  # what is missing or cannot be looked at shows when the case is read
@@ -121,7 +134,8 @@ def _signature(path: Path) -> list:
 
 @contextlib.contextmanager
 def case_folder(job: Job, failure: Failure | None = None) -> Iterator[Path]:
-    """A new folder to write the case's results into; afterwards it gets its record and takes the place of the case's old one.
+    """A new folder to write the case's results into; afterwards it gets its record and takes the place of the
+    case's old one.
 
     Left with an error, the old one stays.
     """
@@ -149,12 +163,17 @@ def write_failure(job: Job, failure: Failure) -> None:
 
 @contextlib.contextmanager
 def room_to_write(folder: Path) -> Iterator[None]:
-    """Turns the faults of writing into one line: a full disk, no permission. They are no case's failure, but end the run."""
+    """Turns the faults of writing into one line: a full disk, no permission. They are no case's failure, but
+    end the run.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(f"{folder}: no room or no permission to write ({reason}); mend that and run again: what is done stays") from error
+        raise InputError(
+            f"{folder}: no room or no permission to write ({reason}); mend that and run again: what is done"
+            " stays"
+        ) from error
 
 
 def sweep(cases: Path) -> None:

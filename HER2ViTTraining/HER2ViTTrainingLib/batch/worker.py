@@ -1,7 +1,9 @@
-"""What a worker of a batch does: it reads cases one after the other, the next one's files while the model has the last.
+"""What a worker of a batch does: it reads cases one after the other, the next one's files while the model has
+the last.
 
-The models are loaded once a process. On the CPU a worker uses one thread and reads case by case, so that its numbers depend neither on
-how many workers there are nor on who reads what; on a GPU several cases go through a model together.
+The models are loaded once a process. On the CPU a worker uses one thread and reads case by case, so that its
+numbers depend neither on how many workers there are nor on who reads what; on a GPU several cases go through
+a model together.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ from .jobs import Failure, Job, Settings, case_folder, room_to_write, write_fail
 
 GPU_BATCH = 16
 _MODELS = threading.Lock()
-"""Recording attention hooks into a model: one forward at a time, also where a Dask worker has several threads."""
+"""Recording attention hooks into a model: one forward at a time, also where a Dask worker has several
+threads.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,10 @@ def cases_per_forward(reader: Reader) -> int:
 @functools.lru_cache(maxsize=1)
 def _reader(settings: Settings) -> Reader:
     if settings.her2vit != __version__:
-        raise InputError(f"a worker has her2vit {__version__}, this is {settings.her2vit}; install the same version everywhere")
+        raise InputError(
+            f"a worker has her2vit {__version__}, this is {settings.her2vit}; install the same version"
+            " everywhere"
+        )
     keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -79,7 +86,10 @@ def _reader(settings: Settings) -> Reader:
     bundles = [load_bundle(folder) for folder in settings.bundles]
     for folder, bundle, expected in zip(settings.bundles, bundles, settings.bundle_sha256):
         if bundle.sha256 != expected:
-            raise InputError(f"{folder}: is another bundle here than where the batch was started, or was changed since; run again")
+            raise InputError(
+                f"{folder}: is another bundle here than where the batch was started, or was changed since;"
+                " run again"
+            )
     return Reader(bundles, settings.device, settings.attention)
 
 
@@ -117,10 +127,17 @@ def _reason(error: Exception, settings: Settings) -> str:
     return " ".join(text.replace(f"{settings.root}{os.sep}", "").split())
 
 
-def _read(reader: Reader, batch: Sequence[tuple[Job, _Prepared | Failure]]) -> Iterator[tuple[Job, Reading | Exception | Failure, _Prepared | None]]:
+def _read(
+    reader: Reader, batch: Sequence[tuple[Job, _Prepared | Failure]]
+) -> Iterator[tuple[Job, Reading | Exception | Failure, _Prepared | None]]:
     ready = [(job, prepared) for job, prepared in batch if isinstance(prepared, _Prepared)]
     yield from ((job, failure, None) for job, failure in batch if isinstance(failure, Failure))
-    yield from ((job, reading, prepared) for (job, prepared), reading in zip(ready, _readings(reader, [prepared.case for _, prepared in ready])))
+    yield from (
+        (job, reading, prepared)
+        for (job, prepared), reading in zip(
+            ready, _readings(reader, [prepared.case for _, prepared in ready])
+        )
+    )
 
 
 def _readings(reader: Reader, cases: Sequence[PreparedCase]) -> list[Reading | Exception]:
@@ -131,10 +148,14 @@ def _readings(reader: Reader, cases: Sequence[PreparedCase]) -> list[Reading | E
         with _MODELS:
             return list(reader.read_prepared(cases))
     except Exception as error:  # noqa: BLE001  a case's door, as above: no finite score, no GPU memory
-        return [error] if len(cases) == 1 else [found for case in cases for found in _readings(reader, [case])]
+        return (
+            [error] if len(cases) == 1 else [found for case in cases for found in _readings(reader, [case])]
+        )
 
 
-def _write(settings: Settings, job: Job, result: Reading | Exception | Failure, prepared: _Prepared | None) -> None:
+def _write(
+    settings: Settings, job: Job, result: Reading | Exception | Failure, prepared: _Prepared | None
+) -> None:
     if isinstance(result, Exception):
         result = Failure("reading", _reason(result, settings))
     with room_to_write(job.folder.parent):

@@ -24,7 +24,9 @@ from .follow_up import FollowUp
 from .survival import Z_95
 
 _LARGEST_ERROR = 10.0
-"""Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood has no maximum."""
+"""Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood
+has no maximum.
+"""
 
 
 # Cox models
@@ -32,7 +34,9 @@ _LARGEST_ERROR = 10.0
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of a Cox model: its columns (k, n), NaN where missing, with their labels; the reference level if it has levels."""
+    """A variable of a Cox model: its columns (k, n), NaN where missing, with their labels; the reference
+    level if it has levels.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -51,7 +55,9 @@ def continuous_variable(name: str, values: np.ndarray) -> Variable:
 
 def level_variable(name: str, levels: Sequence[str], labels: np.ndarray) -> Variable:
     """A variable of levels: an indicator for each but the first, which is the reference."""
-    columns = np.array([np.where(labels == "", math.nan, labels == level) for level in levels[1:]], float).reshape(len(levels) - 1, len(labels))
+    columns = np.array(
+        [np.where(labels == "", math.nan, labels == level) for level in levels[1:]], float
+    ).reshape(len(levels) - 1, len(labels))
     return Variable(name, tuple(f"{name}[{level}]" for level in levels[1:]), columns, levels[0])
 
 
@@ -81,21 +87,27 @@ class CoxModel:
 def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> CoxModel:
     """The Cox model of the variables in the cases that are complete for them.
 
-    Raises `InputError`, a line per fault: no complete case or event, a constant covariate, a level without events, collinear covariates,
-    an estimate that does not converge, a hazard ratio per unit that no number can hold.
+    Raises `InputError`, a line per fault: no complete case or event, a constant covariate, a level without
+    events, collinear covariates, an estimate that does not converge, a hazard ratio per unit that no number
+    can hold.
     """
     known = np.all([variable.known for variable in variables], axis=0)
     times, events = follow_up.times[known], follow_up.events[known]
     design = np.concatenate([variable.columns[:, known] for variable in variables]).T
     path = follow_up.cases.path
-    where = f"{path}: covariate{'' if len(variables) == 1 else 's'} {', '.join(variable.name for variable in variables)}"
+    where = (
+        f"{path}: covariate{'' if len(variables) == 1 else 's'}"
+        f" {', '.join(variable.name for variable in variables)}"
+    )
     _require_estimable(path, variables, known, events)
     _require_independent(where, [label for variable in variables for label in variable.labels], design)
     # Standardised, and so are Wald's tests: columns of any scale converge alike, and lifelines knows them by
     # number, never as a formula.
     spread = design.std(axis=0)
     names = [f"x{n}" for n in range(design.shape[1])]
-    frame = pd.DataFrame((design - design.mean(axis=0)) / spread, columns=names).assign(time=times, event=events)
+    frame = pd.DataFrame((design - design.mean(axis=0)) / spread, columns=names).assign(
+        time=times, event=events
+    )
     cox = _fitted(frame, where)
     coefficients = cox.params_[names].to_numpy()
     covariance = cox.variance_matrix_.loc[names, names].to_numpy()
@@ -112,7 +124,16 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
         fitted = zip(variable.labels, coefficients[part], errors, spread[part], proportional[part])
         for label, b, error, unit, ph in fitted:
             ratio = _ratio_per_unit(f"{path}: covariate {label}", b, error, unit)
-            ratios.append(HazardRatio(label, model, ratio, float(2 * stats.norm.sf(abs(b) / error)), variable.reference, float(ph)))
+            ratios.append(
+                HazardRatio(
+                    label,
+                    model,
+                    ratio,
+                    float(2 * stats.norm.sf(abs(b) / error)),
+                    variable.reference,
+                    float(ph),
+                )
+            )
     return CoxModel(tuple(ratios), variable_p, len(times), int(events.sum()), _concordance(cox))
 
 
@@ -138,27 +159,38 @@ def _ratio_per_unit(where: str, b: float, error: float, spread: float) -> Estima
 
 
 def _fitted(frame: pd.DataFrame, where: str) -> lifelines.CoxPHFitter:
-    fault = InputError(f"{where}: the Cox model does not converge (no bound: a covariate separates the events); leave a covariate out")
+    fault = InputError(
+        f"{where}: the Cox model does not converge (no bound: a covariate separates the events); leave a"
+        " covariate out"
+    )
     cox = lifelines.CoxPHFitter()
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            # As far as floating point goes: lifelines stops by the gain in likelihood, long before the last digits of the estimates.
+            # As far as floating point goes: lifelines stops by the gain in likelihood, long before the last
+            # digits of the estimates.
             cox.fit(frame, "time", "event", fit_options={"precision": 1e-16, "r_precision": 1e-16})
     except (ConvergenceError, np.linalg.LinAlgError, OverflowError) as error:
         raise fault from error
     # What lifelines only guesses from variances and correlations is left to the estimates themselves.
-    failed = any("Newton-Raphson" in str(warning.message) or "log-likelihood" in str(warning.message) for warning in said)
+    failed = any(
+        "Newton-Raphson" in str(warning.message) or "log-likelihood" in str(warning.message)
+        for warning in said
+    )
     if failed or not (cox.standard_errors_.to_numpy() < _LARGEST_ERROR).all():
         raise fault
     return cox
 
 
-def _require_estimable(path: Path, variables: Sequence[Variable], known: np.ndarray, events: np.ndarray) -> None:
+def _require_estimable(
+    path: Path, variables: Sequence[Variable], known: np.ndarray, events: np.ndarray
+) -> None:
     complete = f"{cases_text(len(events))} complete for the model"
     if not events.any():
         names = ", ".join(variable.name for variable in variables)
-        raise InputError(f"{path}: covariates {names}: no event among {complete}; leave out what is missing most")
+        raise InputError(
+            f"{path}: covariates {names}: no event among {complete}; leave out what is missing most"
+        )
     faults = []
     for variable in variables:
         where, columns = f"{path}: covariate {variable.name}", variable.columns[:, known]
@@ -169,7 +201,9 @@ def _require_estimable(path: Path, variables: Sequence[Variable], known: np.ndar
             members = zip(names, [~columns.any(axis=0), *(columns == 1)])
             without = [(level, int(chosen.sum())) for level, chosen in members if not events[chosen].any()]
             cure = "its hazard ratio has no bound; merge levels or leave the covariate out"
-            faults += [f"{where}: no event among {cases_text(n)} of level {level!r}: {cure}" for level, n in without]
+            faults += [
+                f"{where}: no event among {cases_text(n)} of level {level!r}: {cure}" for level, n in without
+            ]
     if faults:
         raise InputError(faults)
 
@@ -179,5 +213,8 @@ def _require_independent(where: str, labels: Sequence[str], design: np.ndarray) 
     kept: list[int] = []
     for n, label in enumerate(labels):
         if np.linalg.matrix_rank(centred[:, [*kept, n]], tol=1e-7 * math.sqrt(len(design))) <= len(kept):
-            raise InputError(f"{where}: collinear: {label} follows from {', '.join(labels[k] for k in kept)}; leave one out")
+            raise InputError(
+                f"{where}: collinear: {label} follows from {', '.join(labels[k] for k in kept)}; leave"
+                " one out"
+            )
         kept.append(n)

@@ -11,7 +11,13 @@ import numpy as np
 
 from HER2ViTLib.messages import InputError, each
 from HER2ViTTrainingLib.cohort.columns import SET_NAMES
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
+from HER2ViTTrainingLib.tables.case_table import (
+    MOST_LEVELS,
+    CaseTable,
+    cases_text,
+    is_missing,
+    levels_in_order,
+)
 from HER2ViTTrainingLib.tables.faults import RowFaults
 
 SELECT_P = "p"
@@ -26,7 +32,9 @@ HIGH_RISK = "high risk"
 
 @dataclass(frozen=True)
 class Question:
-    """Columns of time and event (0 or 1); groups from a column, or from a score with a cut-off and the side that is high risk; covariates."""
+    """Columns of time and event (0 or 1); groups from a column, or from a score with a cut-off and the side
+    that is high risk; covariates.
+    """
 
     time: str
     event: str
@@ -40,26 +48,50 @@ class Question:
 
     @property
     def columns(self) -> list[str]:
-        return [name for name in (self.time, self.event, self.group, self.score, *self.covariates, *self.categorical) if name]
+        return [
+            name
+            for name in (self.time, self.event, self.group, self.score, *self.covariates, *self.categorical)
+            if name
+        ]
 
 
 def check_question(question: Question, cases: CaseTable) -> None:
-    """Raises `InputError` for columns that are not there or in two roles, and for a score without the side that is high risk."""
+    """Raises `InputError` for columns that are not there or in two roles, and for a score without the side
+    that is high risk.
+    """
     if question.group and question.score:
         raise InputError(f"--group {question.group} and --score {question.score}: give one of them")
     if question.score and question.high_risk not in ("above", "below"):
-        raise InputError(f"--score {question.score}: say which side of the cut-off is high risk: --high-risk above or --high-risk below")
+        raise InputError(
+            f"--score {question.score}: say which side of the cut-off is high risk: --high-risk above or"
+            " --high-risk below"
+        )
     if question.high_risk and not question.score:
-        raise InputError(f"--high-risk {question.high_risk}: goes with --score, the column that the cut-off divides; name it")
+        raise InputError(
+            f"--high-risk {question.high_risk}: goes with --score, the column that the cut-off divides;"
+            " name it"
+        )
     if question.score and not math.isfinite(question.cutoff):
         raise InputError(f"--cutoff {question.cutoff}: not a finite number")
     cases.require(question.columns)
     if question.time == question.event:
         raise InputError(f"--time {question.time} and --event {question.event}: the same column; name two")
     outcome = (question.time, question.event)
-    faults = [f"--categorical {name}: not among --covariates; add it there" for name in question.categorical if name not in question.covariates]
-    faults += [f"--covariates {name}: is the time or the event; leave it out" for name in question.covariates if name in outcome]
-    faults += [f"--group {name}: is the time or the event; name another column" for name in (question.group,) if name in outcome]
+    faults = [
+        f"--categorical {name}: not among --covariates; add it there"
+        for name in question.categorical
+        if name not in question.covariates
+    ]
+    faults += [
+        f"--covariates {name}: is the time or the event; leave it out"
+        for name in question.covariates
+        if name in outcome
+    ]
+    faults += [
+        f"--group {name}: is the time or the event; name another column"
+        for name in (question.group,)
+        if name in outcome
+    ]
     if faults:
         raise InputError(faults)
 
@@ -79,9 +111,13 @@ class FollowUp:
 def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     """The cases with follow-up; those without time and event both are left out and noted.
 
-    Raises `InputError`: one of the two missing, negative times, events other than 0 and 1, no case or no event at all.
+    Raises `InputError`: one of the two missing, negative times, events other than 0 and 1, no case or no
+    event at all.
     """
-    with_any = cases.chosen(lambda row: not (is_missing(row[time]) and is_missing(row[event])), f"without follow-up ({time}, {event}), left out")
+    with_any = cases.chosen(
+        lambda row: not (is_missing(row[time]) and is_missing(row[event])),
+        f"without follow-up ({time}, {event}), left out",
+    )
     if not with_any.rows:
         raise InputError(f"{cases.path}: columns {time}, {event}: empty in every row; no case has follow-up")
     faults = RowFaults(cases.path)
@@ -92,12 +128,17 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     coding = _wanted_events(with_any.texts(event))
     checks = [
         faults.raise_any,
-        lambda: with_any.numbers(time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""),
+        lambda: with_any.numbers(
+            time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""
+        ),
         lambda: with_any.numbers(event, lambda value: "" if value in (0, 1) else coding, coding),
     ]
     _, times, events = each(lambda check: check(), checks)
     if not events.any():
-        raise InputError(f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to estimate")
+        raise InputError(
+            f"{cases.path}: column {event}: no event among {cases_text(len(with_any))}; there is nothing to"
+            " estimate"
+        )
     return FollowUp(with_any, tied_times(times), events == 1)
 
 
@@ -129,7 +170,9 @@ def tied_times(times: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Grouping:
-    """A name for what groups, its levels (the first is Cox's reference), and each case's level (n,), empty where it has none."""
+    """A name for what groups, its levels (the first is Cox's reference), and each case's level (n,), empty
+    where it has none.
+    """
 
     name: str
     levels: tuple[str, ...]
@@ -139,15 +182,23 @@ class Grouping:
 
 
 def group_by_column(follow_up: FollowUp, column: str) -> Grouping:
-    """Groups by a column's values. Raises `InputError` for a single group, groups of one case, more than 20 groups."""
+    """Groups by a column's values. Raises `InputError` for a single group, groups of one case, more than 20
+    groups.
+    """
     labels = np.array(follow_up.cases.texts(column))
-    return _checked(Grouping(column, tuple(levels_in_order(label for label in labels if label)), labels), follow_up, column)
+    return _checked(
+        Grouping(column, tuple(levels_in_order(label for label in labels if label)), labels),
+        follow_up,
+        column,
+    )
 
 
 def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: str) -> Grouping:
-    """High and low risk by a score: "above" is score >= cutoff. Warns of cases the model was trained or its threshold fixed on (`set`).
+    """High and low risk by a score: "above" is score >= cutoff. Warns of cases the model was trained or its
+    threshold fixed on (`set`).
 
-    Raises `InputError` for scores that are no numbers, and a cut-off that leaves a group without or with one case.
+    Raises `InputError` for scores that are no numbers, and a cut-off that leaves a group without or with one
+    case.
     """
     values = follow_up.cases.numbers(score)
     known = ~np.isnan(values)
@@ -158,10 +209,19 @@ def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: st
     if len(set(labels[known])) < 2:
         side = f"below {cutoff:g}" if values[known].min() >= cutoff else f"{cutoff:g} or above"
         span = f"{values[known].min():g} to {values[known].max():g}"
-        raise InputError(f"--cutoff {cutoff:g}: no case has {score} {side} (they run from {span}); choose a cut-off between")
+        raise InputError(
+            f"--cutoff {cutoff:g}: no case has {score} {side} (they run from {span}); choose a cut-off"
+            " between"
+        )
     sign = ">=" if high_risk == "above" else "<"
     notes, warned = _trained_on(follow_up.cases, known)
-    grouping = Grouping(PREDICTED_GROUP, (LOW_RISK, HIGH_RISK), labels, (f"{HIGH_RISK}: {score} {sign} {cutoff:g}", *notes), warned)
+    grouping = Grouping(
+        PREDICTED_GROUP,
+        (LOW_RISK, HIGH_RISK),
+        labels,
+        (f"{HIGH_RISK}: {score} {sign} {cutoff:g}", *notes),
+        warned,
+    )
     return _checked(grouping, follow_up, score)
 
 
@@ -172,20 +232,35 @@ def _trained_on(cases: CaseTable, scored: np.ndarray) -> tuple[tuple[str, ...], 
     own = sum(row["set"].lower() in SET_NAMES for row, known in zip(cases.rows, scored) if known)
     if not own:
         return (), ()
-    which = f"{own} of {cases_text(int(scored.sum()))} {'is' if own == 1 else 'are'} of the model's own training or validation set"
-    return (), (f"{which}: curves and hazard ratios by its score flatter it; out-of-fold predictions (train --folds) are the clean input",)
+    which = (
+        f"{own} of {cases_text(int(scored.sum()))} {'is' if own == 1 else 'are'} of the model's own training"
+        " or validation set"
+    )
+    return (), (
+        (
+            f"{which}: curves and hazard ratios by its score flatter it; out-of-fold predictions (train"
+            " --folds) are the clean input"
+        ),
+    )
 
 
 def _checked(grouping: Grouping, follow_up: FollowUp, column: str) -> Grouping:
     where = f"{follow_up.cases.path}: column {column}"
     if len(grouping.levels) < 2:
         only = f"one group only, {grouping.levels[0]!r}" if grouping.levels else "no group"
-        raise InputError(f"{where}: {only}, among {cases_text(len(follow_up.cases))} with follow-up; two groups or more are compared")
+        raise InputError(
+            f"{where}: {only}, among {cases_text(len(follow_up.cases))} with follow-up; two groups or more"
+            " are compared"
+        )
     if len(grouping.levels) > MOST_LEVELS:
-        raise InputError(f"{where}: {len(grouping.levels)} different values; at most {MOST_LEVELS} groups are compared")
+        raise InputError(
+            f"{where}: {len(grouping.levels)} different values; at most {MOST_LEVELS} groups are compared"
+        )
     alone = [level for level in grouping.levels if (grouping.labels == level).sum() == 1]
     if alone:
-        raise InputError([f"{where}: group {level!r} has 1 case; merge it with another or leave it out" for level in alone])
+        raise InputError(
+            [f"{where}: group {level!r} has 1 case; merge it with another or leave it out" for level in alone]
+        )
     without = int((grouping.labels == "").sum())
     notes = [f"{cases_text(without)} without {column}: in no group"] if without else []
     return replace(grouping, notes=(*grouping.notes, *notes))

@@ -31,7 +31,10 @@ _WIDEST = 100.0
 
 def prognosis_pictures(found: Prognosis) -> dict[str, bytes]:
     """`km.png`, and `forest.png` where there are hazard ratios."""
-    return {"km.png": km_picture(found), **({"forest.png": forest_picture(found)} if found.univariable else {})}
+    return {
+        "km.png": km_picture(found),
+        **({"forest.png": forest_picture(found)} if found.univariable else {}),
+    }
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -41,14 +44,27 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _warn(figure: Figure, warnings: Sequence[str], bottom: float) -> None:
-    """The warnings below the picture, above the research notice; `bottom` is where they begin, as a share of the height."""
+    """The warnings below the picture, above the research notice; `bottom` is where they begin, as a share of
+    the height.
+    """
     lines = [line for text in warnings for line in textwrap.wrap(f"Warning: {text}", 95)]
     if lines:
-        figure.text(0.5, bottom, plain("\n".join(lines)), ha="center", va="bottom", fontsize=8, color=RED, weight="bold")
+        figure.text(
+            0.5,
+            bottom,
+            plain("\n".join(lines)),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=RED,
+            weight="bold",
+        )
 
 
 def km_picture(found: Prognosis) -> bytes:
-    """Kaplan-Meier curves with their 95 % bands, censored cases as ticks, the log-rank test, and the numbers at risk below."""
+    """Kaplan-Meier curves with their 95 % bands, censored cases as ticks, the log-rank test, and the numbers
+    at risk below.
+    """
     curves = found.curves
     warned = 0.6 if found.warnings else 0.0
     table, above, below = _LINE * (len(curves) + 1), 0.45, 0.65
@@ -65,7 +81,14 @@ def km_picture(found: Prognosis) -> bytes:
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=last > 8))
     axis.tick_params(labelsize=9)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="best", fontsize=8.5, frameon=False, title=plain(found.group_name) or None, title_fontsize=8.5, alignment="left")
+    axis.legend(
+        loc="best",
+        fontsize=8.5,
+        frameon=False,
+        title=plain(found.group_name) or None,
+        title_fontsize=8.5,
+        alignment="left",
+    )
     if len(curves) > 1:
         p = p_text(found.overall.p)
         title = f"log-rank p {p if p.startswith('<') else '= ' + p}" if p else "no log-rank test"
@@ -77,16 +100,21 @@ def km_picture(found: Prognosis) -> bytes:
 
 def _draw_curve(axis: Any, curve: Curve, colour: str) -> None:
     times, low, high, survival = (
-        np.concatenate([[start], values]) for start, values in ((0.0, curve.times), (1.0, curve.low), (1.0, curve.high), (1.0, curve.survival))
+        np.concatenate([[start], values])
+        for start, values in ((0.0, curve.times), (1.0, curve.low), (1.0, curve.high), (1.0, curve.survival))
     )
     axis.fill_between(times, low, high, step="post", color=colour, alpha=0.16, linewidth=0)
     label = f"{plain(curve.name)}: n {curve.n}, events {curve.events.sum()}"
     axis.step(times, survival, where="post", color=colour, linewidth=1.7, label=label)
     censored = curve.censored > 0
-    axis.plot(curve.times[censored], curve.survival[censored], "|", color=colour, markersize=6, markeredgewidth=0.8)
+    axis.plot(
+        curve.times[censored], curve.survival[censored], "|", color=colour, markersize=6, markeredgewidth=0.8
+    )
 
 
-def _numbers_at_risk(figure: Figure, axis: Any, curves: Sequence[Curve], place: tuple[float, float, float, float]) -> None:
+def _numbers_at_risk(
+    figure: Figure, axis: Any, curves: Sequence[Curve], place: tuple[float, float, float, float]
+) -> None:
     left, width, top, height = place
     low, high = axis.get_xlim()
     ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
@@ -96,7 +124,14 @@ def _numbers_at_risk(figure: Figure, axis: Any, curves: Sequence[Curve], place: 
         y = top - n * _LINE / height
         figure.text(edge, y, plain(_short(curve.name, 20)), fontsize=9, color=colour, ha="right", va="center")
         for tick, at_risk in zip(ticks, curve.at_risk_at(ticks)):
-            figure.text(left + width * (tick - low) / (high - low), y, str(at_risk), fontsize=9, ha="center", va="center")
+            figure.text(
+                left + width * (tick - low) / (high - low),
+                y,
+                str(at_risk),
+                fontsize=9,
+                ha="center",
+                va="center",
+            )
 
 
 def _short(text: str, most: int) -> str:
@@ -104,10 +139,14 @@ def _short(text: str, most: int) -> str:
 
 
 def forest_picture(found: Prognosis) -> bytes:
-    """Hazard ratios with 95 % intervals on a log axis: univariable hollow, multivariable filled; intervals that leave the axis end in arrows."""
+    """Hazard ratios with 95 % intervals on a log axis: univariable hollow, multivariable filled; intervals
+    that leave the axis end in arrows.
+    """
     adjusted = {row.variable: row for row in found.multivariable.ratios} if found.multivariable else {}
     lines = [
-        (row, variable.reference) for variable, model in zip(found.variables, found.univariable) for row in _both(model.ratios, adjusted)
+        (row, variable.reference)
+        for variable, model in zip(found.variables, found.univariable)
+        for row in _both(model.ratios, adjusted)
     ]
     warned = 0.6 if found.warnings else 0.0
     body, above, below = 0.3 * len(lines), 0.6, 0.6
@@ -131,7 +170,9 @@ def forest_picture(found: Prognosis) -> bytes:
         if row.model == "univariable":
             label = row.variable + (f" vs {reference}" if reference else "")
             figure.text(0.015, y, plain(_short(label, 40)), fontsize=9.5, va="center")
-        figure.text(0.325, y, row.model, fontsize=8.5, va="center", color=GREY if row.model == "univariable" else BLUE)
+        figure.text(
+            0.325, y, row.model, fontsize=8.5, va="center", color=GREY if row.model == "univariable" else BLUE
+        )
         figure.text(0.77, y, ratio_text(row.ratio), fontsize=9.5, va="center")
         figure.text(0.93, y, p_text(row.p), fontsize=9.5, va="center")
     for x, text in ((0.015, "variable"), (0.325, "model"), (0.77, "HR (95 % CI)"), (0.93, "p")):

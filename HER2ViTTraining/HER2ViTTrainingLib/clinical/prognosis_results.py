@@ -1,4 +1,6 @@
-"""The results of a prognosis: the files that `her2vit prognosis` writes, Table 3 as a page, and what the command says."""
+"""The results of a prognosis: the files that `her2vit prognosis` writes, Table 3 as a page, and what the
+command says.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,45 @@ from .prognosis import ENTRY_P, Prognosis
 PICTURES = ("km.png", "forest.png")
 RESULT_FILES = ("logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html", *PICTURES)
 KM_COLUMNS = ("group", "time", "at_risk", "events", "censored", "survival", "low", "high")
-COX_COLUMNS = ("variable", "model", "hr", "ci_low", "ci_high", "p", "n", "events", "reference", "ph_p", "concordance", "warning")
+COX_COLUMNS = (
+    "variable",
+    "model",
+    "hr",
+    "ci_low",
+    "ci_high",
+    "p",
+    "n",
+    "events",
+    "reference",
+    "ph_p",
+    "concordance",
+    "warning",
+)
 
 _PLAIN_RATIOS = (1e-3, 1e5)
 
 METHODS = (
-    "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's variance (the default of R's survfit).",
-    "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside. A group "
-    "that is censored before the first event does not count in the degrees of freedom; a pair with nothing "
-    "to compare is empty and does not count in Holm's correction. "
-    "Times that differ by round-off alone are ties, here and everywhere (R's timefix).",
-    "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95 %) and p values; continuous variables "
-    "per unit, levels against the reference level. With --select p the multivariable model takes the variables whose univariable p is below "
-    f"{ENTRY_P} (Wald test over all their levels).",
-    "Proportional hazards: lifelines' proportional_hazard_test on Kaplan-Meier time (not the score test of R's cox.zph, whose p differs). "
-    "Concordance: Harrell's, of the model in the cases it was fitted to, hence optimistic.",
+    (
+        "Survival: Kaplan-Meier; 95 % bands and intervals of medians on the log scale with Greenwood's"
+        " variance (the default of R's survfit)."
+    ),
+    (
+        "Groups: log-rank test over all groups; for each pair as well, with Holm's correction beside. A group"
+        " that is censored before the first event does not count in the degrees of freedom; a pair with"
+        " nothing to compare is empty and does not count in Holm's correction. Times that differ by round-off"
+        " alone are ties, here and everywhere (R's timefix)."
+    ),
+    (
+        "Hazard ratios: Cox model, Efron's method for ties, cases complete for the model, Wald intervals (95"
+        " %) and p values; continuous variables per unit, levels against the reference level. With --select"
+        f" p the multivariable model takes the variables whose univariable p is below {ENTRY_P} (Wald test"
+        " over all their levels)."
+    ),
+    (
+        "Proportional hazards: lifelines' proportional_hazard_test on Kaplan-Meier time (not the score test"
+        " of R's cox.zph, whose p differs). Concordance: Harrell's, of the model in the cases it was fitted"
+        " to, hence optimistic."
+    ),
 )
 
 
@@ -49,7 +75,9 @@ def km_rows(found: Prognosis) -> list[dict[str, Any]]:
     for curve in found.curves:
         if curve.times[0] > 0:
             rows.append(dict(zip(KM_COLUMNS, (curve.name, 0.0, curve.n, 0, 0, 1.0, 1.0, 1.0))))
-        values = zip(curve.times, curve.at_risk, curve.events, curve.censored, curve.survival, curve.low, curve.high)
+        values = zip(
+            curve.times, curve.at_risk, curve.events, curve.censored, curve.survival, curve.low, curve.high
+        )
         rows += [dict(zip(KM_COLUMNS, (curve.name, *(value.item() for value in row)))) for row in values]
     return rows
 
@@ -88,7 +116,9 @@ def ratio_text(ratio: Estimate) -> str:
 
 
 def table3_rows(found: Prognosis) -> list[dict[str, str]]:
-    """The study's Table 3: a row per variable or level, hazard ratio, interval and p of the univariable and the multivariable model."""
+    """The study's Table 3: a row per variable or level, hazard ratio, interval and p of the univariable and
+    the multivariable model.
+    """
     adjusted = {row.variable: row for row in found.multivariable.ratios} if found.multivariable else {}
     rows = []
     for variable, model in zip(found.variables, found.univariable):
@@ -111,14 +141,24 @@ def group_rows(found: Prognosis) -> list[dict[str, Any]]:
     """The groups of `logrank.json`: size, events and median with its interval (NaN: not reached)."""
     medians = [(curve, curve.median) for curve in found.curves]
     return [
-        {"name": curve.name, "n": curve.n, "events": int(curve.events.sum()), "median": at.value, "median_low": at.low, "median_high": at.high}
+        {
+            "name": curve.name,
+            "n": curve.n,
+            "events": int(curve.events.sum()),
+            "median": at.value,
+            "median_low": at.low,
+            "median_high": at.high,
+        }
         for curve, at in medians
     ]
 
 
 def median_text(row: Mapping[str, float]) -> str:
     """`1807 (1528, not reached)`, or `not reached`."""
-    value, low, high = ("not reached" if math.isnan(row[name]) else f"{row[name]:g}" for name in ("median", "median_low", "median_high"))
+    value, low, high = (
+        "not reached" if math.isnan(row[name]) else f"{row[name]:g}"
+        for name in ("median", "median_low", "median_high")
+    )
     return value if value == low == high else f"{value} ({low}, {high})"
 
 
@@ -147,7 +187,16 @@ def logrank_json(found: Prognosis) -> dict[str, Any]:
         "warnings": list(found.warnings),
         "notes": list(found.notes),
         "question": asdict(found.question),
-        "multivariable": {"variables": found.entered, "n": model.n, "events": model.events, "concordance": model.concordance} if model else None,
+        "multivariable": (
+            {
+                "variables": found.entered,
+                "n": model.n,
+                "events": model.events,
+                "concordance": model.concordance,
+            }
+            if model
+            else None
+        ),
         "methods": METHODS,
         "inputs": [{"role": role, "sha256": sha256} for role, sha256 in found.cases.inputs],
         "versions": versions(),
@@ -157,7 +206,10 @@ def logrank_json(found: Prognosis) -> dict[str, Any]:
 
 def prognosis_text(found: Prognosis) -> str:
     """Groups, log-rank test and Table 3 as plain text, with warnings, notes and the notice."""
-    lines = [f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}" for row in group_rows(found)]
+    lines = [
+        f"{row['name']}: n {row['n']}, events {row['events']}, median {median_text(row)}"
+        for row in group_rows(found)
+    ]
     if len(found.curves) > 1:
         test = found.overall
         result = f"chi-squared {test.statistic:.4f}, df {test.df}, p {p_text(test.p)}"
@@ -166,8 +218,12 @@ def prognosis_text(found: Prognosis) -> str:
     if rows:
         cells = [list(rows[0]), *(list(row.values()) for row in rows)]
         widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
-        lines += ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in cells]
-    return "\n".join([*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE])
+        lines += [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in cells
+        ]
+    return "\n".join(
+        [*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE]
+    )
 
 
 def _number_text(value: float, digits: int) -> str:
@@ -175,7 +231,9 @@ def _number_text(value: float, digits: int) -> str:
 
 
 def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
-    """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG). All texts are escaped."""
+    """Table 3 as a self-contained page, with log-rank tests, warnings, methods and pictures (name to PNG).
+    All texts are escaped.
+    """
     return html_page(
         "table3.html",
         pictures,
@@ -195,7 +253,8 @@ def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
 
 
 def write_prognosis(found: Prognosis, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
-    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former
+    run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """
@@ -205,7 +264,11 @@ def write_prognosis(found: Prognosis, folder: str | os.PathLike, pictures: Mappi
         "logrank.json": json_bytes(logrank_json(found)),
         "km.csv": csv_bytes(KM_COLUMNS, km_rows(found)),
         "cox.csv": csv_bytes(COX_COLUMNS, cox_rows(found)),
-        **({"table3.csv": csv_bytes([*rows[0], "notice"], [{**row, "notice": notice} for row in rows])} if rows else {}),
+        **(
+            {"table3.csv": csv_bytes([*rows[0], "notice"], [{**row, "notice": notice} for row in rows])}
+            if rows
+            else {}
+        ),
         "table3.html": table3_html(found, pictures),
         **pictures,
     }

@@ -24,7 +24,8 @@ Z_95 = float(stats.norm.ppf(0.975))
 
 @dataclass(frozen=True)
 class Curve:
-    """A Kaplan-Meier curve at each time that was observed (m,): at risk before it, events, censored, survival after it and its 95 % band.
+    """A Kaplan-Meier curve at each time that was observed (m,): at risk before it, events, censored, survival
+    after it and its 95 % band.
 
     The band is empty (NaN) once nobody is left alive.
     """
@@ -44,7 +45,9 @@ class Curve:
 
     @property
     def median(self) -> Estimate:
-        """The time by which half have had the event, with its 95 % interval; NaN where curve or band stays above one half."""
+        """The time by which half have had the event, with its 95 % interval; NaN where curve or band stays
+        above one half.
+        """
         return Estimate(*(half_time(self.times, values) for values in (self.survival, self.low, self.high)))
 
     def at_risk_at(self, times: Sequence[float]) -> list[int]:
@@ -65,11 +68,15 @@ def kaplan_meier(name: str, times: np.ndarray, events: np.ndarray) -> Curve:
         low, high = survival * np.exp(-Z_95 * error), np.minimum(1.0, survival * np.exp(Z_95 * error))
     ended = survival <= 0
     low[ended] = high[ended] = math.nan
-    return Curve(name, table.index.to_numpy(float), at_risk, died, table["censored"].to_numpy(int), survival, low, high)
+    return Curve(
+        name, table.index.to_numpy(float), at_risk, died, table["censored"].to_numpy(int), survival, low, high
+    )
 
 
 def half_time(times: np.ndarray, values: np.ndarray) -> float:
-    """When a falling step function reaches one half; the middle of the step where it stays on it, as R's `survfit` has it. NaN: never."""
+    """When a falling step function reaches one half; the middle of the step where it stays on it, as R's
+    `survfit` has it. NaN: never.
+    """
     reached = np.flatnonzero(values < 0.5 + 1e-8)
     if not len(reached):
         return math.nan

@@ -1,12 +1,15 @@
 """Table 1: who is in each group, and whether the groups differ (`her2vit table1`).
 
-Continuous variables: mean (SD), Student's t test, or ANOVA for three groups and more (Welch's forms on request). Continuous variables that
-are not normal: median (quartiles, R's type 7), Mann-Whitney or Kruskal-Wallis test. Categorical variables: n (%), Pearson's chi-squared
-test, or Fisher's exact test when an expected count is below 5. Tests equal R's `t.test`, `oneway.test`, `wilcox.test`, `kruskal.test`,
-`chisq.test` and `fisher.test` at their defaults (but `var.equal = TRUE` unless Welch is asked for). What is missing is counted, never tested.
-Values that vary by round-off alone are constant, by the rule of R's `t.test`, for every comparison of means.
+Continuous variables: mean (SD), Student's t test, or ANOVA for three groups and more (Welch's forms on
+request). Continuous variables that are not normal: median (quartiles, R's type 7), Mann-Whitney or
+Kruskal-Wallis test. Categorical variables: n (%), Pearson's chi-squared test, or Fisher's exact test when an
+expected count is below 5. Tests equal R's `t.test`, `oneway.test`, `wilcox.test`, `kruskal.test`,
+`chisq.test` and `fisher.test` at their defaults (but `var.equal = TRUE` unless Welch is asked for). What is
+missing is counted, never tested. Values that vary by round-off alone are constant, by the rule of R's
+`t.test`, for every comparison of means.
 
-Standardised differences: Austin, Stat Med 2009;28:3083 (continuous), Yang & Dalton, SAS Global Forum 2012, paper 335 (categorical).
+Standardised differences: Austin, Stat Med 2009;28:3083 (continuous), Yang & Dalton, SAS Global Forum 2012,
+paper 335 (categorical).
 """
 
 from __future__ import annotations
@@ -30,9 +33,21 @@ from HER2ViTTrainingLib.pages.html import html_page
 from HER2ViTTrainingLib.pages.texts import p_text
 from HER2ViTTrainingLib.stats.estimates import Comparison
 from HER2ViTTrainingLib.stats.fisher import MONTE_CARLO_TABLES
-from HER2ViTTrainingLib.stats.group_tests import categorical_difference, continuous_difference, rank_test, t_test, table_test
+from HER2ViTTrainingLib.stats.group_tests import (
+    categorical_difference,
+    continuous_difference,
+    rank_test,
+    t_test,
+    table_test,
+)
 from HER2ViTTrainingLib.stats.round_off import is_constant
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, cases_text, is_missing, levels_in_order
+from HER2ViTTrainingLib.tables.case_table import (
+    MOST_LEVELS,
+    CaseTable,
+    cases_text,
+    is_missing,
+    levels_in_order,
+)
 
 RESULT_FILES = ("table1.csv", "table1.html")
 CONTINUOUS = "continuous"
@@ -41,26 +56,59 @@ CATEGORICAL = "categorical"
 NOT_AVAILABLE = "NA"
 LEFT_COLUMNS = ("variable", "level")
 RIGHT_COLUMNS = ("test", "statistic", "p", "smd")
-BOOKKEEPING = frozenset((
-    *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason", "role", "ihc", "ish"),
-    *("label", "score", "score_raw"),
-))
-"""Columns of a manifest, a case table or predictions that describe files and rows; in a table only when named."""
+BOOKKEEPING = frozenset(
+    (
+        *(
+            "case_id",
+            "patient_id",
+            "image",
+            "roi",
+            "segment",
+            "early_phase",
+            "exclude",
+            "included",
+            "reason",
+            "role",
+            "ihc",
+            "ish",
+        ),
+        *("label", "score", "score_raw"),
+    )
+)
+"""Columns of a manifest, a case table or predictions that describe files and rows; in a table only when
+named.
+"""
 
 METHODS = (
-    "Continuous: mean (SD); Student's t test, one-way ANOVA for three groups and more (Welch's forms where the test says so).",
-    "Not normal: median (first to third quartile); Mann-Whitney test, exact with fewer than 50 cases a group and no ties, else normal approximation "
-    "with continuity correction (R's wilcox.test); Kruskal-Wallis test for three groups and more. Survival times are compared as plain numbers, "
-    "whether censored or not: for survival itself see the prognosis command.",
-    "Categorical: n (% of all the group's cases, NA among them); Pearson's chi-squared test, for 2 x 2 tables with Yates's continuity correction "
-    "(R's chisq.test); Fisher's exact test when an expected count is below 5. Larger tables are enumerated where feasible, else "
-    f"{MONTE_CARLO_TABLES} seeded random tables stand for all, and the test is labelled Monte Carlo.",
-    "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not corrected for their number.",
-    "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with three "
-    "groups and more, the mean of all pairs; empty where it has no bound: two groups have no level in "
-    "common, or differ and do not vary.",
-    "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
-    "t.test).",
+    (
+        "Continuous: mean (SD); Student's t test, one-way ANOVA for three groups and more (Welch's forms"
+        " where the test says so)."
+    ),
+    (
+        "Not normal: median (first to third quartile); Mann-Whitney test, exact with fewer than 50 cases a"
+        " group and no ties, else normal approximation with continuity correction (R's wilcox.test);"
+        " Kruskal-Wallis test for three groups and more. Survival times are compared as plain numbers,"
+        " whether censored or not: for survival itself see the prognosis command."
+    ),
+    (
+        "Categorical: n (% of all the group's cases, NA among them); Pearson's chi-squared test, for 2 x 2"
+        " tables with Yates's continuity correction (R's chisq.test); Fisher's exact test when an expected"
+        f" count is below 5. Larger tables are enumerated where feasible, else {MONTE_CARLO_TABLES} seeded"
+        " random tables stand for all, and the test is labelled Monte Carlo."
+    ),
+    (
+        "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not"
+        " corrected for their number."
+    ),
+    (
+        "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with"
+        " three groups and more, the mean of all pairs; empty where it has no bound: two groups have no level"
+        " in common, or differ and do not vary."
+    ),
+    (
+        "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
+        "t.test)."
+    ),
 )
 
 
@@ -102,25 +150,47 @@ def make_plan(
     welch: bool = False,
     seed: int = 1,
 ) -> Plan:
-    """The columns named, in the file's order; where none is named, all but bookkeeping, of the kind their values suggest.
+    """The columns named, in the file's order; where none is named, all but bookkeeping, of the kind their
+    values suggest.
 
-    Unnamed, a column of numbers is continuous when it has more than five different values or some that are not whole, and not normal when
-    its name ends in `_months` (survival times, as in the study); anything else is categorical, unless it has more than 20 levels: then it
-    is left out. Raises `InputError` for columns that are not there or named twice.
+    Unnamed, a column of numbers is continuous when it has more than five different values or some that are
+    not whole, and not normal when its name ends in `_months` (survival times, as in the study); anything else
+    is categorical, unless it has more than 20 levels: then it is left out. Raises `InputError` for columns
+    that are not there or named twice.
     """
-    named = {**dict.fromkeys(continuous, CONTINUOUS), **dict.fromkeys(nonnormal, NONNORMAL), **dict.fromkeys(categorical, CATEGORICAL)}
+    named = {
+        **dict.fromkeys(continuous, CONTINUOUS),
+        **dict.fromkeys(nonnormal, NONNORMAL),
+        **dict.fromkeys(categorical, CATEGORICAL),
+    }
     cases.require([by, *named])
     times = Counter([by, *continuous, *nonnormal, *categorical])
     if any(count > 1 for count in times.values()):
-        raise InputError([f"column {name}: named {count} times; name it once, as one kind" for name, count in times.items() if count > 1])
+        raise InputError(
+            [
+                f"column {name}: named {count} times; name it once, as one kind"
+                for name, count in times.items()
+                if count > 1
+            ]
+        )
     if named:
         return Plan(by, {name: named[name] for name in cases.columns if name in named}, welch, seed)
-    wanted = [name for name in cases.columns if name not in BOOKKEEPING and name != by and not name.startswith("roi_")]
+    wanted = [
+        name
+        for name in cases.columns
+        if name not in BOOKKEEPING and name != by and not name.startswith("roi_")
+    ]
     kinds = {name: _kind(cases, name) for name in wanted}
-    many = [name for name, kind in kinds.items() if kind == CATEGORICAL and len(set(cases.texts(name))) > MOST_LEVELS]
+    many = [
+        name
+        for name, kind in kinds.items()
+        if kind == CATEGORICAL and len(set(cases.texts(name))) > MOST_LEVELS
+    ]
     chosen = {name: kind for name, kind in kinds.items() if name not in many}
     if not chosen:
-        raise InputError(f"{cases.path}: no column to describe; name some with --continuous, --nonnormal or --categorical")
+        raise InputError(
+            f"{cases.path}: no column to describe; name some with --continuous, --nonnormal or --categorical"
+        )
     return Plan(by, chosen, welch, seed, tuple(many))
 
 
@@ -133,15 +203,17 @@ def _kind(cases: CaseTable, name: str) -> str:
 def table_one(cases: CaseTable, plan: Plan) -> TableOne:
     """Table 1 of the cases by the plan.
 
-    Raises `InputError`, a line per fault: a single group, groups of one case, more than 20 groups, values of a continuous column that are no
-    numbers.
+    Raises `InputError`, a line per fault: a single group, groups of one case, more than 20 groups, values of
+    a continuous column that are no numbers.
     """
     cases = cases.chosen(lambda row: not is_missing(row[plan.by]), f"without {plan.by}, left out")
     labels = np.array(cases.texts(plan.by))
     groups = tuple(levels_in_order(labels.tolist()))
     _require_groups(cases, plan.by, groups, labels)
     rng = np.random.default_rng(plan.seed)
-    rows: list[dict[str, Any]] = [{"variable": "n", "level": "", **{group: str((labels == group).sum()) for group in groups}}]
+    rows: list[dict[str, Any]] = [
+        {"variable": "n", "level": "", **{group: str((labels == group).sum()) for group in groups}}
+    ]
     notes = list(cases.notes)
     if plan.left_out:
         notes.append(f"left out, more than {MOST_LEVELS} levels: {', '.join(plan.left_out)}")
@@ -158,11 +230,24 @@ def table_one(cases: CaseTable, plan: Plan) -> TableOne:
 def _require_groups(cases: CaseTable, by: str, groups: Sequence[str], labels: np.ndarray) -> None:
     where = f"{cases.path}: column {by}"
     if len(groups) < 2:
-        raise InputError(f"{where}: {'one group only, ' + repr(groups[0]) if groups else 'no group'}; two groups or more are compared")
+        raise InputError(
+            f"{where}: {'one group only, ' + repr(groups[0]) if groups else 'no group'}; two groups or more"
+            " are compared"
+        )
     if len(groups) > MOST_LEVELS:
-        raise InputError(f"{where}: {len(groups)} different values; --by takes a column with at most {MOST_LEVELS} groups")
-    faults = [f"{where}: group {group!r} has 1 case; merge it with another or leave it out" for group in groups if (labels == group).sum() == 1]
-    faults += [f"{where}: group {group!r} is called as a column of the table; rename it" for group in groups if group in LEFT_COLUMNS + RIGHT_COLUMNS]
+        raise InputError(
+            f"{where}: {len(groups)} different values; --by takes a column with at most {MOST_LEVELS} groups"
+        )
+    faults = [
+        f"{where}: group {group!r} has 1 case; merge it with another or leave it out"
+        for group in groups
+        if (labels == group).sum() == 1
+    ]
+    faults += [
+        f"{where}: group {group!r} is called as a column of the table; rename it"
+        for group in groups
+        if group in LEFT_COLUMNS + RIGHT_COLUMNS
+    ]
     if faults:
         raise InputError(faults)
 
@@ -171,7 +256,9 @@ def _tested(result: Comparison, difference: float) -> dict[str, Any]:
     return {"test": result.name, "statistic": result.statistic, "p": result.p, "smd": difference}
 
 
-def _missing_row(name: str, missing: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -> list[dict[str, Any]]:
+def _missing_row(
+    name: str, missing: np.ndarray, labels: np.ndarray, groups: Sequence[str]
+) -> list[dict[str, Any]]:
     counts = {group: share_text(missing[labels == group].sum(), (labels == group).sum()) for group in groups}
     return [{"variable": name, "level": NOT_AVAILABLE, **counts}] if missing.any() else []
 
@@ -184,7 +271,11 @@ def _number_rows(
     samples = [values[(labels == group) & ~missing] for group in groups]
     normal = plan.kinds[name] == CONTINUOUS
     describe, level = (mean_text, "mean (SD)") if normal else (median_text, "median (IQR)")
-    row = {"variable": name, "level": level, **{group: describe(sample) for group, sample in zip(groups, samples)}}
+    row = {
+        "variable": name,
+        "level": level,
+        **{group: describe(sample) for group, sample in zip(groups, samples)},
+    }
     few = [group for group, sample in zip(groups, samples) if len(sample) < 2]
     if few:
         notes.append(f"{name}: not tested, fewer than two values in {', '.join(few)}")
@@ -209,22 +300,39 @@ def _why_untested(groups: Sequence[str], samples: Sequence[np.ndarray]) -> str:
 
 
 def _categorical_rows(
-    cases: CaseTable, name: str, labels: np.ndarray, groups: Sequence[str], rng: np.random.Generator, notes: list[str]
+    cases: CaseTable,
+    name: str,
+    labels: np.ndarray,
+    groups: Sequence[str],
+    rng: np.random.Generator,
+    notes: list[str],
 ) -> list[dict[str, Any]]:
     texts = np.array(cases.texts(name))
     levels = levels_in_order(texts[texts != ""].tolist())
     if len(levels) > MOST_LEVELS:
-        raise InputError(f"{cases.path}: column {name}: {len(levels)} levels; a categorical column has at most {MOST_LEVELS}")
+        raise InputError(
+            f"{cases.path}: column {name}: {len(levels)} levels; a categorical column has at most"
+            f" {MOST_LEVELS}"
+        )
     sizes = {group: int((labels == group).sum()) for group in groups}
-    counts = np.array([[((texts == level) & (labels == group)).sum() for group in groups] for level in levels]).reshape(len(levels), len(groups))
+    counts = np.array(
+        [[((texts == level) & (labels == group)).sum() for group in groups] for level in levels]
+    ).reshape(len(levels), len(groups))
     rows: list[dict[str, Any]] = [
-        {"variable": name, "level": level, **{group: share_text(n, sizes[group]) for group, n in zip(groups, line)}}
+        {
+            "variable": name,
+            "level": level,
+            **{group: share_text(n, sizes[group]) for group, n in zip(groups, line)},
+        }
         for level, line in zip(levels, counts)
     ]
     if not rows:
         notes.append(f"{name}: empty in every case")
     elif not counts.any(axis=0).all():
-        notes.append(f"{name}: not tested, no value in {', '.join(group for group, n in zip(groups, counts.sum(axis=0)) if not n)}")
+        notes.append(
+            f"{name}: not tested, no value in"
+            f" {', '.join(group for group, n in zip(groups, counts.sum(axis=0)) if not n)}"
+        )
     elif len(levels) < 2:
         notes.append(f"{name}: not tested, one level only")
     else:
@@ -269,7 +377,12 @@ def readable_rows(table: TableOne) -> list[list[str]]:
     rows, last = [], None
     for row in table.rows:
         name = "" if row["variable"] == last else row["variable"]
-        tail = [row.get("test", ""), number(row, "statistic", ".3f"), p_text(row.get("p", math.nan)), number(row, "smd", ".3f")]
+        tail = [
+            row.get("test", ""),
+            number(row, "statistic", ".3f"),
+            p_text(row.get("p", math.nan)),
+            number(row, "smd", ".3f"),
+        ]
         rows.append([name, row["level"], *(row[group] for group in table.groups), *tail])
         last = row["variable"]
     return rows
@@ -292,11 +405,18 @@ def table_one_html(table: TableOne) -> bytes:
         rows=readable_rows(table),
         methods=METHODS,
         cases=cases_text(len(table.cases)),
-        versions={"her2vit": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+        versions={
+            "her2vit": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+        },
     )
 
 
 def write_table_one(table: TableOne, folder: str | os.PathLike) -> list[str]:
-    """Writes `table1.csv` and `table1.html` into a folder of their own and returns their names. Raises `InputError` for foreign content."""
+    """Writes `table1.csv` and `table1.html` into a folder of their own and returns their names. Raises
+    `InputError` for foreign content.
+    """
     contents = {"table1.csv": csv_bytes(table.columns, table.rows), "table1.html": table_one_html(table)}
     return write_results(folder, RESULT_FILES, contents)

@@ -12,7 +12,19 @@ from HER2ViTLib.messages import InputError
 
 REQUIRED_COLUMNS = ("case_id", "image", "roi")
 CLINICAL_COLUMNS = (
-    *("age", "menopause", "histology", "pT", "pN", "grade", "er", "pr", "lvi", "tumor_size_cm", "positive_ln"),
+    *(
+        "age",
+        "menopause",
+        "histology",
+        "pT",
+        "pN",
+        "grade",
+        "er",
+        "pr",
+        "lvi",
+        "tumor_size_cm",
+        "positive_ln",
+    ),
     *("rfs_months", "rfs_event", "os_months", "os_event"),
 )
 RESULT_COLUMNS = ("her2_status", "included", "reason")
@@ -34,7 +46,13 @@ SET_NAMES = ("training", "validation")
 # Checks of one value: return it parsed, or raise what is wrong and the cure
 
 
-_DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3")}
+_DEVICE_NAMES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3"),
+}
 """Windows takes them for devices, also with superscript digits and with blanks or an ending behind."""
 
 
@@ -43,10 +61,20 @@ _LONGEST_NAME_BYTES = 240
 
 
 def _name(text: str) -> str:
-    """Case ids become folder names, cohorts the names of sets and pictures: they must work on every file system and in a spreadsheet."""
-    usable = re.fullmatch(r"\w[\w.\- ]*", text) and not text.endswith(".") and len(text) <= 80 and len(text.encode()) <= _LONGEST_NAME_BYTES
+    """Case ids become folder names, cohorts the names of sets and pictures: they must work on every file
+    system and in a spreadsheet.
+    """
+    usable = (
+        re.fullmatch(r"\w[\w.\- ]*", text)
+        and not text.endswith(".")
+        and len(text) <= 80
+        and len(text.encode()) <= _LONGEST_NAME_BYTES
+    )
     if not usable or text.partition(".")[0].rstrip().lower() in _DEVICE_NAMES:
-        raise InputError("cannot be the name of a folder; use up to 80 letters, digits and . _ - and begin with a letter or digit")
+        raise InputError(
+            "cannot be the name of a folder; use up to 80 letters, digits and . _ - and begin with a letter"
+            " or digit"
+        )
     return text
 
 

@@ -1,4 +1,6 @@
-"""Who of a cohort was assessed, excluded (and why), included, trained on and validated with: as data, as text, as a diagram; and the files of it."""
+"""Who of a cohort was assessed, excluded (and why), included, trained on and validated with: as data, as
+text, as a diagram; and the files of it.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,13 @@ RESULT_FILES = ("cases.csv", "splits.json", "flow.json", "flow.png", "manifest.c
 
 
 def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
-    """Who was assessed, excluded (why) and included, per cohort, and the sets of the split: `flow.json`, and what the diagram shows."""
+    """Who was assessed, excluded (why) and included, per cohort, and the sets of the split: `flow.json`, and
+    what the diagram shows.
+    """
     cases = {case.case_id: case for case in cohort.cases}
-    groups = grouped(sorted(cohort.cases, key=lambda case: (case.role, case.cohort)), lambda case: (case.role, case.cohort))
+    groups = grouped(
+        sorted(cohort.cases, key=lambda case: (case.role, case.cohort)), lambda case: (case.role, case.cohort)
+    )
     tasks = {
         name: {
             "training": _counts(cases[case] for case in split.training),
@@ -35,13 +41,24 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
         }
         for name, split in splits.tasks.items()
     }
-    split = {"kind": splits.kind, "seed": splits.seed, "validation_share": VALIDATION_SHARE, "sha256": splits.sha256, "tasks": tasks}
+    split = {
+        "kind": splits.kind,
+        "seed": splits.seed,
+        "validation_share": VALIDATION_SHARE,
+        "sha256": splits.sha256,
+        "tasks": tasks,
+    }
     return {
-        "cohorts": [{"cohort": name, "role": role, **_flow_of(group)} for (role, name), group in groups.items()],
+        "cohorts": [
+            {"cohort": name, "role": role, **_flow_of(group)} for (role, name), group in groups.items()
+        ],
         "total": _flow_of(cohort.cases),
         "development": _counts(cohort.development),
         "split": {**split, "note": PER_TASK_NOTE} if splits.kind == PER_TASK else split,
-        "warnings": [{"code": warning.code, "text": warning.text} for warning in (*cohort.warnings, *_missing_classes(cohort))],
+        "warnings": [
+            {"code": warning.code, "text": warning.text}
+            for warning in (*cohort.warnings, *_missing_classes(cohort))
+        ],
         "versions": {"her2vit": __version__},
         "inputs": [{"role": "manifest", "sha256": hashlib.sha256(cohort.path.read_bytes()).hexdigest()}],
         "notice": RESEARCH_NOTICE,
@@ -53,7 +70,10 @@ def _flow_of(cases: Sequence[Case]) -> dict[str, Any]:
     return {
         "assessed": len(cases),
         "excluded": sum(reasons.values()),
-        "reasons": [{"reason": reason, "n": n} for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))],
+        "reasons": [
+            {"reason": reason, "n": n}
+            for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        ],
         "included": _counts(case for case in cases if case.included),
     }
 
@@ -67,7 +87,11 @@ def _counts(cases: Iterable[Case]) -> dict[str, int]:
 def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
     """A task without cases of one class cannot be trained; the other one may still be."""
     if not cohort.development:
-        return [ReadingWarning("no_development", "no development case is included: nothing to train on, external cases only")]
+        return [
+            ReadingWarning(
+                "no_development", "no development case is included: nothing to train on, external cases only"
+            )
+        ]
     return [
         ReadingWarning("missing_class", f"no development case is {label}: {task.title} cannot be trained")
         for task in TASKS.values()
@@ -87,33 +111,52 @@ def flow_text(data: Mapping[str, Any]) -> str:
         lines += [f"{name} {part}: {_counts_text(task[part])}" for part in SET_NAMES]
         lines += [f"{name} fold {n}: {_counts_text(fold)}" for n, fold in enumerate(task["folds"], start=1)]
     lines += [data["split"]["note"]] if "note" in data["split"] else []
-    return "\n".join([*lines, *(f"warning {warning['code']}: {warning['text']}" for warning in data["warnings"])])
+    return "\n".join(
+        [*lines, *(f"warning {warning['code']}: {warning['text']}" for warning in data["warnings"])]
+    )
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
     of = "" if counts["patients"] == counts["n"] else f" of {counts['patients']} patients"
-    return f"{counts['n']} cases{of} ({', '.join(f'{counts[status.value]} {status.value}' for status in STATUSES)})"
+    return (
+        f"{counts['n']} cases{of}"
+        f" ({', '.join(f'{counts[status.value]} {status.value}' for status in STATUSES)})"
+    )
 
 
 # Results
 
 
 def write_cohort(cohort: Cohort, splits: Splits, folder: str | os.PathLike) -> list[str]:
-    """Writes `cases.csv`, `splits.json`, `flow.json` and `flow.png`; returns their names. Raises `InputError` for a folder with other content."""
+    """Writes `cases.csv`, `splits.json`, `flow.json` and `flow.png`; returns their names. Raises `InputError`
+    for a folder with other content.
+    """
     folder = prepare_folder(folder, RESULT_FILES)
     data = flow(cohort, splits)
-    contents = {"cases.csv": _cases_csv(cohort), "splits.json": splits.to_json(), "flow.json": json_bytes(data), "flow.png": flow_png(data)}
+    contents = {
+        "cases.csv": _cases_csv(cohort),
+        "splits.json": splits.to_json(),
+        "flow.json": json_bytes(data),
+        "flow.png": flow_png(data),
+    }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return list(contents)
 
 
 def _cases_csv(cohort: Cohort) -> bytes:
-    """The manifest with the status as resolved, `included` (yes or no) and the reason why not, in the manifest's order."""
+    """The manifest with the status as resolved, `included` (yes or no) and the reason why not, in the
+    manifest's order.
+    """
     columns = [*cohort.columns, *(name for name in RESULT_COLUMNS if name not in cohort.columns)]
 
     def row(case: Case) -> dict[str, str]:
         status = case.her2_status.value if case.her2_status else ""
-        return {**case.values, "her2_status": status, "included": "yes" if case.included else "no", "reason": case.reason}
+        return {
+            **case.values,
+            "her2_status": status,
+            "included": "yes" if case.included else "no",
+            "reason": case.reason,
+        }
 
     return csv_bytes(columns, map(row, cohort.cases))

@@ -23,12 +23,21 @@ _COLUMN = _MAIN + _SIDE + 1.5 * _GAP
 _BLUE = "#eef3f8"
 _GREEN = "#e9f5ec"
 _SAND = "#fbf3ea"
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Arial Unicode MS")
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Arial Unicode MS",
+)
 """matplotlib's own, then those that have Chinese: cohorts and reasons are in the users' words."""
 
 
 def flow_png(data: Mapping[str, Any]) -> bytes:
-    """The flow as a diagram in the manner of CONSORT and STARD: per cohort assessed, excluded with reasons, included; then the sets."""
+    """The flow as a diagram in the manner of CONSORT and STARD: per cohort assessed, excluded with reasons,
+    included; then the sets.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -40,7 +49,9 @@ def flow_png(data: Mapping[str, Any]) -> bytes:
     ends = _draw_cohorts(chart, groups)
     bottom = max(low for _, low in ends)
     if data["development"]["n"]:
-        bottom = max(bottom, _draw_sets(chart, ends[: sum(group["role"] == DEVELOPMENT for group in groups)], data))
+        bottom = max(
+            bottom, _draw_sets(chart, ends[: sum(group["role"] == DEVELOPMENT for group in groups)], data)
+        )
     notes = [line for note in _notes(data) for line in textwrap.wrap(note, int(width / 0.065))]
     chart.text(_GAP, bottom + _GAP, "\n".join(notes), va="top", fontsize=7.5, color="#555555")
     height = bottom + _GAP + _LINE * (len(notes) + 1)
@@ -54,7 +65,11 @@ def flow_png(data: Mapping[str, Any]) -> bytes:
 
 def _notes(data: Mapping[str, Any]) -> list[str]:
     split = data["split"]
-    how = "each task on its own, stratified by its label" if split["kind"] == PER_TASK else "one for both tasks, stratified by HER2 status"
+    how = (
+        "each task on its own, stratified by its label"
+        if split["kind"] == PER_TASK
+        else "one for both tasks, stratified by HER2 status"
+    )
     made = f"Split 8:2 by patient, {how}; seed {split['seed']}; SHA-256 {split['sha256'][:12]}..."
     return [made, *([split["note"]] if "note" in split else []), data["notice"]]
 
@@ -69,12 +84,16 @@ class _Chart:
         installed = {font.name for font in fontManager.ttflist}
         self.fonts = [name for name in _FONTS if name in installed]
 
-    def box(self, centre: float, top: float, lines: Sequence[str], width: float = _MAIN, colour: str = _BLUE) -> tuple[float, float]:
+    def box(
+        self, centre: float, top: float, lines: Sequence[str], width: float = _MAIN, colour: str = _BLUE
+    ) -> tuple[float, float]:
         """A box of the given lines, the first one bold; returns the middle of its lower edge."""
         from matplotlib.patches import Rectangle
 
         left, height = centre - width / 2, _height(lines)
-        self.axes.add_patch(Rectangle((left, top), width, height, facecolor=colour, edgecolor="#33475b", linewidth=1))
+        self.axes.add_patch(
+            Rectangle((left, top), width, height, facecolor=colour, edgecolor="#33475b", linewidth=1)
+        )
         for n, line in enumerate(lines):
             y = top + _PAD + _LINE * (n + 0.5)
             weight = "normal" if n else "bold"
@@ -103,17 +122,26 @@ def _height(lines: Sequence[str]) -> float:
 
 def _counts_lines(counts: Mapping[str, int]) -> list[str]:
     patients = "" if counts["patients"] == counts["n"] else f" cases of {counts['patients']} patients"
-    return [f"n = {counts['n']}{patients}", ", ".join(f"{status.value} {counts[status.value]}" for status in STATUSES)]
+    return [
+        f"n = {counts['n']}{patients}",
+        ", ".join(f"{status.value} {counts[status.value]}" for status in STATUSES),
+    ]
 
 
 def _excluded_lines(group: Mapping[str, Any]) -> list[str]:
     reasons = [f"{entry['n']}  {entry['reason']}" for entry in group["reasons"]]
-    return ["Excluded", f"n = {group['excluded']}", *(line for reason in reasons for line in textwrap.wrap(reason, 34, subsequent_indent="     "))]
+    return [
+        "Excluded",
+        f"n = {group['excluded']}",
+        *(line for reason in reasons for line in textwrap.wrap(reason, 34, subsequent_indent="     ")),
+    ]
 
 
 def _draw_cohorts(chart: _Chart, groups: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """Assessed, excluded, included of each cohort, side by side; returns where each ends."""
-    assessed = [[*textwrap.wrap(f"{group['cohort']}: assessed", 34), f"n = {group['assessed']}"] for group in groups]
+    assessed = [
+        [*textwrap.wrap(f"{group['cohort']}: assessed", 34), f"n = {group['assessed']}"] for group in groups
+    ]
     excluded = [_excluded_lines(group) for group in groups]
     side = _GAP + max(map(_height, assessed)) + _GAP
     last = side + max(map(_height, excluded)) + _GAP
@@ -126,13 +154,19 @@ def _draw_cohorts(chart: _Chart, groups: Sequence[Mapping[str, Any]]) -> list[tu
         chart.box(right, side, excluded[n], _SIDE, _SAND)
         chart.arrow((centre, middle), (right - _SIDE / 2, middle))
         chart.arrow(start, (centre, last))
-        title, colour = ("Included: external test set", _GREEN) if group["role"] == EXTERNAL else ("Included: development", _BLUE)
+        title, colour = (
+            ("Included: external test set", _GREEN)
+            if group["role"] == EXTERNAL
+            else ("Included: development", _BLUE)
+        )
         ends.append(chart.box(centre, last, [title, *_counts_lines(group["included"])], colour=colour))
     return ends
 
 
 def _draw_sets(chart: _Chart, ends: Sequence[tuple[float, float]], data: Mapping[str, Any]) -> float:
-    """Training and validation sets under the development cohorts, which meet in one box where there are several; returns the lowest edge."""
+    """Training and validation sets under the development cohorts, which meet in one box where there are
+    several; returns the lowest edge.
+    """
     low = max(bottom for _, bottom in ends)
     middle = sum(centre for centre, _ in ends) / len(ends)
     start = ends[0]
@@ -152,6 +186,9 @@ def _draw_sets(chart: _Chart, ends: Sequence[tuple[float, float]], data: Mapping
     for centre in centres.values():
         chart.elbow(start, (centre, bottom))
     for prefix, task in shown.items():
-        ends = [chart.box(centre, bottom, [f"{prefix}{name}".capitalize(), *_counts_lines(task[name])]) for name, centre in centres.items()]
+        ends = [
+            chart.box(centre, bottom, [f"{prefix}{name}".capitalize(), *_counts_lines(task[name])])
+            for name, centre in centres.items()
+        ]
         bottom = ends[0][1] + _GAP / 2
     return bottom - _GAP / 2

@@ -1,8 +1,9 @@
 """The public MAMA-MIA data set (Garrucho et al., Sci Data 12:453, 2025; Synapse syn60868042) as a manifest.
 
 Layout as downloaded: `images/PATIENT/PATIENT_0000.nii.gz` (pre-contrast), `_0001`, ... in time order;
-`segmentations/expert/PATIENT.nii.gz`; `clinical_and_imaging_info.xlsx`, whose sheet `dataset_info` must be saved as CSV beside it
-(reading workbooks is no business of this package). Letter case of folders and files differs between releases.
+`segmentations/expert/PATIENT.nii.gz`; `clinical_and_imaging_info.xlsx`, whose sheet `dataset_info` must be
+saved as CSV beside it (reading workbooks is no business of this package). Letter case of folders and files
+differs between releases.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ from HER2ViTTrainingLib.tables.table import Row, read_table
 from .columns import EXTERNAL
 
 TABLE = "clinical_and_imaging_info"
-COLUMNS = ("case_id", "image", "roi", "her2_status", "cohort", "role", "exclude", "age", "menopause", "grade", "er", "pr")
+COLUMNS = (
+    "case_id",
+    "image",
+    "roi",
+    "her2_status",
+    "cohort",
+    "role",
+    "exclude",
+    "age",
+    "menopause",
+    "grade",
+    "er",
+    "pr",
+)
 NOT_ZERO_OR_LOW = "HER2-negative in the source: zero and low are not told apart"
 _YES_NO = {"1": "positive", "0": "negative"}
 _GRADES = {"low": "G1", "intermediate": "G2", "high": "G3"}
@@ -28,23 +42,32 @@ _GRADES = {"low": "G1", "intermediate": "G2", "high": "G3"}
 def write_mama_mia_manifest(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
     """Writes the manifest of the data set in `folder` to `path`, with paths relative to it; returns `path`.
 
-    The source knows HER2 as positive or negative only, by core biopsy. Positive cases are HER2-positive; the others are excluded, since
-    negative is zero or low. Whoever has their IHC scores fills in `ihc`, `ish` and clears `exclude`. All cases are `external`: as they
-    stand they can test, not train. Cases not (wholly) downloaded are excluded, too. Follow-up is left out: the source writes 0 both for
-    an event on day 0 and for none.
-    Raises `InputError` when folder or table is not as described, or when `path` holds another manifest (edited, perhaps).
+    The source knows HER2 as positive or negative only, by core biopsy. Positive cases are HER2-positive; the
+    others are excluded, since negative is zero or low. Whoever has their IHC scores fills in `ihc`, `ish` and
+    clears `exclude`. All cases are `external`: as they stand they can test, not train. Cases not (wholly)
+    downloaded are excluded, too. Follow-up is left out: the source writes 0 both for an event on day 0 and
+    for none. Raises `InputError` when folder or table is not as described, or when `path` holds another
+    manifest (edited, perhaps).
     """
     folder, path = Path(folder), Path(path)
     table = _table(folder)
     columns, rows = read_table(table)
     missing = [name for name in ("patient_id", "dataset", "her2") if name not in columns]
     if missing:
-        raise InputError([f"{table}: row 1: column {name} is missing; save the sheet dataset_info as it is" for name in missing])
+        raise InputError(
+            [
+                f"{table}: row 1: column {name} is missing; save the sheet dataset_info as it is"
+                for name in missing
+            ]
+        )
     images = {entry.name.lower(): entry for entry in _entries(folder / "images")}
     outlines = {entry.name.lower(): entry for entry in _entries(folder / "segmentations" / "expert")}
     content = csv_bytes(COLUMNS, (_manifest_row(row, images, outlines, path.parent) for row in rows))
     if path.exists() and path.read_bytes() != content:
-        raise InputError(f"{path}: is another manifest, or was edited; give it to the command as the manifest, or delete it")
+        raise InputError(
+            f"{path}: is another manifest, or was edited; give it to the command as the manifest, or"
+            " delete it"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
     return path
@@ -53,19 +76,27 @@ def write_mama_mia_manifest(folder: str | os.PathLike, path: str | os.PathLike) 
 def _table(folder: Path) -> Path:
     table = folder / f"{TABLE}.csv"
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name the one that holds images, segmentations and {TABLE}.csv")
+        raise InputError(
+            f"{folder}: no such folder; name the one that holds images, segmentations and {TABLE}.csv"
+        )
     if not table.exists():
-        raise InputError(f"{table}: no such file; save the sheet dataset_info of {TABLE}.xlsx as CSV UTF-8 under this name")
+        raise InputError(
+            f"{table}: no such file; save the sheet dataset_info of {TABLE}.xlsx as CSV UTF-8 under this name"
+        )
     return table
 
 
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; the data set's images, segmentations and table lie in one folder")
+        raise InputError(
+            f"{folder}: no such folder; the data set's images, segmentations and table lie in one folder"
+        )
     return sorted(folder.iterdir())
 
 
-def _manifest_row(row: Row, images: Mapping[str, Path], outlines: Mapping[str, Path], base: Path) -> dict[str, str]:
+def _manifest_row(
+    row: Row, images: Mapping[str, Path], outlines: Mapping[str, Path], base: Path
+) -> dict[str, str]:
     patient = row["patient_id"]
     phases = _phases(images.get(patient.lower()), patient)
     outline = outlines.get(f"{patient.lower()}.nii.gz")
@@ -97,7 +128,11 @@ def _phases(folder: Path | None, patient: str) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
     names = {entry.name.lower(): entry for entry in folder.iterdir()}
-    numbers = sorted(int(m[1]) for m in (re.fullmatch(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz", name) for name in names) if m)
+    numbers = sorted(
+        int(m[1])
+        for m in (re.fullmatch(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz", name) for name in names)
+        if m
+    )
     if len(numbers) < 2 or numbers != list(range(len(numbers))):
         return []
     return [names[f"{patient.lower()}_{number:04d}.nii.gz"] for number in numbers]

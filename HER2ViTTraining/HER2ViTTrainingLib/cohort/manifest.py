@@ -1,4 +1,5 @@
-"""A cohort: the manifest checked as a whole, who is in and who is out and why, and the splits that keep every patient on one side.
+"""A cohort: the manifest checked as a whole, who is in and who is out and why, and the splits that keep every
+patient on one side.
 
 Standard library only; nothing here opens an image.
 """
@@ -19,17 +20,27 @@ from HER2ViTLib.her2 import HER2Status, Task, discordance, her2_status
 from HER2ViTLib.messages import ReadingWarning
 from HER2ViTTrainingLib.tables.table import Faults, Row, checked_table, grouped
 
-from .columns import CHECKS, DEVELOPMENT, EXTERNAL, KNOWN_COLUMNS, MOST_PHASES, REQUIRED_COLUMNS, STATUSES, external_name
+from .columns import (
+    CHECKS,
+    DEVELOPMENT,
+    EXTERNAL,
+    KNOWN_COLUMNS,
+    MOST_PHASES,
+    REQUIRED_COLUMNS,
+    STATUSES,
+    external_name,
+)
 
 # A case and a cohort
 
 
 @dataclass(frozen=True)
 class Case:
-    """One lesion of one study. Paths are resolved against the manifest; `values` holds the manifest's row as text, by column.
+    """One lesion of one study. Paths are resolved against the manifest; `values` holds the manifest's row as
+    text, by column.
 
-    `her2_status` is None where nothing is known of it. `reason` says why the case is excluded; empty for a case that is in.
-    `row` is the row as a spreadsheet counts it: the header is row 1.
+    `her2_status` is None where nothing is known of it. `reason` says why the case is excluded; empty for a
+    case that is in. `row` is the row as a spreadsheet counts it: the header is row 1.
     """
 
     case_id: str
@@ -58,7 +69,9 @@ class Case:
         return not self.reason
 
     def label(self, task: Task) -> int | None:
-        """1 or 0 for the task's positive or negative class, None for an excluded case or a status the task does not ask about."""
+        """1 or 0 for the task's positive or negative class, None for an excluded case or a status the task
+        does not ask about.
+        """
         return task.label(self.her2_status) if self.included and self.her2_status else None
 
 
@@ -79,18 +92,22 @@ class Cohort:
     @property
     def external(self) -> dict[str, tuple[Case, ...]]:
         """Included external cases by the name of their cohort; never trained on."""
-        return grouped((case for case in self.cases if case.included and case.role == EXTERNAL), lambda case: case.cohort)
+        return grouped(
+            (case for case in self.cases if case.included and case.role == EXTERNAL), lambda case: case.cohort
+        )
 
 
 # The manifest
 
 
 def read_manifest(path: str | os.PathLike) -> Cohort:
-    """The cohort of a manifest: CSV in UTF-8, one row a case, paths relative to it, phases joined by `;` in time order.
+    """The cohort of a manifest: CSV in UTF-8, one row a case, paths relative to it, phases joined by `;` in
+    time order.
 
-    Raises `InputError` with **all** faults, a line each (file, row, column, value, cure). Rows are numbered as in a spreadsheet.
-    A case with `exclude` set, or whose HER2 status is missing or indeterminate, is no fault: it is excluded with its reason, and its
-    files need not be there. Images in two rows belong to one patient, a patient to one role: otherwise a split would leak.
+    Raises `InputError` with **all** faults, a line each (file, row, column, value, cure). Rows are numbered
+    as in a spreadsheet. A case with `exclude` set, or whose HER2 status is missing or indeterminate, is no
+    fault: it is excluded with its reason, and its files need not be there. Images in two rows belong to one
+    patient, a patient to one role: otherwise a split would leak.
     """
     path = Path(path)
     faults, warnings = Faults(path), []
@@ -127,7 +144,10 @@ def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
 
 def _case_to_read(row: Row, columns: Sequence[str], folder: Path, faults: Faults) -> Case:
     _require_case_id(row, columns, faults)
-    parsed = {column: faults.checked(row, column, CHECKS[column]) for column in ("case_id", "exclude", "early_phase")}
+    parsed = {
+        column: faults.checked(row, column, CHECKS[column])
+        for column in ("case_id", "exclude", "early_phase")
+    }
     if not row["exclude"]:
         _check_files(row, columns, None, parsed["early_phase"], faults)
     return _made_case(row, folder, DEVELOPMENT, parsed["early_phase"], None, row["exclude"])
@@ -145,11 +165,15 @@ def _check_columns(columns: Sequence[str], faults: Faults, warnings: list[Readin
 
 def _require_columns(missing: Sequence[str], faults: Faults) -> None:
     for name in missing:
-        faults.add_row(1, f"column {name} is missing; add it{' (empty where ISH was not done)' if name == 'ish' else ''}")
+        faults.add_row(
+            1, f"column {name} is missing; add it{' (empty where ISH was not done)' if name == 'ish' else ''}"
+        )
 
 
 def _check_names(columns: Sequence[str], faults: Faults, warnings: list[ReadingWarning]) -> None:
-    """Unknown columns that look like a known one misspelt are faults; other columns of the user's own are kept."""
+    """Unknown columns that look like a known one misspelt are faults; other columns of the user's own are
+    kept.
+    """
     plain = {re.sub("[^a-z0-9]", "", name.lower()): name for name in KNOWN_COLUMNS}
     own = []
     for name in columns:
@@ -161,10 +185,16 @@ def _check_names(columns: Sequence[str], faults: Faults, warnings: list[ReadingW
         else:
             own.append(name)
     if own:
-        warnings.append(ReadingWarning("own_columns", f"columns not known here, kept in cases.csv and not used: {', '.join(own)}"))
+        warnings.append(
+            ReadingWarning(
+                "own_columns", f"columns not known here, kept in cases.csv and not used: {', '.join(own)}"
+            )
+        )
 
 
-def _case(row: Row, columns: Sequence[str], folder: Path, faults: Faults, warnings: list[ReadingWarning]) -> Case:
+def _case(
+    row: Row, columns: Sequence[str], folder: Path, faults: Faults, warnings: list[ReadingWarning]
+) -> Case:
     """The case of a row; what is wrong with the row by itself goes to `faults`."""
     _require_case_id(row, columns, faults)
     parsed = {column: faults.checked(row, column, check) for column, check in CHECKS.items()}
@@ -183,7 +213,9 @@ def _require_case_id(row: Row, columns: Sequence[str], faults: Faults) -> None:
         faults.add(row.number, "case_id", "", "is missing; give every case an id of its own")
 
 
-def _made_case(row: Row, folder: Path, role: str, early_phase: int | None, status: HER2Status | None, reason: str) -> Case:
+def _made_case(
+    row: Row, folder: Path, role: str, early_phase: int | None, status: HER2Status | None, reason: str
+) -> Case:
     return Case(
         case_id=row["case_id"],
         patient_id=row["patient_id"] or row["case_id"],
@@ -200,7 +232,9 @@ def _made_case(row: Row, folder: Path, role: str, early_phase: int | None, statu
     )
 
 
-def _status(row: Row, parsed: Mapping[str, Any], faults: Faults, warnings: list[ReadingWarning]) -> tuple[HER2Status | None, str]:
+def _status(
+    row: Row, parsed: Mapping[str, Any], faults: Faults, warnings: list[ReadingWarning]
+) -> tuple[HER2Status | None, str]:
     """The HER2 status by IHC and ISH, else as given; and why it does not do, if so."""
     if any(row[column] and parsed[column] is None for column in ("ihc", "ish", "her2_status")):
         return None, ""  # a fault by itself; what follows from it would only be noise
@@ -208,20 +242,30 @@ def _status(row: Row, parsed: Mapping[str, Any], faults: Faults, warnings: list[
     given = HER2Status(parsed["her2_status"]) if parsed["her2_status"] else None
     derived = her2_status(ihc, ish) if ihc else None
     if given and derived and given != derived:
-        what = f"contradicts ihc {row['ihc']!r} with ish {row['ish']!r} ({derived.value}); correct one of them, or leave her2_status empty"
+        what = (
+            f"contradicts ihc {row['ihc']!r} with ish {row['ish']!r} ({derived.value}); correct one of them,"
+            " or leave her2_status empty"
+        )
         faults.add(row.number, "her2_status", row["her2_status"], what)
     doubt = discordance(ihc, ish) if ihc else None
     if doubt:
-        warnings.append(ReadingWarning("discordant_her2", f"row {row.number}, case {row['case_id']}: {doubt}"))
+        warnings.append(
+            ReadingWarning("discordant_her2", f"row {row.number}, case {row['case_id']}: {doubt}")
+        )
     status = derived or given
     if status is None:
         return None, "HER2 status missing"
     if status is HER2Status.INDETERMINATE:
-        return status, "HER2 indeterminate: IHC 2+ without a clear ISH result" if derived else "HER2 indeterminate"
+        return (
+            status,
+            "HER2 indeterminate: IHC 2+ without a clear ISH result" if derived else "HER2 indeterminate",
+        )
     return status, ""
 
 
-def _check_files(row: Row, columns: Sequence[str], folder: Path | None, early_phase: int | None, faults: Faults) -> None:
+def _check_files(
+    row: Row, columns: Sequence[str], folder: Path | None, early_phase: int | None, faults: Faults
+) -> None:
     """Whether a case's files are named, and with a `folder` also whether they are there.
 
     A case that is out needs none: missing images are a reason to exclude.
@@ -230,17 +274,31 @@ def _check_files(row: Row, columns: Sequence[str], folder: Path | None, early_ph
     if "image" in columns and not row["image"]:
         faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
     elif "image" in columns and len(names) > MOST_PHASES:
-        faults.add(row.number, "image", names[0], f"is the first of {len(names)} files; give at most {MOST_PHASES} phases, one ; between two")
+        faults.add(
+            row.number,
+            "image",
+            names[0],
+            f"is the first of {len(names)} files; give at most {MOST_PHASES} phases, one ; between two",
+        )
     elif "image" in columns:
         for n, name in enumerate(names):
             if not name:
-                faults.add(row.number, "image", row["image"], f"phase {n} is empty; write one ; between two phases")
+                faults.add(
+                    row.number, "image", row["image"], f"phase {n} is empty; write one ; between two phases"
+                )
             elif name in names[:n]:
                 faults.add(row.number, "image", row["image"], f"names {name!r} twice; give each phase once")
             elif folder and not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
-                faults.add(row.number, "image", name, "no such file or folder; paths are relative to the manifest")
+                faults.add(
+                    row.number, "image", name, "no such file or folder; paths are relative to the manifest"
+                )
     if early_phase is not None and len(names) > 1 and early_phase >= len(names):
-        faults.add(row.number, "early_phase", row["early_phase"], f"image has {len(names)} phases; give 0-{len(names) - 1}")
+        faults.add(
+            row.number,
+            "early_phase",
+            row["early_phase"],
+            f"image has {len(names)} phases; give 0-{len(names) - 1}",
+        )
     if "roi" in columns and not row["roi"]:
         faults.add(row.number, "roi", "", "is missing; give the outline, or set exclude to the reason")
     for column in (column for column in columns if column == "roi" or column.startswith("roi_")):
@@ -260,9 +318,17 @@ def _is(what: Callable[[Path], bool], path: Path) -> bool:
 
 def _check_case_ids(cases: Sequence[Case], faults: Faults) -> None:
     """No id twice; not in other letters either, since some file systems do not tell A from a."""
-    for same in grouped((case for case in cases if case.case_id), lambda case: unicodedata.normalize("NFC", case.case_id).casefold()).values():
+    for same in grouped(
+        (case for case in cases if case.case_id),
+        lambda case: unicodedata.normalize("NFC", case.case_id).casefold(),
+    ).values():
         for case in same[1:]:
-            faults.add(case.row, "case_id", case.case_id, f"is the case of row {same[0].row} already; give every case an id of its own")
+            faults.add(
+                case.row,
+                "case_id",
+                case.case_id,
+                f"is the case of row {same[0].row} already; give every case an id of its own",
+            )
 
 
 def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[ReadingWarning]) -> None:
@@ -271,22 +337,42 @@ def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[Readin
     by_lesion: dict[tuple, Case] = {}
     for case in cases:
         files = [Path(os.path.realpath(path)) for path in (*case.images, *([case.roi] if case.roi else []))]
-        first = next((by_file[path] for path in files if path in by_file and by_file[path].patient_id != case.patient_id), None)
+        first = next(
+            (
+                by_file[path]
+                for path in files
+                if path in by_file and by_file[path].patient_id != case.patient_id
+            ),
+            None,
+        )
         same = by_lesion.setdefault((*files, case.segment), case) if case.images and case.roi else case
         if first:
-            what = f"has an image or outline of row {first.row}, patient {first.patient_id!r}; give both rows one patient_id, or correct the path"
+            what = (
+                f"has an image or outline of row {first.row}, patient {first.patient_id!r}; give both rows"
+                " one patient_id, or correct the path"
+            )
             faults.add(case.row, "patient_id", case.values.get("patient_id", ""), what)
         elif same is not case:
-            faults.add(case.row, "roi", case.values["roi"], f"same image, outline and segment as row {same.row}; give each lesion once")
+            faults.add(
+                case.row,
+                "roi",
+                case.values["roi"],
+                f"same image, outline and segment as row {same.row}; give each lesion once",
+            )
         for path in files:
             by_file.setdefault(path, case)
     for patient, theirs in grouped(cases, lambda case: case.patient_id).items():
         for case in theirs[1:]:
             if case.role != theirs[0].role:
-                what = f"is {theirs[0].role} in row {theirs[0].row} and {case.role} here; a patient has one role"
+                what = (
+                    f"is {theirs[0].role} in row {theirs[0].row} and {case.role} here; a patient has one role"
+                )
                 faults.add(case.row, "patient_id", patient, what)
         statuses = [status.value for status in STATUSES if any(case.her2_status is status for case in theirs)]
         if len(statuses) > 1:
             rows = ", ".join(str(case.row) for case in theirs)
-            text = f"rows {rows}: one patient, different HER2 status ({', '.join(statuses)}); the study excluded such patients (column exclude)"
+            text = (
+                f"rows {rows}: one patient, different HER2 status ({', '.join(statuses)}); the study excluded"
+                " such patients (column exclude)"
+            )
             warnings.append(ReadingWarning("several_statuses", text))

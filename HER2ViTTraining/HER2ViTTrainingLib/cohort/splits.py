@@ -25,8 +25,9 @@ PER_TASK = "per-task"
 SPLIT_KINDS = (SHARED, PER_TASK)
 VALIDATION_SHARE = 0.2
 PER_TASK_NOTE = (
-    "Each task has a split of its own, as in the study: a patient can be in one task's training and the other's validation set, "
-    "so no validation set is clean for the two-step call; use --split shared for that."
+    "Each task has a split of its own, as in the study: a patient can be in one task's training and the"
+    " other's validation set, so no validation set is clean for the two-step call; use --split shared for"
+    " that."
 )
 _SPLITS_FORMAT = "her2vit-splits"
 _SPLITS_VERSION = 1
@@ -37,7 +38,9 @@ _SPLITS_VERSION = 1
 
 @dataclass(frozen=True)
 class TaskSplit:
-    """Case ids, sorted, of one task: training and validation set, and the parts of a cross-validation (empty when not asked for)."""
+    """Case ids, sorted, of one task: training and validation set, and the parts of a cross-validation (empty
+    when not asked for).
+    """
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
@@ -59,7 +62,9 @@ class Splits:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the content as JSON with sorted keys, no spaces, in UTF-8: the same whatever the order of the manifest."""
+        """SHA-256 of the content as JSON with sorted keys, no spaces, in UTF-8: the same whatever the order
+        of the manifest.
+        """
         canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -71,7 +76,10 @@ class Splits:
             "split": self.kind,
             "seed": self.seed,
             "validation_share": VALIDATION_SHARE,
-            "tasks": {name: {"training": task.training, "validation": task.validation, "folds": task.folds} for name, task in self.tasks.items()},
+            "tasks": {
+                name: {"training": task.training, "validation": task.validation, "folds": task.folds}
+                for name, task in self.tasks.items()
+            },
             "external": self.external,
             "cases": self.cases,
         }
@@ -83,18 +91,22 @@ class Splits:
 
 
 def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, seed: int = 1) -> Splits:
-    """The 8:2 split of the development cases by patient, stratified, and k folds; the same for the same patients, seed and kind.
+    """The 8:2 split of the development cases by patient, stratified, and k folds; the same for the same
+    patients, seed and kind.
 
-    `shared`: one split for both tasks, stratified by the three-class status, so that the validation set is clean for the two-step call.
-    `per-task` repeats the study's: each task on its own, stratified by its label. A patient with cases of several classes counts for the
-    rarest of them (the one with the fewest patients; a tie goes to the first of zero, low, positive).
-    Raises `InputError` for a class with a single patient or with fewer patients than folds; a class without any is left to training.
+    `shared`: one split for both tasks, stratified by the three-class status, so that the validation set is
+    clean for the two-step call. `per-task` repeats the study's: each task on its own, stratified by its
+    label. A patient with cases of several classes counts for the rarest of them (the one with the fewest
+    patients; a tie goes to the first of zero, low, positive). Raises `InputError` for a class with a single
+    patient or with fewer patients than folds; a class without any is left to training.
     """
     if kind not in SPLIT_KINDS:
         raise InputError(f"split {kind!r}: not known; use {' or '.join(SPLIT_KINDS)}")
     if folds is not None and folds < 2:
         raise InputError(f"folds {folds}: too few; use 2 or more")
-    questions: dict[str, Callable[[Case], str | None]] = {"all": lambda case: case.her2_status.value if case.her2_status else None}
+    questions: dict[str, Callable[[Case], str | None]] = {
+        "all": lambda case: case.her2_status.value if case.her2_status else None
+    }
     if kind == PER_TASK:
         questions = {name: _task_class(task) for name, task in TASKS.items()}
     strata = {name: _strata(cohort.development, question) for name, question in questions.items()}
@@ -103,8 +115,14 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     return Splits(
         kind,
         seed,
-        {name: _task_split(cohort, task, *divided[name if kind == PER_TASK else "all"]) for name, task in TASKS.items()},
-        {name: tuple(sorted(case.case_id for case in cases)) for name, cases in sorted(cohort.external.items())},
+        {
+            name: _task_split(cohort, task, *divided[name if kind == PER_TASK else "all"])
+            for name, task in TASKS.items()
+        },
+        {
+            name: tuple(sorted(case.case_id for case in cases))
+            for name, cases in sorted(cohort.external.items())
+        },
         _described(cohort),
     )
 
@@ -117,42 +135,65 @@ def _task_class(task: Task) -> Callable[[Case], str | None]:
 def _strata(cases: Iterable[Case], question: Callable[[Case], str | None]) -> dict[str, list[str]]:
     """Patients by class; each in one class only, the rarest of theirs."""
     by_patient = grouped(cases, lambda case: case.patient_id)
-    classes = {patient: {answer for answer in map(question, theirs) if answer is not None} for patient, theirs in by_patient.items()}
+    classes = {
+        patient: {answer for answer in map(question, theirs) if answer is not None}
+        for patient, theirs in by_patient.items()
+    }
     counts = Counter(answer for theirs in classes.values() for answer in theirs)
     order = [status.value for status in STATUSES]
     strata: dict[str, list[str]] = {}
     for patient in sorted(classes):
         if classes[patient]:
-            rarest = min(classes[patient], key=lambda answer: (counts[answer], order.index(answer) if answer in order else 0, answer))
+            rarest = min(
+                classes[patient],
+                key=lambda answer: (counts[answer], order.index(answer) if answer in order else 0, answer),
+            )
             strata.setdefault(rarest, []).append(patient)
     return dict(sorted(strata.items()))
 
 
 def _require_enough(strata: Mapping[str, Mapping[str, Sequence[str]]], folds: int | None, path: Path) -> None:
     faults = []
-    for answer, patients in ((answer, patients) for classes in strata.values() for answer, patients in classes.items()):
+    for answer, patients in (
+        (answer, patients) for classes in strata.values() for answer, patients in classes.items()
+    ):
         if len(patients) < max(2, folds or 2):
-            why = f"cannot be in each of {folds} folds; use fewer folds," if len(patients) > 1 else "cannot both train and validate;"
-            patient = "1 development patient" if len(patients) == 1 else f"{len(patients)} development patients"
+            why = (
+                f"cannot be in each of {folds} folds; use fewer folds,"
+                if len(patients) > 1
+                else "cannot both train and validate;"
+            )
+            patient = (
+                "1 development patient" if len(patients) == 1 else f"{len(patients)} development patients"
+            )
             faults.append(f"{path}: class {answer!r}: {patient} {why} add cases, or exclude these")
     if faults:
         raise InputError(faults)
 
 
-def _divide(strata: Mapping[str, Sequence[str]], folds: int | None, seed: int, purpose: str) -> tuple[set[str], list[set[str]]]:
+def _divide(
+    strata: Mapping[str, Sequence[str]], folds: int | None, seed: int, purpose: str
+) -> tuple[set[str], list[set[str]]]:
     """Validation patients, and the patients of each fold; each stratum is divided on its own."""
     validation: set[str] = set()
     dealt: list[str] = []
     for patients in strata.values():
-        validation.update(in_random_order(patients, seed, purpose)[: max(1, round(VALIDATION_SHARE * len(patients)))])
+        validation.update(
+            in_random_order(patients, seed, purpose)[: max(1, round(VALIDATION_SHARE * len(patients)))]
+        )
         dealt += in_random_order(patients, seed, f"{purpose}/folds")
-    # Dealt out like cards, one stratum after the other: folds differ by one patient at most, in each stratum and in all.
+    # Dealt out like cards, one stratum after the other: folds differ by one patient at most, in each stratum
+    # and in all.
     return validation, [set(dealt[n::folds]) for n in range(folds)] if folds else []
 
 
 def in_random_order(patients: Iterable[str], seed: int, purpose: str) -> list[str]:
-    """Ordered by a hash of seed, purpose and patient: random, but the same on every machine, with any Python, in any order of rows."""
-    return sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}\0{purpose}\0{patient}".encode()).digest())
+    """Ordered by a hash of seed, purpose and patient: random, but the same on every machine, with any Python,
+    in any order of rows.
+    """
+    return sorted(
+        patients, key=lambda patient: hashlib.sha256(f"{seed}\0{purpose}\0{patient}".encode()).digest()
+    )
 
 
 def _task_split(cohort: Cohort, task: Task, validation: set[str], folds: Sequence[set[str]]) -> TaskSplit:
@@ -161,13 +202,22 @@ def _task_split(cohort: Cohort, task: Task, validation: set[str], folds: Sequenc
     def of(chosen: Callable[[str], bool]) -> tuple[str, ...]:
         return tuple(sorted(case.case_id for case in asked if chosen(case.patient_id)))
 
-    return TaskSplit(of(lambda p: p not in validation), of(validation.__contains__), tuple(of(fold.__contains__) for fold in folds))
+    return TaskSplit(
+        of(lambda p: p not in validation),
+        of(validation.__contains__),
+        tuple(of(fold.__contains__) for fold in folds),
+    )
 
 
 def _described(cohort: Cohort) -> dict[str, dict[str, str]]:
     """What of each included case the splits rest on, by case id."""
     return {
-        case.case_id: {"patient_id": case.patient_id, "her2_status": case.her2_status.value, "role": case.role, "cohort": case.cohort}
+        case.case_id: {
+            "patient_id": case.patient_id,
+            "her2_status": case.her2_status.value,
+            "role": case.role,
+            "cohort": case.cohort,
+        }
         for case in sorted(cohort.cases, key=lambda case: case.case_id)
         if case.included and case.her2_status
     }
@@ -176,7 +226,8 @@ def _described(cohort: Cohort) -> dict[str, dict[str, str]]:
 def load_splits(path: str | os.PathLike, cohort: Cohort) -> Splits:
     """The splits in a `splits.json`, checked against their SHA-256 and against the cohort.
 
-    Raises `InputError` (one line) for a file that is no such file, was changed, was made for other cases, or has a patient on two sides.
+    Raises `InputError` (one line) for a file that is no such file, was changed, was made for other cases, or
+    has a patient on two sides.
     """
     try:
         content = parse_json(read_file(path, "a splits.json"))
@@ -186,16 +237,24 @@ def load_splits(path: str | os.PathLike, cohort: Cohort) -> Splits:
         splits = Splits(
             content["split"],
             content["seed"],
-            {name: TaskSplit(_ids(t["training"]), _ids(t["validation"]), tuple(map(_ids, t["folds"]))) for name, t in content["tasks"].items()},
+            {
+                name: TaskSplit(_ids(t["training"]), _ids(t["validation"]), tuple(map(_ids, t["folds"])))
+                for name, t in content["tasks"].items()
+            },
             {name: _ids(ids) for name, ids in content["external"].items()},
             {**content["cases"]},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is not a splits.json of this version; write one with: her2vit cohort") from error
+        raise InputError(
+            f"{path}: is not a splits.json of this version; write one with: her2vit cohort"
+        ) from error
     if splits.sha256 != stored:
-        raise InputError(f"{path}: sha256 {str(stored)[:12]!r} is not that of its content: it was changed; write it again with: her2vit cohort")
+        raise InputError(
+            f"{path}: sha256 {str(stored)[:12]!r} is not that of its content: it was changed; write it again"
+            " with: her2vit cohort"
+        )
     _require_fit(splits, cohort, Path(path))
     return splits
 
@@ -208,18 +267,25 @@ def _ids(names: Any) -> tuple[str, ...]:
 
 def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:
     ours = _described(cohort)
-    differing = sorted(name for name in ours.keys() | splits.cases.keys() if ours.get(name) != splits.cases.get(name))
+    differing = sorted(
+        name for name in ours.keys() | splits.cases.keys() if ours.get(name) != splits.cases.get(name)
+    )
     if differing:
         shown = ", ".join(map(repr, differing[:3])) + (", ..." if len(differing) > 3 else "")
         raise InputError(
-            f"{path}: made for other cases than {cohort.path}: {len(differing)} differ, there or not, or in patient_id, her2_status, role or cohort"
-            f" ({shown}); write it again with: her2vit cohort"
+            f"{path}: made for other cases than {cohort.path}: {len(differing)} differ, there or not, or in"
+            f" patient_id, her2_status, role or cohort ({shown}); write it again with: her2vit cohort"
         )
     for name, task in TASKS.items():
         asked = sorted(case.case_id for case in cohort.development if case.label(task) is not None)
         split = splits.tasks.get(name, TaskSplit((), ()))
         for sides in (split.training, split.validation), split.folds:
-            patients = [{splits.cases[case]["patient_id"] for case in side if case in splits.cases} for side in sides]
+            patients = [
+                {splits.cases[case]["patient_id"] for case in side if case in splits.cases} for side in sides
+            ]
             whole = sorted(case for side in sides for case in side) == asked or not sides
             if not whole or sum(map(len, patients)) != len(set().union(*patients)):
-                raise InputError(f"{path}: {name}: a patient is on two sides or missing; write it again with: her2vit cohort")
+                raise InputError(
+                    f"{path}: {name}: a patient is on two sides or missing; write it again with: her2vit"
+                    " cohort"
+                )

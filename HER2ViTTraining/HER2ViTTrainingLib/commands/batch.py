@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import DONE, SOME_FAILED, add_command, add_model_options, positive_number, progress_bar, say, say_written
+from .options import (
+    DONE,
+    SOME_FAILED,
+    add_command,
+    add_model_options,
+    positive_number,
+    progress_bar,
+    say,
+    say_written,
+)
 
 # Many cases
 
@@ -17,12 +26,30 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "batch", _batch, "Read the cases of a manifest; run again to go on.")
-    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case: case_id, image, roi; paths relative to it")
-    command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
+    command.add_argument(
+        "manifest",
+        type=Path,
+        metavar="MANIFEST",
+        help="CSV, one row a case: case_id, image, roi; paths relative to it",
+    )
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="model bundle; once per task",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=positive_number, metavar="N", help="processes on this machine (default: one a core)")
-    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster instead, tcp://...; it asks nobody who they are: trusted networks only")
+    where.add_argument(
+        "--workers", type=positive_number, metavar="N", help="processes on this machine (default: one a core)"
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a Dask cluster instead, tcp://...; it asks nobody who they are: trusted networks only",
+    )
     command.add_argument("--retry-failed", action="store_true", help="try the cases that failed before again")
     command.add_argument("--figures", action="store_true", help="also a picture of every case")
     add_model_options(command)
@@ -44,6 +71,9 @@ def _batch(options: argparse.Namespace) -> int:
             retry_failed=options.retry_failed,
             report=progress,
         )
-    say(f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed; {outcome.attempted} of them in this run")
+    say(
+        f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed;"
+        f" {outcome.attempted} of them in this run"
+    )
     say_written(options.out, ("readings.csv", "failures.csv", "cases"))
     return SOME_FAILED if outcome.failed else DONE

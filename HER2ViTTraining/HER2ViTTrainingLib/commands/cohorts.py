@@ -17,10 +17,20 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "simulate", _simulate, "Simulate a cohort of breast DCE-MRI with known answers.")
+    command = add_command(
+        commands, "simulate", _simulate, "Simulate a cohort of breast DCE-MRI with known answers."
+    )
     command.add_argument("--cases", type=int, required=True, metavar="N", help="how many cases")
-    command.add_argument("--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)")
-    command.add_argument("--scale", type=float, default=1.0, metavar="F", help="0.2 to 1: coarser voxels, same field of view (default: %(default)s)")
+    command.add_argument(
+        "--protocol", choices=("A", "B"), default="A", help="scanner protocol (default: %(default)s)"
+    )
+    command.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="0.2 to 1: coarser voxels, same field of view (default: %(default)s)",
+    )
     add_seed(command, "all that is random")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
 
@@ -30,7 +40,9 @@ def _simulate(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
     with progress_bar("simulate", "case") as progress:
-        simulate_cohort(options.cases, options.seed, PROTOCOLS[options.protocol], options.out, progress, options.scale)
+        simulate_cohort(
+            options.cases, options.seed, PROTOCOLS[options.protocol], options.out, progress, options.scale
+        )
     say_written(options.out, ("manifest.csv", "truth.csv", "counts.csv.gz"))
 
 
@@ -38,16 +50,25 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _add_cohort(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient.")
+    command = add_command(
+        commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient."
+    )
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
-    source.add_argument("--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set, its table saved as CSV")
+    source.add_argument(
+        "manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
+    )
+    source.add_argument(
+        "--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set, its table saved as CSV"
+    )
     command.add_argument("--folds", type=int, metavar="K", help="also K folds for cross-validation")
     command.add_argument(
         "--split",
         choices=("shared", "per-task"),
         default="shared",
-        help="shared: one split for both tasks; per-task: as in the study, no clean set for the two-step call (default: %(default)s)",
+        help=(
+            "shared: one split for both tasks; per-task: as in the study, no clean set for the two-step call"
+            " (default: %(default)s)"
+        ),
     )
     add_seed(command, "the split")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
@@ -62,7 +83,9 @@ def _cohort(options: argparse.Namespace) -> None:
 
     require_own_folder(options.out, RESULT_FILES)
     if options.mama_mia:
-        say_written(options.out, [write_mama_mia_manifest(options.mama_mia, options.out / "manifest.csv").name])
+        say_written(
+            options.out, [write_mama_mia_manifest(options.mama_mia, options.out / "manifest.csv").name]
+        )
     cohort = read_manifest(options.manifest or options.out / "manifest.csv")
     splits = make_splits(cohort, options.split, options.folds, options.seed)
     written = write_cohort(cohort, splits, options.out)

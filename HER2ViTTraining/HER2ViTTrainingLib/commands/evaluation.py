@@ -17,9 +17,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_resampling_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--resamples", type=positive_number, default=1000, metavar="N", help="bootstrap resamples (default: %(default)s)")
+    command.add_argument(
+        "--resamples",
+        type=positive_number,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples (default: %(default)s)",
+    )
     add_seed(command, "the bootstrap")
-    command.add_argument("--stratified", action="store_true", help="resample each class by itself (default: all cases together)")
+    command.add_argument(
+        "--stratified",
+        action="store_true",
+        help="resample each class by itself (default: all cases together)",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
 
@@ -32,13 +42,31 @@ def _threshold(text: str) -> float | None:
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "evaluate", _evaluate, "Judge the predictions of a model, set by set.")
-    command.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="CSV: case_id, set, label, score; optional patient_id, more scores")
     command.add_argument(
-        "--threshold", type=_threshold, metavar="youden|NUMBER", help="each set's own Youden optimum, or one number for all (default: youden)"
+        "predictions",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="CSV: case_id, set, label, score; optional patient_id, more scores",
     )
-    command.add_argument("--threshold-from", metavar="SET", help="the Youden optimum of this set for all sets")
-    command.add_argument("--compare", action="append", default=[], metavar="COLUMN", help="another score column: paired DeLong test; may be repeated")
-    command.add_argument("--by", action="append", default=[], metavar="COLUMN", help="a column of subgroups; may be repeated")
+    command.add_argument(
+        "--threshold",
+        type=_threshold,
+        metavar="youden|NUMBER",
+        help="each set's own Youden optimum, or one number for all (default: youden)",
+    )
+    command.add_argument(
+        "--threshold-from", metavar="SET", help="the Youden optimum of this set for all sets"
+    )
+    command.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="another score column: paired DeLong test; may be repeated",
+    )
+    command.add_argument(
+        "--by", action="append", default=[], metavar="COLUMN", help="a column of subgroups; may be repeated"
+    )
     command.add_argument("--no-figures", action="store_true", help="no pictures")
     _add_resampling_options(command)
 
@@ -62,15 +90,29 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _add_evaluate3(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "evaluate3", _evaluate3, "Judge the two-step call: zero, low or positive.")
+    command = add_command(
+        commands, "evaluate3", _evaluate3, "Judge the two-step call: zero, low or positive."
+    )
     command.add_argument("readings", type=Path, metavar="READINGS", help="readings.csv of a batch")
-    command.add_argument("--truth", type=Path, required=True, metavar="MANIFEST", help="CSV with case_id and ihc, ish or her2_status")
+    command.add_argument(
+        "--truth",
+        type=Path,
+        required=True,
+        metavar="MANIFEST",
+        help="CSV with case_id and ihc, ish or her2_status",
+    )
     _add_resampling_options(command)
 
 
 def _evaluate3(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
-    from HER2ViTTrainingLib.evaluation.three_class import RESULT_FILES, evaluate_three_class, match, three_class_text, write_three_class
+    from HER2ViTTrainingLib.evaluation.three_class import (
+        RESULT_FILES,
+        evaluate_three_class,
+        match,
+        three_class_text,
+        write_three_class,
+    )
     from HER2ViTTrainingLib.stats.resampling import Resampling
 
     require_own_folder(options.out, RESULT_FILES)

@@ -1,4 +1,5 @@
-"""The commands: `her2vit COMMAND ...`. No logic here: each command imports the rooms it needs, calls them and says what was written.
+"""The commands: `her2vit COMMAND ...`. No logic here: each command imports the rooms it needs, calls them and
+says what was written.
 
 Exit status: 0 done, 1 internal error, 2 bad input (one line per fault), 3 some cases failed, 130 interrupted.
 """
@@ -51,13 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _reader_left()
     except OSError as error:
         what = error.strerror or error
-        return _fail(BAD_INPUT, f"{error.filename or 'a file'}: cannot be read or written ({what}); check path, rights and disk", debug=options.debug)
+        return _fail(
+            BAD_INPUT,
+            f"{error.filename or 'a file'}: cannot be read or written ({what}); check path, rights and disk",
+            debug=options.debug,
+        )
     except MemoryError:
-        return _fail(BAD_INPUT, "not enough memory for this; use a machine with more, or less data at once", debug=options.debug)
+        return _fail(
+            BAD_INPUT,
+            "not enough memory for this; use a machine with more, or less data at once",
+            debug=options.debug,
+        )
     except KeyboardInterrupt:
         return _fail(INTERRUPTED, "interrupted", debug=False)
     except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
-        return _fail(INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (--debug shows where)", debug=options.debug)
+        return _fail(
+            INTERNAL_ERROR,
+            f"internal error: {type(error).__name__}: {error} (--debug shows where)",
+            debug=options.debug,
+        )
     return status or DONE
 
 
@@ -74,7 +87,11 @@ def _fail(status: int, *lines: str, debug: bool) -> int:
     for line in lines:
         text = printable(" ".join(line.split()))
         # A value out of a broken file can be long; the file stands before it, the cure behind it.
-        shown = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
+        shown = (
+            text
+            if len(text) <= LONGEST_LINE
+            else f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
+        )
         sys.stderr.write(f"her2vit: {shown}\n")
     return status
 
@@ -86,7 +103,9 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 
 def _reader_left() -> int:
-    """Whoever read the output is gone (`her2vit ... | head`): nothing to tell, also not when Python flushes at its end."""
+    """Whoever read the output is gone (`her2vit ... | head`): nothing to tell, also not when Python flushes
+    at its end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
 
@@ -112,7 +131,9 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run` to what carries it out."""
-    parser = _Parser(prog="her2vit", description=f"HER2 status from breast DCE-MRI. {RESEARCH_NOTICE}", allow_abbrev=False)
+    parser = _Parser(
+        prog="her2vit", description=f"HER2 status from breast DCE-MRI. {RESEARCH_NOTICE}", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_help(commands, parser)

@@ -26,14 +26,18 @@ def printable(text: str) -> str:
 def add_command(
     commands: argparse._SubParsersAction, name: str, run: Callable[..., int | None], summary: str
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False)
+    command = commands.add_parser(
+        name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False
+    )
     command.set_defaults(run=run)
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return command
 
 
 def add_seed(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument("--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)")
+    command.add_argument(
+        "--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)"
+    )
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -77,13 +81,20 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)")
+    command.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU (default: %(default)s)",
+    )
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
     add_device(command)
     command.add_argument(
-        "--attention", choices=("rollout", "last", "gradient"), default="rollout", help="attention map method (default: %(default)s)"
+        "--attention",
+        choices=("rollout", "last", "gradient"),
+        default="rollout",
+        help="attention map method (default: %(default)s)",
     )
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from HER2ViTLib.messages import InputError
 
-from .options import add_command, add_model_options, add_selection, listed_numbers, say, say_written, selection_of
+from .options import (
+    add_command,
+    add_model_options,
+    add_selection,
+    listed_numbers,
+    say,
+    say_written,
+    selection_of,
+)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -25,8 +33,16 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "demo", _demo, "Read the bundled simulated sample with the bundled demo models.")
-    command.add_argument("--out", type=Path, default=Path("her2vit-demo"), metavar="DIR", help="folder for the results (default: %(default)s)")
+    command = add_command(
+        commands, "demo", _demo, "Read the bundled simulated sample with the bundled demo models."
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("her2vit-demo"),
+        metavar="DIR",
+        help="folder for the results (default: %(default)s)",
+    )
     _add_reading_options(command)
 
 
@@ -53,18 +69,43 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _add_read(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "read", _read, "Read the HER2 status of one lesion.")
-    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
-    command.add_argument("--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd")
-    command.add_argument("--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several")
-    command.add_argument("--bundle", type=Path, action="append", required=True, metavar="DIR", help="model bundle; once per task")
+    command.add_argument(
+        "image",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="a DICOM folder, a 4D file, or one file per phase in time order",
+    )
+    command.add_argument(
+        "--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd"
+    )
+    command.add_argument(
+        "--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several"
+    )
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="model bundle; once per task",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add_selection(command)
     command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
-    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
+    command.add_argument(
+        "--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none"
+    )
     command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
-    command.add_argument("--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)")
-    command.add_argument("--case-id", metavar="ID", help="name of the case in the results (default: from the images' hash)")
-    command.add_argument("--keep-names", action="store_true", help="show the inputs' file names in the results")
+    command.add_argument(
+        "--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)"
+    )
+    command.add_argument(
+        "--case-id", metavar="ID", help="name of the case in the results (default: from the images' hash)"
+    )
+    command.add_argument(
+        "--keep-names", action="store_true", help="show the inputs' file names in the results"
+    )
     _add_reading_options(command)
 
 
@@ -124,14 +165,37 @@ def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
 
 
 def _add_segment(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "segment", _segment, "Outline a lesion semi-automatically from a point inside it.")
-    command.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="a DICOM folder, a 4D file, or one file per phase in time order")
-    command.add_argument("--seed-point", type=listed_numbers(3), required=True, metavar="R,A,S", help="a point in the lesion, mm, as 3D Slicer shows it")
-    command.add_argument("--box", type=listed_numbers(6), metavar="R1,R2,A1,A2,S1,S2", help="a box around the lesion, mm; the outline stays inside")
+    command = add_command(
+        commands, "segment", _segment, "Outline a lesion semi-automatically from a point inside it."
+    )
+    command.add_argument(
+        "image",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="a DICOM folder, a 4D file, or one file per phase in time order",
+    )
+    command.add_argument(
+        "--seed-point",
+        type=listed_numbers(3),
+        required=True,
+        metavar="R,A,S",
+        help="a point in the lesion, mm, as 3D Slicer shows it",
+    )
+    command.add_argument(
+        "--box",
+        type=listed_numbers(6),
+        metavar="R1,R2,A1,A2,S1,S2",
+        help="a box around the lesion, mm; the outline stays inside",
+    )
     add_selection(command)
     command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
-    command.add_argument("--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none")
-    command.add_argument("--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write")
+    command.add_argument(
+        "--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none"
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write"
+    )
 
 
 def _segment(options: argparse.Namespace) -> None:
@@ -142,11 +206,17 @@ def _segment(options: argparse.Namespace) -> None:
     from HER2ViTLib.study.phases import choose_phases
 
     if not options.out.name.endswith(".seg.nrrd"):
-        raise InputError(f"{options.out}: must end in .seg.nrrd, so that 3D Slicer opens it as a segmentation")
+        raise InputError(
+            f"{options.out}: must end in .seg.nrrd, so that 3D Slicer opens it as a segmentation"
+        )
     study = load_study(options.image, selection_of(options))
     chosen = choose_phases(study, None, options.early_phase, options.pre_phase)
     seed = ras_to_lps(options.seed_point)
-    box = None if options.box is None else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
+    box = (
+        None
+        if options.box is None
+        else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
+    )
     mask = outline(chosen.early_volume(study), chosen.pre_volume(study), seed, box)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(mask, study.geometry, options.out)

@@ -19,12 +19,31 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_session(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "session", _session, "Plan blinded repeatability sessions: the first reader reads twice, the others once.")
-    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
-    command.add_argument("--cases", type=positive_number, default=60, metavar="N", help="how many cases to draw (default: %(default)s)")
-    command.add_argument("--readers", default="A,B", metavar="A,B", help="names of the readers (default: %(default)s)")
+    command = add_command(
+        commands,
+        "session",
+        _session,
+        "Plan blinded repeatability sessions: the first reader reads twice, the others once.",
+    )
     command.add_argument(
-        "--washout-days", type=float, default=14, metavar="DAYS", help="from the end of the first read to the second (default: %(default)s)"
+        "manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
+    )
+    command.add_argument(
+        "--cases",
+        type=positive_number,
+        default=60,
+        metavar="N",
+        help="how many cases to draw (default: %(default)s)",
+    )
+    command.add_argument(
+        "--readers", default="A,B", metavar="A,B", help="names of the readers (default: %(default)s)"
+    )
+    command.add_argument(
+        "--washout-days",
+        type=float,
+        default=14,
+        metavar="DAYS",
+        help="from the end of the first read to the second (default: %(default)s)",
     )
     add_seed(command, "draw and orders")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the sessions")
@@ -38,17 +57,46 @@ def _session(options: argparse.Namespace) -> None:
     with progress_bar("session", "case") as progress:
         written = write_plan(options.manifest, plan, options.out, progress)
     say_written(options.out, written)
-    say(f"keep {options.out / 'coordinator'} to yourself: its key tells the cases; give each reader the folder of that reader only")
+    say(
+        f"keep {options.out / 'coordinator'} to yourself: its key tells the cases; give each reader the"
+        " folder of that reader only"
+    )
 
 
 def _add_features(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "features", _features, "Shape, intensity, enhancement and model features of outlined lesions.")
+    command = add_command(
+        commands,
+        "features",
+        _features,
+        "Shape, intensity, enhancement and model features of outlined lesions.",
+    )
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it")
-    source.add_argument("--session", type=Path, metavar="DIR", help="all reads of a repeatability session, by its coordinator's key")
-    command.add_argument("--roi-column", default="roi", metavar="COLUMN", help="which outlines of the manifest (default: %(default)s)")
-    command.add_argument("--rater", default="A1", metavar="LABEL", help="who drew them (default: %(default)s)")
-    command.add_argument("--bundle", type=Path, action="append", default=[], metavar="DIR", help="also its embedding and score; once per task")
+    source.add_argument(
+        "manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
+    )
+    source.add_argument(
+        "--session",
+        type=Path,
+        metavar="DIR",
+        help="all reads of a repeatability session, by its coordinator's key",
+    )
+    command.add_argument(
+        "--roi-column",
+        default="roi",
+        metavar="COLUMN",
+        help="which outlines of the manifest (default: %(default)s)",
+    )
+    command.add_argument(
+        "--rater", default="A1", metavar="LABEL", help="who drew them (default: %(default)s)"
+    )
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also its embedding and score; once per task",
+    )
     add_device(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
@@ -75,15 +123,39 @@ def _features(options: argparse.Namespace) -> None:
 
 
 def _add_agreement(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "agreement", _agreement, "Compare the ratings and outlines of several reads.")
-    command.add_argument("ratings", nargs="*", type=Path, metavar="RATINGS", help="CSV: case_id, rater, FEATURE... (default: the outlines' features)")
-    outlines = command.add_mutually_exclusive_group()
-    outlines.add_argument("--manifest", type=Path, metavar="MANIFEST", help="compare outlines too, those in columns of this CSV file")
-    outlines.add_argument("--session", type=Path, metavar="DIR", help="compare outlines too, those of a repeatability session")
-    command.add_argument(
-        "--roi-columns", default="roi,roi_a2,roi_b", metavar="COLUMN,...", help="the manifest's columns, of A1, A2 and B1 (default: %(default)s)"
+    command = add_command(
+        commands, "agreement", _agreement, "Compare the ratings and outlines of several reads."
     )
-    command.add_argument("--compare", action="append", default=[], metavar="A1,A2", help="raters to compare; may be repeated (default: all together)")
+    command.add_argument(
+        "ratings",
+        nargs="*",
+        type=Path,
+        metavar="RATINGS",
+        help="CSV: case_id, rater, FEATURE... (default: the outlines' features)",
+    )
+    outlines = command.add_mutually_exclusive_group()
+    outlines.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="MANIFEST",
+        help="compare outlines too, those in columns of this CSV file",
+    )
+    outlines.add_argument(
+        "--session", type=Path, metavar="DIR", help="compare outlines too, those of a repeatability session"
+    )
+    command.add_argument(
+        "--roi-columns",
+        default="roi,roi_a2,roi_b",
+        metavar="COLUMN,...",
+        help="the manifest's columns, of A1, A2 and B1 (default: %(default)s)",
+    )
+    command.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="A1,A2",
+        help="raters to compare; may be repeated (default: all together)",
+    )
     command.add_argument("--no-figures", action="store_true", help="no pictures")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
 
@@ -95,7 +167,12 @@ def _agreement(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.repeatability import reads as session_reads
     from HER2ViTTrainingLib.repeatability.figures import agreement_pictures
     from HER2ViTTrainingLib.repeatability.ratings import read_ratings
-    from HER2ViTTrainingLib.repeatability.results import RESULT_FILES, agreement_text, input_hashes, write_agreement
+    from HER2ViTTrainingLib.repeatability.results import (
+        RESULT_FILES,
+        agreement_text,
+        input_hashes,
+        write_agreement,
+    )
 
     require_own_folder(options.out, RESULT_FILES)
     drawn = []

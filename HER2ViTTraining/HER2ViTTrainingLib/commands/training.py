@@ -18,22 +18,69 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "train", _train, "Train a model on your own cases; run again to go on after a kill.")
+    command = add_command(
+        commands, "train", _train, "Train a model on your own cases; run again to go on after a kill."
+    )
     command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV file, one row a case")
-    command.add_argument("--task", choices=("zero-vs-rest", "low-vs-positive"), required=True, help="which question the model answers")
-    command.add_argument("--recipe", choices=("default", "study"), default="default", help="ours, or the published code's (default: %(default)s)")
-    command.add_argument("--preset", choices=("square", "study"), default="square", help="preprocessing (default: %(default)s)")
-    command.add_argument("--arch", default="vit_tiny_patch16_224", metavar="NAME", help="timm model (default: %(default)s)")
-    command.add_argument("--img-size", type=whole_number(16, 2048), metavar="N", help="input size in pixels (default: the model's)")
-    command.add_argument("--pretrained", default="imagenet", metavar="imagenet|none|FILE", help="starting weights (default: %(default)s)")
-    command.add_argument("--splits", type=Path, metavar="FILE", help="splits.json of `cohort` (default: made anew with --seed)")
-    command.add_argument("--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions")
-    command.add_argument("--seeds", type=positive_number, default=1, metavar="N", help="train with so many seeds, --seed and the next ones (default: 1)")
-    command.add_argument("--scheduler", metavar="ADDRESS", help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)")
-    command.add_argument("--epochs", type=positive_number, metavar="N", help="at most so many epochs (default: the recipe's)")
+    command.add_argument(
+        "--task",
+        choices=("zero-vs-rest", "low-vs-positive"),
+        required=True,
+        help="which question the model answers",
+    )
+    command.add_argument(
+        "--recipe",
+        choices=("default", "study"),
+        default="default",
+        help="ours, or the published code's (default: %(default)s)",
+    )
+    command.add_argument(
+        "--preset", choices=("square", "study"), default="square", help="preprocessing (default: %(default)s)"
+    )
+    command.add_argument(
+        "--arch", default="vit_tiny_patch16_224", metavar="NAME", help="timm model (default: %(default)s)"
+    )
+    command.add_argument(
+        "--img-size",
+        type=whole_number(16, 2048),
+        metavar="N",
+        help="input size in pixels (default: the model's)",
+    )
+    command.add_argument(
+        "--pretrained",
+        default="imagenet",
+        metavar="imagenet|none|FILE",
+        help="starting weights (default: %(default)s)",
+    )
+    command.add_argument(
+        "--splits", type=Path, metavar="FILE", help="splits.json of `cohort` (default: made anew with --seed)"
+    )
+    command.add_argument(
+        "--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions"
+    )
+    command.add_argument(
+        "--seeds",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="train with so many seeds, --seed and the next ones (default: 1)",
+    )
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="train folds and seeds side by side on this Dask cluster (tcp://host:8786)",
+    )
+    command.add_argument(
+        "--epochs", type=positive_number, metavar="N", help="at most so many epochs (default: the recipe's)"
+    )
     add_device(command)
     add_seed(command, "all that is random")
-    command.add_argument("--cache", type=Path, metavar="DIR", help="folder for the cases' inputs, to share between trainings (default: in --out)")
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder for the cases' inputs, to share between trainings (default: in --out)",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
 
 
@@ -50,17 +97,34 @@ def _train(options: argparse.Namespace) -> None:
 
     repeated = bool(options.folds) or options.seeds > 1
     if options.scheduler and not repeated:
-        raise InputError("--scheduler trains folds and seeds side by side: give --folds K or --seeds N, or leave it out")
-    recipe = RECIPES[options.recipe] if options.epochs is None else replace(RECIPES[options.recipe], epochs=options.epochs)
+        raise InputError(
+            "--scheduler trains folds and seeds side by side: give --folds K or --seeds N, or leave it out"
+        )
+    recipe = (
+        RECIPES[options.recipe]
+        if options.epochs is None
+        else replace(RECIPES[options.recipe], epochs=options.epochs)
+    )
     network = Network(options.arch, options.img_size, options.pretrained)
-    experiment = Experiment(TASKS[options.task], recipe, options.preset, network, options.seed, options.device)
+    experiment = Experiment(
+        TASKS[options.task], recipe, options.preset, network, options.seed, options.device
+    )
     cohort = read_manifest(options.manifest)
-    splits = load_splits(options.splits, cohort) if options.splits else make_splits(cohort, folds=options.folds, seed=options.seed)
+    splits = (
+        load_splits(options.splits, cohort)
+        if options.splits
+        else make_splits(cohort, folds=options.folds, seed=options.seed)
+    )
     folds = len(splits.tasks[options.task].folds)
     if options.folds not in (None, folds):
-        raise InputError(f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort --folds {options.folds}")
+        raise InputError(
+            f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort"
+            f" --folds {options.folds}"
+        )
     if repeated:
         repeats = (options.seeds, bool(options.folds), options.scheduler)
-        say_written(options.out, run_repeated(experiment, cohort, splits, options.out, options.cache, *repeats))
+        say_written(
+            options.out, run_repeated(experiment, cohort, splits, options.out, options.cache, *repeats)
+        )
     else:
         say_written(options.out, run_experiment(experiment, cohort, splits, options.out, options.cache))

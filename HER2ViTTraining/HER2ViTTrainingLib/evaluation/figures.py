@@ -25,7 +25,9 @@ BAND_RESAMPLES = 1000
 def evaluation_pictures(sets: Sequence[SetResult], plan: Resampling) -> dict[str, bytes]:
     """ROC curves, confusion matrices, calibration and decision curves by file name, a panel per set."""
     draw: dict[str, Callable[[Any, SetResult], None]] = {
-        "roc.png": lambda axis, result: _draw_roc(axis, result, replace(plan, resamples=min(plan.resamples, BAND_RESAMPLES))),
+        "roc.png": lambda axis, result: _draw_roc(
+            axis, result, replace(plan, resamples=min(plan.resamples, BAND_RESAMPLES))
+        ),
         "confusion.png": _draw_confusion,
         "calibration.png": _draw_calibration,
         "decision_curve.png": _draw_decision,
@@ -60,7 +62,13 @@ def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
     _, false, true = roc_curve(cases.labels, cases.scores)
     area = result.metrics.estimates["auc"]
     axis.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)")
-    axis.plot(false, true, color=BLUE, linewidth=1.6, label=f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})")
+    axis.plot(
+        false,
+        true,
+        color=BLUE,
+        linewidth=1.6,
+        label=f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})",
+    )
     for colour, (column, test) in zip(itertools.cycle(OTHERS), result.comparisons.items()):
         _, other_false, other_true = roc_curve(cases.labels, cases.others[column])
         label = f"{plain(column)} {test.other_auc:.2f}, p {p_text(test.p)}"
@@ -68,7 +76,15 @@ def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
     rates = result.metrics.estimates
     if not math.isnan(result.threshold):
         label = f"threshold {result.threshold:.3f}, {plain(result.threshold_source)}"
-        axis.plot(1 - rates["specificity"].value, rates["sensitivity"].value, "o", color=ORANGE, markersize=6, label=label, zorder=3)
+        axis.plot(
+            1 - rates["specificity"].value,
+            rates["sensitivity"].value,
+            "o",
+            color=ORANGE,
+            markersize=6,
+            label=label,
+            zorder=3,
+        )
     _unit_square(axis, "1 - specificity", "sensitivity")
     axis.legend(loc="lower right", fontsize=7, frameon=False)
 
@@ -84,7 +100,14 @@ def _draw_confusion(axis: Any, result: SetResult) -> None:
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
         of_row = f"\n{share[row, column]:.0%}" if totals[row, 0] else ""
-        axis.text(column, row, f"{count:.0f}{of_row}", ha="center", va="center", color="white" if share[row, column] > 0.55 else "#1d2530")
+        axis.text(
+            column,
+            row,
+            f"{count:.0f}{of_row}",
+            ha="center",
+            va="center",
+            color="white" if share[row, column] > 0.55 else "#1d2530",
+        )
     names = ["label 0", "label 1"]  # not negative and positive: in the second task 1 stands for HER2-low
     axis.set_xticks([0, 1], names, fontsize=8)
     axis.set_yticks([0, 1], names, fontsize=8, rotation=90, va="center")
@@ -98,14 +121,18 @@ def _draw_calibration(axis: Any, result: SetResult) -> None:
         blank(axis, "scores outside 0-1\nare no probabilities")
         return
     groups = calibration_groups(cases.labels, cases.scores)
-    x, y = (np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups)))
+    x, y = (
+        np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups))
+    )
     ends = np.array([(group.observed.low, group.observed.high) for group in groups])
     reach = np.maximum(0, [y - ends[:, 0], ends[:, 1] - y])
     axis.errorbar(x, y, yerr=reach, fmt="o", color=BLUE, markersize=4.5, linewidth=1)
     line = result.calibration
     if line:
         at = np.linspace(cases.scores.min(), cases.scores.max(), 200)
-        axis.plot(at, 1 / (1 + np.exp(-(line.offset + line.slope.value * logit(at)))), color=ORANGE, linewidth=1.4)
+        axis.plot(
+            at, 1 / (1 + np.exp(-(line.offset + line.slope.value * logit(at)))), color=ORANGE, linewidth=1.4
+        )
         found = f"slope {estimate_text(line.slope)}\nintercept {estimate_text(line.intercept)}"
         axis.set_title(f"{axis.get_title()}\n{found}", fontsize=9)
     # Where the probabilities lie, as small bars along the lower edge.

@@ -1,7 +1,8 @@
-"""Predictions judged: `predictions.csv` in; metrics, pictures and the study's Table 2 out (`her2vit evaluate`).
+"""Predictions judged: `predictions.csv` in; metrics, pictures and the study's Table 2 out (`her2vit
+evaluate`).
 
-Each set of the file is judged by itself. Its threshold is its own Youden optimum (optimistic), that of a named set, or a number; it is held
-fixed in every resample and for every subgroup.
+Each set of the file is judged by itself. Its threshold is its own Youden optimum (optimistic), that of a
+named set, or a number; it is held fixed in every resample and for every subgroup.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.stats.calibration import CalibrationLine, DecisionCurve, calibration_line, decision_curve
+from HER2ViTTrainingLib.stats.calibration import (
+    CalibrationLine,
+    DecisionCurve,
+    calibration_line,
+    decision_curve,
+)
 from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap_metrics, is_probability
 from HER2ViTTrainingLib.stats.roc import DelongTest, OperatingPoint, delong_interval, delong_test, youden
@@ -49,7 +55,12 @@ class SetResult:
     def counts(self) -> dict[str, int | None]:
         """n, n_pos, n_neg and the confusion matrix tp, fn, tn, fp (None without a threshold)."""
         labels, called = self.cases.labels, self.cases.scores >= self.threshold
-        cells = {"tp": labels & called, "fn": labels & ~called, "tn": ~labels & ~called, "fp": ~labels & called}
+        cells = {
+            "tp": labels & called,
+            "fn": labels & ~called,
+            "tn": ~labels & ~called,
+            "fp": ~labels & called,
+        }
         known = not math.isnan(self.threshold)
         sizes = {"n": len(labels), "n_pos": int(labels.sum()), "n_neg": int((~labels).sum())}
         return {**sizes, **{name: int(cell.sum()) if known else None for name, cell in cells.items()}}
@@ -67,21 +78,35 @@ class Evaluation:
 
 
 def evaluate(
-    sets: Sequence[PredictionSet], plan: Resampling, threshold: float | None = None, threshold_from: str | None = None
+    sets: Sequence[PredictionSet],
+    plan: Resampling,
+    threshold: float | None = None,
+    threshold_from: str | None = None,
 ) -> Evaluation:
-    """Judges every set at `threshold`, else at the Youden optimum of set `threshold_from`, else each at its own.
+    """Judges every set at `threshold`, else at the Youden optimum of set `threshold_from`, else each at its
+    own.
 
-    Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class to take the threshold from.
+    Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class to take
+    the threshold from.
     """
     optima = {cases.name: _optimum(cases) for cases in sets}
     if threshold is not None and threshold_from is not None:
-        raise InputError(f"--threshold {threshold:g} and --threshold-from {threshold_from!r}: give one of them")
+        raise InputError(
+            f"--threshold {threshold:g} and --threshold-from {threshold_from!r}: give one of them"
+        )
     if threshold is not None and not math.isfinite(threshold):
-        raise InputError(f"--threshold {threshold}: not a number to compare scores with; use a finite number or youden")
+        raise InputError(
+            f"--threshold {threshold}: not a number to compare scores with; use a finite number or youden"
+        )
     if threshold_from is not None and threshold_from not in optima:
-        raise InputError(f"--threshold-from {threshold_from!r}: no such set; the sets are {', '.join(map(repr, optima))}")
+        raise InputError(
+            f"--threshold-from {threshold_from!r}: no such set; the sets are {', '.join(map(repr, optima))}"
+        )
     if threshold_from is not None and optima[threshold_from] is None:
-        raise InputError(f"--threshold-from {threshold_from!r}: has one class only, hence no Youden optimum; name another set")
+        raise InputError(
+            f"--threshold-from {threshold_from!r}: has one class only, hence no Youden optimum; name"
+            " another set"
+        )
 
     def operating_point(name: str) -> tuple[float, str]:
         if threshold is not None:
@@ -95,8 +120,12 @@ def evaluate(
     for cases in sets:
         results.append(judge(cases, *operating_point(cases.name), plan))
         for column, levels in cases.subgroups.items():
-            parts = [(level, cases.part(cases.name, levels == level)) for level in sorted(set(levels.tolist()))]
-            subgroups += [(column, level, judge(part, *operating_point(cases.name), plan)) for level, part in parts]
+            parts = [
+                (level, cases.part(cases.name, levels == level)) for level in sorted(set(levels.tolist()))
+            ]
+            subgroups += [
+                (column, level, judge(part, *operating_point(cases.name), plan)) for level, part in parts
+            ]
     by_patient = any(cases.patients is not None for cases in sets)
     return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient)
 
@@ -121,7 +150,11 @@ def judge(cases: PredictionSet, threshold: float, threshold_source: str, plan: R
         optimum=_optimum(cases),
         calibration=calibration_line(cases.labels, cases.scores),
         decision=decision_curve(cases.labels, cases.scores) if probabilities else None,
-        comparisons={column: delong_test(cases.labels, cases.scores, other) for column, other in cases.others.items()} if both else {},
+        comparisons=(
+            {column: delong_test(cases.labels, cases.scores, other) for column, other in cases.others.items()}
+            if both
+            else {}
+        ),
         notes=(),
     )
     return replace(result, notes=tuple(_notes(result, plan)))
@@ -135,7 +168,10 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
     if math.isnan(result.threshold):
         notes.append("no threshold: give a number or --threshold-from for accuracy, sensitivity and the like")
     if result.threshold_source == OWN_THRESHOLD:
-        notes.append("the threshold was fixed on this very set: accuracy, sensitivity, specificity, F1, PPV and NPV are optimistic")
+        notes.append(
+            "the threshold was fixed on this very set: accuracy, sensitivity, specificity, F1, PPV and NPV"
+            " are optimistic"
+        )
     if both and math.isnan(result.delong.low):
         notes.append("a single case in one class: no DeLong interval, no comparison")
     if result.metrics.estimates["auc"].value < 0.5:
@@ -143,15 +179,22 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
     if not is_probability(cases.scores):
         notes.append("scores outside 0-1 are no probabilities: no Brier score, calibration or decision curve")
     elif both and result.calibration is None:
-        notes.append("the scores separate the classes or are all the same: no calibration slope and intercept")
+        notes.append(
+            "the scores separate the classes or are all the same: no calibration slope and intercept"
+        )
     patients = len(cases.labels) if cases.patients is None else len(set(cases.patients.tolist()))
     if patients < len(cases.labels):
-        notes.append(f"{len(cases.labels)} cases of {patients} patients: resampled by patient; DeLong's method takes cases as independent")
+        notes.append(
+            f"{len(cases.labels)} cases of {patients} patients: resampled by patient; DeLong's method takes"
+            " cases as independent"
+        )
     if result.metrics.redrawn:
         notes.append(f"{result.metrics.redrawn} resamples had one class only and were drawn again")
     for name, times in result.metrics.undefined.items():
         if times:
-            notes.append(f"{name} is undefined in {times} of {plan.resamples} resamples, which its interval leaves out")
+            notes.append(
+                f"{name} is undefined in {times} of {plan.resamples} resamples, which its interval leaves out"
+            )
     return notes
 
 
@@ -159,4 +202,8 @@ def _leaks(sets: Sequence[PredictionSet]) -> tuple[str, ...]:
     patients = {cases.name: set(cases.patients.tolist()) for cases in sets if cases.patients is not None}
     names = list(patients)
     shared = [(a, b, len(patients[a] & patients[b])) for n, a in enumerate(names) for b in names[n + 1 :]]
-    return tuple(f"{count} patients are in set {a!r} and in set {b!r}: neither tells anything new of them" for a, b, count in shared if count)
+    return tuple(
+        f"{count} patients are in set {a!r} and in set {b!r}: neither tells anything new of them"
+        for a, b, count in shared
+        if count
+    )

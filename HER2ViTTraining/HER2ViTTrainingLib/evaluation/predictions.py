@@ -25,7 +25,9 @@ MOST_SUBGROUPS = 20
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """The cases of one set: labels (n,) bool, scores (n,), patients (n,) where the file names them, further scores and subgroup labels by column."""
+    """The cases of one set: labels (n,) bool, scores (n,), patients (n,) where the file names them, further
+    scores and subgroup labels by column.
+    """
 
     name: str
     labels: np.ndarray
@@ -41,10 +43,14 @@ class PredictionSet:
         return PredictionSet(name, self.labels[chosen], self.scores[chosen], patients, others, {})
 
 
-def read_predictions(path: str | os.PathLike, compare: Sequence[str] = (), by: Sequence[str] = ()) -> list[PredictionSet]:
-    """The sets of a predictions file, in its order, with the score columns `compare` and the subgroup columns `by`.
+def read_predictions(
+    path: str | os.PathLike, compare: Sequence[str] = (), by: Sequence[str] = ()
+) -> list[PredictionSet]:
+    """The sets of a predictions file, in its order, with the score columns `compare` and the subgroup columns
+    `by`.
 
-    Raises `InputError` with all faults: missing columns, labels other than 0 and 1, scores that are no finite number, a case twice in a set.
+    Raises `InputError` with all faults: missing columns, labels other than 0 and 1, scores that are no finite
+    number, a case twice in a set.
     """
     path = Path(path)
     columns, rows = read_table(path)
@@ -56,13 +62,20 @@ def read_predictions(path: str | os.PathLike, compare: Sequence[str] = (), by: S
     for row in rows:
         by_set.setdefault(row["set"], []).append(row)
     if len(by_set) > MOST_SETS:
-        raise InputError(f"{path}: column set has {len(by_set)} different values; name at most {MOST_SETS} sets")
-    sets = [_prediction_set(name, members, "patient_id" in columns, compare, by) for name, members in by_set.items()]
+        raise InputError(
+            f"{path}: column set has {len(by_set)} different values; name at most {MOST_SETS} sets"
+        )
+    sets = [
+        _prediction_set(name, members, "patient_id" in columns, compare, by)
+        for name, members in by_set.items()
+    ]
     _require_few_groups(path, sets)
     return sets
 
 
-def _prediction_set(name: str, rows: Sequence[Row], with_patients: bool, compare: Sequence[str], by: Sequence[str]) -> PredictionSet:
+def _prediction_set(
+    name: str, rows: Sequence[Row], with_patients: bool, compare: Sequence[str], by: Sequence[str]
+) -> PredictionSet:
     def numbers(column: str) -> np.ndarray:
         return np.array([float(row[column]) for row in rows])
 
@@ -70,7 +83,10 @@ def _prediction_set(name: str, rows: Sequence[Row], with_patients: bool, compare
         return np.array([row[column] for row in rows])
 
     patients = np.array([row["patient_id"] or row["case_id"] for row in rows]) if with_patients else None
-    others, subgroups = {column: numbers(column) for column in compare}, {column: texts(column) for column in by}
+    others, subgroups = (
+        {column: numbers(column) for column in compare},
+        {column: texts(column) for column in by},
+    )
     return PredictionSet(name, numbers("label") == 1, numbers("score"), patients, others, subgroups)
 
 
@@ -82,13 +98,19 @@ def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")
         if as_number(row["label"]) not in (0, 1):
-            faults.note(row, "label", "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out")
+            faults.note(
+                row,
+                "label",
+                "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out",
+            )
         for column in score_columns:
             if not math.isfinite(as_number(row[column])):
                 faults.note(row, column, "is not a finite number; score the case or leave it out")
         times = cases[row["set"], row["case_id"]]
         if row["case_id"] and times > 1:
-            faults.note(row, "case_id", f"is there {times} times in set {row['set']!r}; keep one row a case and set")
+            faults.note(
+                row, "case_id", f"is there {times} times in set {row['set']!r}; keep one row a case and set"
+            )
     faults.raise_any()
 
 
@@ -96,4 +118,7 @@ def _require_few_groups(path: Path, sets: Sequence[PredictionSet]) -> None:
     for column in sets[0].subgroups:
         levels = {level for cases in sets for level in cases.subgroups[column]}
         if len(levels) > MOST_SUBGROUPS:
-            raise InputError(f"{path}: column {column} has {len(levels)} different values; --by takes a column with at most {MOST_SUBGROUPS} groups")
+            raise InputError(
+                f"{path}: column {column} has {len(levels)} different values; --by takes a column with at"
+                f" most {MOST_SUBGROUPS} groups"
+            )

@@ -23,8 +23,22 @@ from HER2ViTTrainingLib.stats.resampling import METRICS
 from .judging import OPTIMISM_NOTICE, Evaluation, SetResult
 
 PICTURES = ("roc.png", "confusion.png", "calibration.png", "decision_curve.png")
-RESULT_FILES = ("metrics.csv", "metrics.json", "table2.csv", "table2.html", "subgroups.csv", "comparison.csv", *PICTURES)
-TABLE2_COLUMNS = {"auc": "AUC", "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1"}
+RESULT_FILES = (
+    "metrics.csv",
+    "metrics.json",
+    "table2.csv",
+    "table2.html",
+    "subgroups.csv",
+    "comparison.csv",
+    *PICTURES,
+)
+TABLE2_COLUMNS = {
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "f1": "F1",
+}
 VERSIONS = {"her2vit": __version__, "numpy": np.__version__}
 
 
@@ -33,7 +47,12 @@ VERSIONS = {"her2vit": __version__, "numpy": np.__version__}
 
 def metrics_row(result: SetResult) -> dict[str, Any]:
     """A row of `metrics.csv`."""
-    row = {"set": result.cases.name, **result.counts, "threshold": result.threshold, "threshold_source": result.threshold_source}
+    row = {
+        "set": result.cases.name,
+        **result.counts,
+        "threshold": result.threshold,
+        "threshold_source": result.threshold_source,
+    }
     for name in METRICS:
         row.update(_columns(name, result.metrics.estimates[name]))
     row.update(auc_delong_low=result.delong.low, auc_delong_high=result.delong.high)
@@ -72,7 +91,9 @@ def table2_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         {
             "set": result.cases.name,
             "n (positive)": f"{len(result.cases.labels)} ({result.cases.labels.sum()})",
-            **{title: estimate_text(result.metrics.estimates[name]) for name, title in TABLE2_COLUMNS.items()},
+            **{
+                title: estimate_text(result.metrics.estimates[name]) for name, title in TABLE2_COLUMNS.items()
+            },
             "threshold": with_decimals(result.threshold),
             "threshold from": result.threshold_source,
         }
@@ -98,11 +119,16 @@ def metrics_json(evaluation: Evaluation, sha256: str) -> dict[str, Any]:
         "versions": VERSIONS,
         "inputs": [{"role": "predictions", "sha256": sha256}],
         "positive": "score >= threshold",
-        "bootstrap": {**asdict(plan), "unit": "patient" if evaluation.by_patient else "case", "interval": "percentile, 95 %"},
+        "bootstrap": {
+            **asdict(plan),
+            "unit": "patient" if evaluation.by_patient else "case",
+            "interval": "percentile, 95 %",
+        },
         "notes": list(evaluation.notes),
         "sets": {result.cases.name: _set_json(result) for result in evaluation.sets},
         "subgroups": [
-            {"column": column, "level": level, "set": result.cases.name, **_set_json(result)} for column, level, result in evaluation.subgroups
+            {"column": column, "level": level, "set": result.cases.name, **_set_json(result)}
+            for column, level, result in evaluation.subgroups
         ],
     }
 
@@ -117,7 +143,9 @@ def _set_json(result: SetResult) -> dict[str, Any]:
         "delong": {"low": result.delong.low, "high": result.delong.high},
         "youden": {**asdict(result.optimum), "j": result.optimum.j} if result.optimum else None,
         "calibration": asdict(result.calibration) if result.calibration else None,
-        "decision_curve": {name: values.tolist() for name, values in asdict(curve).items()} if curve else None,
+        "decision_curve": (
+            {name: values.tolist() for name, values in asdict(curve).items()} if curve else None
+        ),
         "comparisons": {column: asdict(test) for column, test in result.comparisons.items()},
         "redrawn": result.metrics.redrawn,
         "undefined": {name: times for name, times in result.metrics.undefined.items() if times},
@@ -126,7 +154,9 @@ def _set_json(result: SetResult) -> dict[str, Any]:
 
 
 def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, bytes]) -> bytes:
-    """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All texts are escaped."""
+    """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All
+    texts are escaped.
+    """
     return html_page(
         "table2.html",
         pictures,
@@ -139,14 +169,23 @@ def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, byte
     )
 
 
-def write_evaluation(evaluation: Evaluation, predictions: str | os.PathLike, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
-    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
+def write_evaluation(
+    evaluation: Evaluation,
+    predictions: str | os.PathLike,
+    folder: str | os.PathLike,
+    pictures: Mapping[str, bytes],
+) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former
+    run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """
     rows = [metrics_row(result) for result in evaluation.sets]
     table2 = [{**row, "notice": f"{OPTIMISM_NOTICE} {RESEARCH_NOTICE}"} for row in table2_rows(evaluation)]
-    subgroups = [{"by": column, "level": level, **metrics_row(result)} for column, level, result in evaluation.subgroups]
+    subgroups = [
+        {"by": column, "level": level, **metrics_row(result)}
+        for column, level, result in evaluation.subgroups
+    ]
     comparison = comparison_rows(evaluation)
     sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
     contents = {

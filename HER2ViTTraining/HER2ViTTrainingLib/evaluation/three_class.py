@@ -1,4 +1,6 @@
-"""The two-step call judged as a whole: readings against the reference standard, zero, low, positive (`her2vit evaluate3`)."""
+"""The two-step call judged as a whole: readings against the reference standard, zero, low, positive (`her2vit
+evaluate3`).
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,23 @@ from .judging import OPTIMISM_NOTICE
 
 RESULT_FILES = ("three_class.json",)
 CLASSES = (HER2Status.ZERO.value, HER2Status.LOW.value, HER2Status.POSITIVE.value)
-NAMES = (*(f"{what}_{name}" for what in ("sensitivity", "ppv") for name in CLASSES), "accuracy", "balanced_accuracy", "weighted_kappa")
+NAMES = (
+    *(f"{what}_{name}" for what in ("sensitivity", "ppv") for name in CLASSES),
+    "accuracy",
+    "balanced_accuracy",
+    "weighted_kappa",
+)
 KAPPA_WEIGHTS = "linear"
 _DISTANCE = np.abs(np.subtract.outer(range(3), range(3)))
 
 
 @dataclass(frozen=True)
 class ReadCases:
-    """Cases with a call and a reference standard, both (n,) as index into CLASSES; patients and cohorts (n,) as the manifest names them.
+    """Cases with a call and a reference standard, both (n,) as index into CLASSES; patients and cohorts (n,)
+    as the manifest names them.
 
-    `excluded` counts the reasons why read cases are left out; `without_reading` the usable cases of the manifest that were not read.
+    `excluded` counts the reasons why read cases are left out; `without_reading` the usable cases of the
+    manifest that were not read.
     """
 
     truth: np.ndarray
@@ -46,24 +55,32 @@ class ReadCases:
 
 
 def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases:
-    """The calls of a readings file beside the status of a manifest: `ihc` with `ish`, or `her2_status`. Images need not be there.
+    """The calls of a readings file beside the status of a manifest: `ihc` with `ish`, or `her2_status`.
+    Images need not be there.
 
     Cases that the manifest excludes, or whose status is missing or indeterminate, are left out and counted.
-    Raises `InputError` with all faults of a file: missing columns, a case twice, unknown statuses, a reading without a call or a case.
+    Raises `InputError` with all faults of a file: missing columns, a case twice, unknown statuses, a reading
+    without a call or a case.
     """
     readings, manifest = Path(readings), Path(manifest)
     calls, cases = _calls(readings), _by_case(manifest, _manifest_rows(manifest))
     if not calls.keys() & cases.keys():
-        raise InputError(f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read")
+        raise InputError(
+            f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read"
+        )
     faults = RowFaults(readings)
     for case_id in (case_id for case_id in calls if case_id not in cases):
-        faults.note(calls[case_id], "case_id", f"is not in {manifest}; add the case there or take the reading out")
+        faults.note(
+            calls[case_id], "case_id", f"is not in {manifest}; add the case there or take the reading out"
+        )
     faults.raise_any()
     truths = _truths(manifest, cases)
     usable = {case_id: truth for case_id, truth in truths.items() if truth in CLASSES}
     chosen = [case_id for case_id in calls if case_id in usable]
     if not chosen:
-        raise InputError(f"{manifest}: no read case has a HER2 status to compare with; fill in ihc and ish, or her2_status")
+        raise InputError(
+            f"{manifest}: no read case has a HER2 status to compare with; fill in ihc and ish, or her2_status"
+        )
 
     def column(of: Callable[[Row], str]) -> np.ndarray:
         return np.array([of(cases[case_id]) for case_id in chosen])
@@ -83,7 +100,11 @@ def _by_case(path: Path, rows: Sequence[Row]) -> dict[str, Row]:
     for row in rows:
         case_id = row["case_id"]
         if not case_id or case_id in found:
-            faults.note(row, "case_id", "is there before; keep one row a case" if case_id else "is missing; fill it in")
+            faults.note(
+                row,
+                "case_id",
+                "is there before; keep one row a case" if case_id else "is missing; fill it in",
+            )
         found[case_id] = row
     faults.raise_any()
     return found
@@ -97,7 +118,9 @@ def _calls(path: Path) -> dict[str, Row]:
     faults = RowFaults(path)
     for row in rows:
         if row["call"] not in CLASSES:
-            faults.note(row, "call", "is not zero, low or positive; read the case with the bundles of both tasks")
+            faults.note(
+                row, "call", "is not zero, low or positive; read the case with the bundles of both tasks"
+            )
     faults.raise_any()
     return _by_case(path, rows)
 
@@ -126,7 +149,9 @@ def _status(row: Row) -> str:
         raise InputError("is no status; use zero, low, positive or indeterminate")
     derived = her2_status(row["ihc"], row["ish"]).value if row["ihc"] else given
     if given and given != derived:
-        raise InputError(f"with ish {row['ish']!r} is {derived}, but her2_status is {given}; correct one of them")
+        raise InputError(
+            f"with ish {row['ish']!r} is {derived}, but her2_status is {given}; correct one of them"
+        )
     return derived if derived in CLASSES else "HER2 indeterminate" if derived else "HER2 status missing"
 
 
@@ -135,18 +160,24 @@ def _status(row: Row) -> str:
 
 @dataclass(frozen=True)
 class ThreeClassResult:
-    """`matrix` (3, 3): rows the reference standard, columns the call, in the order of CLASSES; NAMES with their intervals."""
+    """`matrix` (3, 3): rows the reference standard, columns the call, in the order of CLASSES; NAMES with
+    their intervals.
+    """
 
     matrix: np.ndarray
     found: Bootstrapped
     notes: tuple[str, ...]
 
 
-def judge(truth: np.ndarray, call: np.ndarray, plan: Resampling, patients: np.ndarray | None = None) -> ThreeClassResult:
-    """Confusion matrix, sensitivity and PPV per class, accuracy, balanced accuracy and weighted kappa of calls (n,) for truths (n,).
+def judge(
+    truth: np.ndarray, call: np.ndarray, plan: Resampling, patients: np.ndarray | None = None
+) -> ThreeClassResult:
+    """Confusion matrix, sensitivity and PPV per class, accuracy, balanced accuracy and weighted kappa of
+    calls (n,) for truths (n,).
 
-    Balanced accuracy is the mean sensitivity of the three classes, NaN when the truth lacks one. Kappa (Cohen 1968) has linear weights:
-    calling zero positive counts twice as wrong as calling it low. Percentile bootstrap intervals as in `evaluation.bootstrap`.
+    Balanced accuracy is the mean sensitivity of the three classes, NaN when the truth lacks one. Kappa (Cohen
+    1968) has linear weights: calling zero positive counts twice as wrong as calling it low. Percentile
+    bootstrap intervals as in `evaluation.bootstrap`.
     """
     cells = np.eye(9)[3 * truth + call]
 
@@ -158,7 +189,11 @@ def judge(truth: np.ndarray, call: np.ndarray, plan: Resampling, patients: np.nd
     found = estimates(NAMES, _agreement(matrix[None])[0], resampled, redrawn)
     absent = [name for name, n in zip(CLASSES, matrix.sum(axis=1)) if not n]
     notes = [f"no case is {name}: its sensitivity and the balanced accuracy are empty" for name in absent]
-    notes += [f"{name} is undefined in {times} of {plan.resamples} resamples, left out" for name, times in found.undefined.items() if times]
+    notes += [
+        f"{name} is undefined in {times} of {plan.resamples} resamples, left out"
+        for name, times in found.undefined.items()
+        if times
+    ]
     return ThreeClassResult(matrix.astype(int), found, tuple(notes))
 
 
@@ -191,18 +226,26 @@ def evaluate_three_class(cases: ReadCases, plan: Resampling) -> ThreeClassEvalua
     """Judges all cases together and every cohort by itself."""
     names = list(dict.fromkeys(cases.cohorts.tolist()))
     parts = {name: cases.cohorts == name for name in names} if len(names) > 1 else {}
-    cohorts = {name: judge(cases.truth[part], cases.call[part], plan, cases.patients[part]) for name, part in parts.items()}
+    cohorts = {
+        name: judge(cases.truth[part], cases.call[part], plan, cases.patients[part])
+        for name, part in parts.items()
+    }
     return ThreeClassEvaluation(cases, judge(cases.truth, cases.call, plan, cases.patients), cohorts, plan)
 
 
-def three_class_json(evaluation: ThreeClassEvaluation, readings_sha256: str, truth_sha256: str) -> dict[str, Any]:
+def three_class_json(
+    evaluation: ThreeClassEvaluation, readings_sha256: str, truth_sha256: str
+) -> dict[str, Any]:
     """`three_class.json`."""
     cases = evaluation.cases
     return {
         "notice": RESEARCH_NOTICE,
         "optimism": OPTIMISM_NOTICE,
         "versions": {"her2vit": __version__, "numpy": np.__version__},
-        "inputs": [{"role": "readings", "sha256": readings_sha256}, {"role": "truth", "sha256": truth_sha256}],
+        "inputs": [
+            {"role": "readings", "sha256": readings_sha256},
+            {"role": "truth", "sha256": truth_sha256},
+        ],
         "labels": list(CLASSES),
         "matrix_rows": "reference standard",
         "matrix_columns": "call",
@@ -236,9 +279,15 @@ def three_class_text(evaluation: ThreeClassEvaluation) -> str:
     """The result in plain lines, for the screen."""
     result = evaluation.together
     found = result.found.estimates
-    lines = [f"{result.matrix.sum()} cases; reference standard (rows) against call (columns)", " " * 10 + "".join(f"{name:>10}" for name in CLASSES)]
+    lines = [
+        f"{result.matrix.sum()} cases; reference standard (rows) against call (columns)",
+        " " * 10 + "".join(f"{name:>10}" for name in CLASSES),
+    ]
     for name, counts in zip(CLASSES, result.matrix):
-        rates = f"   sensitivity {estimate_text(found[f'sensitivity_{name}'])}   PPV {estimate_text(found[f'ppv_{name}'])}"
+        rates = (
+            f"   sensitivity {estimate_text(found[f'sensitivity_{name}'])}   PPV"
+            f" {estimate_text(found[f'ppv_{name}'])}"
+        )
         lines.append(f"{name:<10}" + "".join(f"{count:>10}" for count in counts) + rates)
     lines.append(f"balanced accuracy {estimate_text(found['balanced_accuracy'])}")
     lines.append(f"{KAPPA_WEIGHTS}ly weighted kappa {estimate_text(found['weighted_kappa'])}")
@@ -247,8 +296,15 @@ def three_class_text(evaluation: ThreeClassEvaluation) -> str:
 
 
 def write_three_class(
-    evaluation: ThreeClassEvaluation, readings: str | os.PathLike, manifest: str | os.PathLike, folder: str | os.PathLike
+    evaluation: ThreeClassEvaluation,
+    readings: str | os.PathLike,
+    manifest: str | os.PathLike,
+    folder: str | os.PathLike,
 ) -> list[str]:
-    """Writes `three_class.json` into a folder of its own and returns its name. Raises `InputError` when the folder holds anything else."""
+    """Writes `three_class.json` into a folder of its own and returns its name. Raises `InputError` when the
+    folder holds anything else.
+    """
     hashes = (hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (readings, manifest))
-    return write_results(folder, RESULT_FILES, {"three_class.json": json_bytes(three_class_json(evaluation, *hashes))})
+    return write_results(
+        folder, RESULT_FILES, {"three_class.json": json_bytes(three_class_json(evaluation, *hashes))}
+    )

@@ -1,7 +1,8 @@
-"""Radiogenomics: genes expressed differently between two groups, what they stand for, and the hubs among their proteins.
+"""Radiogenomics: genes expressed differently between two groups, what they stand for, and the hubs among
+their proteins.
 
-Counts -> DESeq2 (pydeseq2) -> differentially expressed genes (DEGs) -> over-representation in gene sets, hubs of the interaction network.
-Everything from the given files; nothing is looked up.
+Counts -> DESeq2 (pydeseq2) -> differentially expressed genes (DEGs) -> over-representation in gene sets, hubs
+of the interaction network. Everything from the given files; nothing is looked up.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from .hubs import Network, network
 
 @dataclass(frozen=True)
 class Radiogenomics:
-    """The whole analysis with its inputs; `degs` are rows of the expression's table, the smallest adjusted p first."""
+    """The whole analysis with its inputs; `degs` are rows of the expression's table, the smallest adjusted p
+    first.
+    """
 
     counts: Counts
     groups: Groups
@@ -56,9 +59,14 @@ def analyse(
     interactions: str | os.PathLike | None = None,
     thresholds: Thresholds = Thresholds(),
 ) -> Radiogenomics:
-    """Reads and checks all files, then compares the groups. Raises `InputError` for thresholds out of range and as the readers of `gene_files` do."""
+    """Reads and checks all files, then compares the groups. Raises `InputError` for thresholds out of range
+    and as the readers of `gene_files` do.
+    """
     if not 0 < thresholds.alpha < 1 or not 0 <= thresholds.lfc < math.inf:
-        raise InputError(f"--alpha {thresholds.alpha} --lfc {thresholds.lfc}: alpha must lie between 0 and 1, lfc must not be negative")
+        raise InputError(
+            f"--alpha {thresholds.alpha} --lfc {thresholds.lfc}: alpha must lie between 0 and 1, lfc must not"
+            " be negative"
+        )
     table = read_counts(counts)
     members = read_groups(groups, table, reference)
     sets = [read_gene_sets(path, table) for path in gene_sets]
@@ -83,4 +91,7 @@ def _require_distinct_sources(sets: Sequence[GeneSets]) -> None:
     names = [one.source for one in sets]
     for one in sets:
         if names.count(one.source) > 1:
-            raise InputError(f"{one.path}: {names.count(one.source)} gene-set files are named {one.source}; rename one, or give it once")
+            raise InputError(
+                f"{one.path}: {names.count(one.source)} gene-set files are named {one.source}; rename one, or"
+                " give it once"
+            )

@@ -35,10 +35,12 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Expression:
-    """What DESeq2 found. `table` has a row per gene of the counts, by gene, with the columns of deseq2.csv; `log2_counts` (genes, cases) are
-    log2(normalised count + 1) of the genes with reads, the reference group's cases first.
+    """What DESeq2 found. `table` has a row per gene of the counts, by gene, with the columns of deseq2.csv;
+    `log2_counts` (genes, cases) are log2(normalised count + 1) of the genes with reads, the reference group's
+    cases first.
 
-    `outliers` is the number of genes whose p value Cook's distance took away, `replaced` of those refitted with outlying counts replaced.
+    `outliers` is the number of genes whose p value Cook's distance took away, `replaced` of those refitted
+    with outlying counts replaced.
     """
 
     table: pd.DataFrame
@@ -51,24 +53,38 @@ class Expression:
 
 
 def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05) -> Expression:
-    """DESeq2 (Love, Huber & Anders, Genome Biology 2014;15:550) of the other group against the reference; positive = up in the other.
+    """DESeq2 (Love, Huber & Anders, Genome Biology 2014;15:550) of the other group against the reference;
+    positive = up in the other.
 
-    Genes without a read in these cases are dropped first. Then R's defaults: median-of-ratios size factors, parametric dispersion trend,
-    Cook's outliers replaced where a group has 7 cases or more, Wald test; independent filtering is tuned for `alpha`. In the table a dropped
-    gene has mean 0 and nothing else; one with an outlier that cannot be replaced has no p; one that independent filtering takes away has a p,
-    but no adjusted p. Raises `InputError` when every gene has a 0 in some case, so that there are no size factors, as in R.
+    Genes without a read in these cases are dropped first. Then R's defaults: median-of-ratios size factors,
+    parametric dispersion trend, Cook's outliers replaced where a group has 7 cases or more, Wald test;
+    independent filtering is tuned for `alpha`. In the table a dropped gene has mean 0 and nothing else; one
+    with an outlier that cannot be replaced has no p; one that independent filtering takes away has a p, but
+    no adjusted p. Raises `InputError` when every gene has a 0 in some case, so that there are no size
+    factors, as in R.
 
-    Where a parametric trend does not fit, pydeseq2 takes the mean dispersion (R: a local regression); that is noted. On real tumours the
-    number of genes differed from R's by less than a percent, which is within one step of independent filtering: where it cuts hangs on a
-    lowess smoother whose implementations differ, and one step is worth up to ten genes.
+    Where a parametric trend does not fit, pydeseq2 takes the mean dispersion (R: a local regression); that is
+    noted. On real tumours the number of genes differed from R's by less than a percent, which is within one
+    step of independent filtering: where it cuts hangs on a lowess smoother whose implementations differ, and
+    one step is worth up to ten genes.
     """
     of_case = groups.of_case
-    cases = [case for group in (groups.reference, groups.other) for case in counts.cases if of_case.get(case) == group]
+    cases = [
+        case
+        for group in (groups.reference, groups.other)
+        for case in counts.cases
+        if of_case.get(case) == group
+    ]
     position = {case: n for n, case in enumerate(counts.cases)}
-    frame = pd.DataFrame(counts.values[:, [position[case] for case in cases]].T, index=cases, columns=counts.genes)
+    frame = pd.DataFrame(
+        counts.values[:, [position[case] for case in cases]].T, index=cases, columns=counts.genes
+    )
     frame = frame.loc[:, (frame > 0).any()]
     if not (frame > 0).all().any():
-        raise InputError(f"{counts.path}: every gene has a count of 0 in some case: no size factors; leave out the cases with the fewest reads")
+        raise InputError(
+            f"{counts.path}: every gene has a count of 0 in some case: no size factors; leave out the cases"
+            " with the fewest reads"
+        )
     is_other = np.array([of_case[case] == groups.other for case in cases], float)
     design = pd.DataFrame({"intercept": 1.0, "other": is_other}, index=cases)
     processes = min(MOST_PROCESSES, os.cpu_count() or 1) if frame.shape[1] >= POOL_PAYS_FROM_GENES else 1
@@ -81,12 +97,18 @@ def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05)
     table = test.results_df[list(DESEQ2_COLUMNS[1:])]
     return Expression(
         table=table.reindex(pd.Index(counts.genes, name="gene")).fillna({"baseMean": 0.0}),
-        log2_counts=pd.DataFrame(np.log2(data.layers["normed_counts"] + 1).T, index=frame.columns, columns=cases),
+        log2_counts=pd.DataFrame(
+            np.log2(data.layers["normed_counts"] + 1).T, index=frame.columns, columns=cases
+        ),
         size_factors=dict(zip(cases, data.obs["size_factors"].astype(float))),
         trend=data.uns["disp_function_type"],
         replaced=int(data.var["refitted"].sum()) if "refitted" in data.var else 0,
         outliers=int(table["pvalue"].isna().sum()),
-        notes=tuple(dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))),
+        notes=tuple(
+            dict.fromkeys(
+                str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)
+            )
+        ),
     )
 
 

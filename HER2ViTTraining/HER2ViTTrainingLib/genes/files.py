@@ -1,4 +1,6 @@
-"""The files of a gene analysis, checked: counts, groups, gene sets (GMT), protein interactions. Each may be gzip-compressed but the groups."""
+"""The files of a gene analysis, checked: counts, groups, gene sets (GMT), protein interactions. Each may be
+gzip-compressed but the groups.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ LARGEST_TEXT_BYTES = 2 << 30
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _SPREADSHEET_DATE = re.compile(
-    rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*|({_MONTH})[a-z]*[-./ ]\d{{1,4}}|\d{{1,4}}[-./]\d{{1,2}}[-./]\d{{1,4}})([-./ ]\d{{2,4}})?", re.IGNORECASE
+    rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*|({_MONTH})[a-z]*[-./"
+    r" ]\d{1,4}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4})([-./ ]\d{2,4})?",
+    re.IGNORECASE,
 )
 _KINDS = {
     "Ensembl identifiers": r"ENS[A-Z]*[GTP]\d{11}(\.\d+)?",
@@ -80,28 +84,37 @@ def text_of(path: Path, what: str) -> str:
 
 
 def _unzipped(data: bytes, path: Path) -> bytes:
-    """The text in a gzip file. Raises `InputError` when there is more of it than of any table: a small file can inflate without end."""
+    """The text in a gzip file. Raises `InputError` when there is more of it than of any table: a small file
+    can inflate without end.
+    """
     with gzip.open(io.BytesIO(data)) as file:
         text = file.read(LARGEST_TEXT_BYTES + 1)
     if len(text) > LARGEST_TEXT_BYTES:
-        raise InputError(f"{path}: holds more than {LARGEST_TEXT_BYTES} bytes of text; leave out rows or cases that are not needed")
+        raise InputError(
+            f"{path}: holds more than {LARGEST_TEXT_BYTES} bytes of text; leave out rows or cases that are"
+            " not needed"
+        )
     return text
 
 
 def _some(names: Collection[str], shown: int = 5) -> str:
     """`'A', 'B' and 7 more`."""
     names = list(names)
-    return ", ".join(map(repr, names[:shown])) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+    return ", ".join(map(repr, names[:shown])) + (
+        f" and {len(names) - shown} more" if len(names) > shown else ""
+    )
 
 
 # Counts
 
 
 def read_counts(path: str | os.PathLike) -> Counts:
-    """Raw counts: rows genes, the first column the gene, the others a case each; separated by commas or tabs. Whole numbers may be written as 12.0.
+    """Raw counts: rows genes, the first column the gene, the others a case each; separated by commas or tabs.
+    Whole numbers may be written as 12.0.
 
-    Raises `InputError` with all faults: values that are missing, negative or no whole number (TPM, FPKM), genes or cases that are there twice
-    or have no name, gene symbols that a spreadsheet turned into dates (Ziemann et al., Genome Biology 2016;17:177), cases without any read.
+    Raises `InputError` with all faults: values that are missing, negative or no whole number (TPM, FPKM),
+    genes or cases that are there twice or have no name, gene symbols that a spreadsheet turned into dates
+    (Ziemann et al., Genome Biology 2016;17:177), cases without any read.
     """
     path = Path(path)
     text = text_of(path, "a table of raw counts")
@@ -113,7 +126,9 @@ def read_counts(path: str | os.PathLike) -> Counts:
         frame = pd.read_csv(io.StringIO(text), sep=separator, header=None, skiprows=1, names=range(len(header)), index_col=False, na_filter=False,
                             dtype={0: str}, low_memory=False, skip_blank_lines=True)  # fmt: skip
     except pd.errors.ParserError as error:
-        raise InputError(f"{path}: is no table ({str(error).strip()}); check its separators and quotes") from error
+        raise InputError(
+            f"{path}: is no table ({str(error).strip()}); check its separators and quotes"
+        ) from error
     genes = [csv_text(name.strip()) for name in frame[0]]
     faults = [*_gene_faults(genes, path)]
     values, value_faults = _count_values(frame.iloc[:, 1:], genes, header[1:], path)
@@ -134,7 +149,10 @@ def _first_rows(text: str, separator: str, path: Path) -> tuple[list[str], list[
     try:
         rows = [[csv_text(cell.strip()) for cell in row] for _, row in zip(range(2), reader)]
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: is no line of a table ({error}); check its separators and quotes") from error
+        raise InputError(
+            f"{path}: line {reader.line_num}: is no line of a table ({error}); check its separators and"
+            " quotes"
+        ) from error
     if len(rows) < 2:
         raise InputError(f"{path}: holds no gene; give a table with a header and one row a gene")
     return rows[0], rows[1]
@@ -142,12 +160,23 @@ def _first_rows(text: str, separator: str, path: Path) -> tuple[list[str], list[
 
 def _require_header(header: Sequence[str], first: Sequence[str], path: Path) -> None:
     if len(header) < 2:
-        raise InputError(f"{path}: row 1: has one column only; separate the gene and the cases with commas or tabs")
+        raise InputError(
+            f"{path}: row 1: has one column only; separate the gene and the cases with commas or tabs"
+        )
     if len(first) != len(header):
-        raise InputError(f"{path}: row 1: {len(header)} names where row 2 has {len(first)} values; name every column, the gene's too")
+        raise InputError(
+            f"{path}: row 1: {len(header)} names where row 2 has {len(first)} values; name every column, the"
+            " gene's too"
+        )
     twice = [case for case, times in Counter(header[1:]).items() if times > 1]
-    faults = [f"{path}: row 1: case {_some(twice)} is there more than once; keep one column a case"] if twice else []
-    faults += [f"{path}: row 1: column {n} has no name; name the case"] if (n := _position(header[1:], "")) else []
+    faults = (
+        [f"{path}: row 1: case {_some(twice)} is there more than once; keep one column a case"]
+        if twice
+        else []
+    )
+    faults += (
+        [f"{path}: row 1: column {n} has no name; name the case"] if (n := _position(header[1:], "")) else []
+    )
     if faults:
         raise InputError(faults)
 
@@ -161,32 +190,49 @@ def _gene_faults(genes: Sequence[str], path: Path) -> list[str]:
     twice = [gene for gene, times in Counter(genes).items() if times > 1 and gene and gene not in dates]
     faults = []
     if "" in genes:
-        faults.append(f"{path}: row {genes.index('') + 2}: the gene has no name ({genes.count('')} such rows); name it or remove the row")
+        faults.append(
+            f"{path}: row {genes.index('') + 2}: the gene has no name ({genes.count('')} such rows); name it"
+            " or remove the row"
+        )
     if dates:
         faults.append(
             f"{path}: gene {_some(dates)}: a spreadsheet made dates of gene symbols (MARCH1 became 1-Mar); "
             "take the symbols from the original table, or remove the rows"
         )
     if twice:
-        faults.append(f"{path}: gene {_some(twice)} is there more than once; add the counts of its rows up, or keep one row")
+        faults.append(
+            f"{path}: gene {_some(twice)} is there more than once; add the counts of its rows up, or keep"
+            " one row"
+        )
     return faults
 
 
-def _count_values(frame: pd.DataFrame, genes: Sequence[str], cases: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+def _count_values(
+    frame: pd.DataFrame, genes: Sequence[str], cases: Sequence[str], path: Path
+) -> tuple[np.ndarray, list[str]]:
     """The counts (genes, cases) float64, and a line per kind of fault that names the first such value."""
-    values = np.column_stack([pd.to_numeric(frame[column], errors="coerce").to_numpy(float) for column in frame])
+    values = np.column_stack(
+        [pd.to_numeric(frame[column], errors="coerce").to_numpy(float) for column in frame]
+    )
     finite = np.isfinite(values)
     kinds = (
         (~finite, "is no number", "give the table of raw counts, 0 where a gene has no read"),
         (values < 0, "is negative", "give the table of raw counts; log values and differences are none"),
-        (finite & (values % 1 != 0), "is no whole number", "give raw counts, not TPM or FPKM; round expected counts (RSEM, Salmon)"),
+        (
+            finite & (values % 1 != 0),
+            "is no whole number",
+            "give raw counts, not TPM or FPKM; round expected counts (RSEM, Salmon)",
+        ),
         (values > LARGEST_COUNT, "is too large for a count of reads", "give the table of raw counts"),
     )
     faults = []
     for wrong, what, cure in kinds:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            which = f"row {row + 2} (gene {genes[row]}), column {cases[column]}, value {str(frame.iat[row, column])!r}"
+            which = (
+                f"row {row + 2} (gene {genes[row]}), column {cases[column]}, value"
+                f" {str(frame.iat[row, column])!r}"
+            )
             faults.append(f"{path}: {which}: {what} ({wrong.sum()} such values); {cure}")
     return values, faults
 
@@ -195,9 +241,11 @@ def _count_values(frame: pd.DataFrame, genes: Sequence[str], cases: Sequence[str
 
 
 def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Groups:
-    """Two groups of cases (`case_id, group`), of which `reference` names the one to compare with. Cases of the counts that are in no group are fine.
+    """Two groups of cases (`case_id, group`), of which `reference` names the one to compare with. Cases of
+    the counts that are in no group are fine.
 
-    Raises `InputError` with all faults: other than two groups, a group of one, a case twice, without group or without counts, no such reference.
+    Raises `InputError` with all faults: other than two groups, a group of one, a case twice, without group or
+    without counts, no such reference.
     """
     path = Path(path)
     columns, rows = read_table(path)
@@ -216,10 +264,19 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
     sizes = Counter(of_case.values())
     if len(sizes) != 2:
         found = ", ".join(f"{name} ({n})" for name, n in sorted(sizes.items())) or "none"
-        raise InputError(f"{path}: column group holds {len(sizes)} groups: {found}; keep the rows of the two to compare")
+        raise InputError(
+            f"{path}: column group holds {len(sizes)} groups: {found}; keep the rows of the two to compare"
+        )
     if reference not in sizes:
-        raise InputError(f"{path}: no group is {reference!r}, the reference; give --reference {' or --reference '.join(sorted(sizes))}")
-    small = [f"{path}: group {name} has {n} case; at least {SMALLEST_GROUP} are needed" for name, n in sizes.items() if n < SMALLEST_GROUP]
+        raise InputError(
+            f"{path}: no group is {reference!r}, the reference; give --reference"
+            f" {' or --reference '.join(sorted(sizes))}"
+        )
+    small = [
+        f"{path}: group {name} has {n} case; at least {SMALLEST_GROUP} are needed"
+        for name, n in sizes.items()
+        if n < SMALLEST_GROUP
+    ]
     if small:
         raise InputError(small)
     (other,) = sizes.keys() - {reference}
@@ -230,10 +287,14 @@ def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> 
     missing = [case for case in of_case if case not in counts.cases]
     if missing:
         changed = {re.sub(r"[^A-Za-z0-9.]", ".", case) for case in missing} & set(counts.cases)
-        cure = "R changed the names; write the table with check.names = FALSE" if changed else "remove these rows, or correct the names"
+        cure = (
+            "R changed the names; write the table with check.names = FALSE"
+            if changed
+            else "remove these rows, or correct the names"
+        )
         raise InputError(
-            f"{path}: case_id {_some(missing)}: {len(missing)} of {len(of_case)} cases are no column of {counts.path}, "
-            f"whose columns are {_some(counts.cases, 2)}; {cure}"
+            f"{path}: case_id {_some(missing)}: {len(missing)} of {len(of_case)} cases are no column of"
+            f" {counts.path}, whose columns are {_some(counts.cases, 2)}; {cure}"
         )
 
 
@@ -254,7 +315,10 @@ def require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
             what = f"its genes differ from those counted in upper and lower case ({both})"
             raise InputError(f"{path}: {what}; spell them alike")
         kinds = f"{path} names {identifier_kind(genes)}, {counts.path} {identifier_kind(counts.genes)}"
-        raise InputError(f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's identifiers first")
+        raise InputError(
+            f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's"
+            " identifiers first"
+        )
 
 
 def identifier_kind(genes: Collection[str]) -> str:

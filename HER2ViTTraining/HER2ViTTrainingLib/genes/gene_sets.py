@@ -45,7 +45,8 @@ class Interactions:
 
 
 def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
-    """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there twice is one set, as in clusterProfiler.
+    """Gene sets of a GMT file: a line a term, tabs between term, description and genes. A term that is there
+    twice is one set, as in clusterProfiler.
 
     Raises `InputError` for a file that is none, for lines that would lose genes (several in a cell, or the
     first where the description belongs), and when none of its genes is counted (other identifiers).
@@ -59,7 +60,10 @@ def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
             continue
         term, *rest = line.split("\t")
         if len(rest) < 2 or not term.strip():
-            raise InputError(f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description, genes with tabs between")
+            raise InputError(
+                f"{path}: line {number}, value {line[:60]!r}: is no gene set; GMT has term, description,"
+                " genes with tabs between"
+            )
         _require_single_genes(rest[1:], counted, f"{path}: line {number}")
         descriptions.append(rest[0].strip())
         # Enrichr appends a weight to some genes: "GENE,1.0".
@@ -67,7 +71,9 @@ def read_gene_sets(path: str | os.PathLike, counts: Counts) -> GeneSets:
     if sum(text in counted for text in descriptions) > len(descriptions) / 2:
         cure = "GMT has a description there, which may be empty: put a tab after each term"
         raise InputError(f"{path}: column 2 holds genes; {cure}")
-    sets = GeneSets(path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path))
+    sets = GeneSets(
+        path, _stem(path), {term: frozenset(genes - {""}) for term, genes in found.items()}, file_sha256(path)
+    )
     require_known(sets.annotated, path, counts)
     return sets
 
@@ -87,8 +93,9 @@ def _stem(path: Path) -> str:
 
 
 def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
-    """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or blanks between). Further columns, such as
-    a score, are not used: every edge of the file counts. Direction, repetition and self-interaction are dropped.
+    """Interactions of an edge list with a header, two symbols in the first two columns (tabs, commas or
+    blanks between). Further columns, such as a score, are not used: every edge of the file counts. Direction,
+    repetition and self-interaction are dropped.
 
     Raises `InputError` for a file that is none, for one that has its genes elsewhere (SIF, BioGRID, an edge
     table of Cytoscape), and when none of its genes is counted (other identifiers).
@@ -99,11 +106,17 @@ def read_interactions(path: str | os.PathLike, counts: Counts) -> Interactions:
     rows = [cells_of(line, separator, 2) for line in lines]
     short = next((n for n, row in enumerate(rows, start=1) if len(row) < 2 or not all(row)), None)
     if short or len(rows) < 2:
-        raise InputError(f"{path}: line {short or len(rows)}: holds no interaction; give a header, then two gene symbols a line, tabs between them")
+        raise InputError(
+            f"{path}: line {short or len(rows)}: holds no interaction; give a header, then two gene symbols a"
+            " line, tabs between them"
+        )
     sample = lines[:: max(1, len(lines) // LAYOUT_LINES)]
     _require_genes_first([cells_of(line, separator, LAYOUT_COLUMNS) for line in sample], path, counts)
     if not set(counts.genes).isdisjoint(rows[0]):
-        raise InputError(f"{path}: line 1, value {' '.join(rows[0])!r}: are genes, no header; put a header line before them")
+        raise InputError(
+            f"{path}: line 1, value {' '.join(rows[0])!r}: are genes, no header; put a header line before"
+            " them"
+        )
     graph = nx.Graph()
     graph.add_edges_from((first, second) for first, second in rows[1:] if first != second)
     require_known(graph.nodes, path, counts)

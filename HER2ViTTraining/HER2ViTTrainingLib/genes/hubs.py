@@ -16,7 +16,9 @@ HUB_COLUMNS = ("gene", "mcc", "degree", "rank")
 
 TOP_HUBS = 10
 MOST_CLIQUES = 1_000_000
-"""Maximal cliques that are counted: their number can grow exponentially with the network (3^(n/3), Moon & Moser 1965)."""
+"""Maximal cliques that are counted: their number can grow exponentially with the network (3^(n/3), Moon &
+Moser 1965).
+"""
 
 
 # Hubs
@@ -24,7 +26,9 @@ MOST_CLIQUES = 1_000_000
 
 @dataclass(frozen=True)
 class Network:
-    """The interactions among the DEGs. `rows` of hubs.csv by rank; `cliques` maximal cliques were counted, all there are when `complete`."""
+    """The interactions among the DEGs. `rows` of hubs.csv by rank; `cliques` maximal cliques were counted,
+    all there are when `complete`.
+    """
 
     graph: nx.Graph
     rows: tuple[Mapping[str, Any], ...]
@@ -40,29 +44,39 @@ class Network:
 def network(degs: Collection[str], interactions: Interactions, most_cliques: int = MOST_CLIQUES) -> Network:
     """The network of the DEGs that the edge list names, ranked by Maximal Clique Centrality.
 
-    Equal MCC is an equal rank (1, 2, 2, 4); within it genes are listed by degree, then by name, which also settles who is among the ten.
+    Equal MCC is an equal rank (1, 2, 2, 4); within it genes are listed by degree, then by name, which also
+    settles who is among the ten.
     """
     graph = nx.Graph()
     graph.add_nodes_from(sorted(set(degs) & set(interactions.graph)))
-    graph.add_edges_from(sorted(tuple(sorted(edge)) for edge in interactions.graph.subgraph(graph.nodes).edges))
+    graph.add_edges_from(
+        sorted(tuple(sorted(edge)) for edge in interactions.graph.subgraph(graph.nodes).edges)
+    )
     centrality, cliques, complete = maximal_clique_centrality(graph, most_cliques)
     ordered = sorted(graph, key=lambda gene: (-centrality[gene], -graph.degree[gene], gene))
     above: dict[int, int] = {}
     for place, gene in enumerate(ordered, start=1):
         above.setdefault(centrality[gene], place)
-    rows = [{"gene": gene, "mcc": centrality[gene], "degree": graph.degree[gene], "rank": above[centrality[gene]]} for gene in ordered]
+    rows = [
+        {"gene": gene, "mcc": centrality[gene], "degree": graph.degree[gene], "rank": above[centrality[gene]]}
+        for gene in ordered
+    ]
     return Network(graph, tuple(rows), cliques, complete)
 
 
-def maximal_clique_centrality(graph: nx.Graph, most_cliques: int = MOST_CLIQUES) -> tuple[dict[str, int], int, bool]:
-    """MCC of every node (cytoHubba: Chin et al., BMC Systems Biology 2014;8(Suppl 4):S11), exact however large; the cliques counted; whether
-    those are all.
+def maximal_clique_centrality(
+    graph: nx.Graph, most_cliques: int = MOST_CLIQUES
+) -> tuple[dict[str, int], int, bool]:
+    """MCC of every node (cytoHubba: Chin et al., BMC Systems Biology 2014;8(Suppl 4):S11), exact however
+    large; the cliques counted; whether those are all.
 
-    MCC(v) sums (|C| - 1)! over the maximal cliques C that hold v: the degree where no two neighbours touch. An isolated node has 0. After
-    `most_cliques` the count ends and the values are lower bounds; always the same, for the same graph.
+    MCC(v) sums (|C| - 1)! over the maximal cliques C that hold v: the degree where no two neighbours touch.
+    An isolated node has 0. After `most_cliques` the count ends and the values are lower bounds; always the
+    same, for the same graph.
     """
     nodes = sorted(graph)
-    # Numbers, not names: the order of a set of texts, and with it where the count ends, changes from process to process.
+    # Numbers, not names: the order of a set of texts, and with it where the count ends, changes from process
+    # to process.
     numbered = nx.Graph()
     numbered.add_nodes_from(range(len(nodes)))
     number = {node: n for n, node in enumerate(nodes)}

@@ -20,7 +20,16 @@ from .expression import DESEQ2_COLUMNS, by_significance
 from .files import Counts
 from .hubs import HUB_COLUMNS, Network
 
-RESULT_FILES = ("genes.json", "deseq2.csv", "ora.csv", "hubs.csv", "volcano.png", "heatmap.png", "dotplot.png", "network.png")
+RESULT_FILES = (
+    "genes.json",
+    "deseq2.csv",
+    "ora.csv",
+    "hubs.csv",
+    "volcano.png",
+    "heatmap.png",
+    "dotplot.png",
+    "network.png",
+)
 
 
 def notes(analysis: Radiogenomics) -> list[str]:
@@ -38,7 +47,10 @@ def notes(analysis: Radiogenomics) -> list[str]:
     if found and not found.hubs:
         lines.append(f"no hubs: {_why_no_hubs(analysis, found)}")
     if found and not found.complete:
-        lines.append(f"hubs are bounded: the count ended after {found.cliques} maximal cliques; MCC values are lower bounds and ranks may change")
+        lines.append(
+            f"hubs are bounded: the count ended after {found.cliques} maximal cliques; MCC values are lower"
+            " bounds and ranks may change"
+        )
     return lines
 
 
@@ -72,7 +84,11 @@ def _why_no_hubs(analysis: Radiogenomics, found: Network) -> str:
 def genes_json(analysis: Radiogenomics) -> dict[str, Any]:
     """`genes.json`: versions and SHA-256 of all inputs, cases, thresholds, what was dropped where, and why."""
     expression, table, found = analysis.expression, analysis.expression.table, analysis.network
-    inputs = [("counts", analysis.counts), ("groups", analysis.groups), *(("gene sets", one.sets) for one in analysis.enrichments)]
+    inputs = [
+        ("counts", analysis.counts),
+        ("groups", analysis.groups),
+        *(("gene sets", one.sets) for one in analysis.enrichments),
+    ]
     inputs += [("interactions", analysis.interactions)] if analysis.interactions else []
     tested = table["pvalue"].notna()
     return {
@@ -83,10 +99,17 @@ def genes_json(analysis: Radiogenomics) -> dict[str, Any]:
             **{name: version(name) for name in ("pydeseq2", "networkx", "scipy", "pandas", "numpy")},
         },
         "inputs": [{"role": role, "sha256": file.sha256} for role, file in inputs],
-        "contrast": f"{analysis.groups.other} against {analysis.groups.reference}; positive log2 fold change = up in {analysis.groups.other}",
+        "contrast": (
+            f"{analysis.groups.other} against {analysis.groups.reference}; positive log2 fold change = up in"
+            f" {analysis.groups.other}"
+        ),
         "cases": analysis.cases,
         "cases_without_group": len(analysis.counts.cases) - len(analysis.groups.of_case),
-        "thresholds": {"alpha": analysis.thresholds.alpha, "lfc": analysis.thresholds.lfc, "rule": "padj < alpha and |log2FoldChange| > lfc"},
+        "thresholds": {
+            "alpha": analysis.thresholds.alpha,
+            "lfc": analysis.thresholds.lfc,
+            "rule": "padj < alpha and |log2FoldChange| > lfc",
+        },
         "genes": {
             "counted": len(table),
             "without_reads": int(table["log2FoldChange"].isna().sum()),
@@ -117,17 +140,19 @@ def genes_json(analysis: Radiogenomics) -> dict[str, Any]:
             }
             for one in analysis.enrichments
         ],
-        "hubs": found
-        and {
-            "method": "Maximal Clique Centrality",
-            "genes": len(found.graph),
-            "interactions": found.graph.number_of_edges(),
-            "without_interaction": nx.number_of_isolates(found.graph),
-            "not_in_edge_list": len(analysis.degs) - len(found.graph),
-            "cliques": found.cliques,
-            "bounded": not found.complete,
-            "top": list(found.hubs),
-        },
+        "hubs": (
+            found
+            and {
+                "method": "Maximal Clique Centrality",
+                "genes": len(found.graph),
+                "interactions": found.graph.number_of_edges(),
+                "without_interaction": nx.number_of_isolates(found.graph),
+                "not_in_edge_list": len(analysis.degs) - len(found.graph),
+                "cliques": found.cliques,
+                "bounded": not found.complete,
+                "top": list(found.hubs),
+            }
+        ),
         "notes": notes(analysis),
     }
 
@@ -137,21 +162,35 @@ def genes_text(analysis: Radiogenomics, shown: int = 8) -> str:
     reference, other = analysis.groups.reference, analysis.groups.other
     cases, degs, found, limits = analysis.cases, analysis.degs, analysis.network, analysis.thresholds
     lines = [
-        f"{other} ({cases[other]}) against {reference} ({cases[reference]}): {len(degs)} genes at adjusted p < {limits.alpha:g} and "
-        f"|log2 fold change| > {limits.lfc:g}; {analysis.up} up, {len(degs) - analysis.up} down in {other}"
+        f"{other} ({cases[other]}) against {reference} ({cases[reference]}): {len(degs)} genes at adjusted p"
+        f" < {limits.alpha:g} and |log2 fold change| > {limits.lfc:g}; {analysis.up} up,"
+        f" {len(degs) - analysis.up} down in {other}"
     ]
     top = [f"{gene} {row['log2FoldChange']:+.1f}" for gene, row in degs.head(shown).iterrows()]
     lines += [f"smallest p: {', '.join(top)}"] if top else []
     for one in analysis.enrichments:
         significant = [row["term"] for row in one.rows if row["padj"] < limits.alpha]
-        lines.append("; ".join([f"{one.sets.source}: {len(significant)} of {len(one.rows)} sets over-represented", *significant[:3]]))
+        lines.append(
+            "; ".join(
+                [
+                    f"{one.sets.source}: {len(significant)} of {len(one.rows)} sets over-represented",
+                    *significant[:3],
+                ]
+            )
+        )
     if found:
-        lines.append(f"network: {len(found.graph)} genes, {found.graph.number_of_edges()} interactions; hubs: {', '.join(found.hubs) or 'none'}")
+        lines.append(
+            f"network: {len(found.graph)} genes, {found.graph.number_of_edges()} interactions; hubs:"
+            f" {', '.join(found.hubs) or 'none'}"
+        )
     return "\n".join([*lines, *notes(analysis), RESEARCH_NOTICE])
 
 
-def write_analysis(analysis: Radiogenomics, folder: str | os.PathLike, pictures: Mapping[str, bytes]) -> list[str]:
-    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former run go. Returns the files' names.
+def write_analysis(
+    analysis: Radiogenomics, folder: str | os.PathLike, pictures: Mapping[str, bytes]
+) -> list[str]:
+    """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former
+    run go. Returns the files' names.
 
     Raises `InputError` when the folder holds anything else.
     """

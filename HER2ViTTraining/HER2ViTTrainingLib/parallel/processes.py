@@ -18,15 +18,23 @@ _PAYS_FROM_JOBS = 16
 """A process takes seconds to start: fewer jobs are done sooner without."""
 
 
-def in_order(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None, progress: Progress | None = None) -> list[Result]:
+def in_order(
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
     """`work` of each job, in the jobs' order; `workers` is the number of processes (default: one a core).
 
-    `work`, its jobs and results must pickle. `progress` is told (done, all) after each job. Raises `InputError` with the faults of all jobs
-    whose work raises one, once all are done; what else it raises comes out at once.
+    `work`, its jobs and results must pickle. `progress` is told (done, all) after each job. Raises
+    `InputError` with the faults of all jobs whose work raises one, once all are done; what else it raises
+    comes out at once.
     """
     found: list[Result] = []
     faults: list[str] = []
-    for done, one in enumerate(_results(partial(_found_or_faulty, work), jobs, workers or available_cores()), start=1):
+    for done, one in enumerate(
+        _results(partial(_found_or_faulty, work), jobs, workers or available_cores()), start=1
+    ):
         if isinstance(one, InputError):
             faults += one.faults
         else:

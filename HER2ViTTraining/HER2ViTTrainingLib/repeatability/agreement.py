@@ -1,7 +1,9 @@
-"""A repeatability study judged: ratings and outlines of several readers in; agreement tables, pictures and a report out (`her2vit agreement`).
+"""A repeatability study judged: ratings and outlines of several readers in; agreement tables, pictures and a
+report out (`her2vit agreement`).
 
-A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader B's. An **outline column** of a manifest belongs to a rater:
-`roi` to A1, `roi_b` to B1, any other `roi_x2` to X2. Without ratings, the features of the outlines are the ratings (`features`).
+A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader B's. An **outline column** of
+a manifest belongs to a rater: `roi` to A1, `roi_b` to B1, any other `roi_x2` to X2. Without ratings, the
+features of the outlines are the ratings (`features`).
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Agreement:
-    """All that is found: the comparisons, every pair of raters in them with Bland-Altman's figures, and overlaps where there are outlines."""
+    """All that is found: the comparisons, every pair of raters in them with Bland-Altman's figures, and
+    overlaps where there are outlines.
+    """
 
     ratings: Ratings
     comparisons: tuple[Comparison, ...]
@@ -51,15 +55,21 @@ class Agreement:
 
 
 def parse_comparisons(texts: Sequence[str], raters: Sequence[str]) -> list[tuple[str, ...]]:
-    """The comparisons asked for as `A1,A2`; without any, all raters. Raises `InputError`, a line per text that names no two known raters."""
+    """The comparisons asked for as `A1,A2`; without any, all raters. Raises `InputError`, a line per text
+    that names no two known raters.
+    """
     comparisons, faults = [], []
     for text in texts:
         named = tuple(name.strip() for name in text.split(","))
         unknown = [name for name in named if name not in raters]
         if unknown:
-            faults.append(f"--compare {text}: {unknown[0]!r} is no rater here; the raters are {', '.join(raters)}")
+            faults.append(
+                f"--compare {text}: {unknown[0]!r} is no rater here; the raters are {', '.join(raters)}"
+            )
         elif len(set(named)) < max(2, len(named)):
-            faults.append(f"--compare {text}: name two or more different raters, such as {','.join(raters[:2])}")
+            faults.append(
+                f"--compare {text}: name two or more different raters, such as {','.join(raters[:2])}"
+            )
         comparisons.append(named)
     if faults:
         raise InputError(faults)
@@ -71,10 +81,17 @@ def rater_pairs(comparisons: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pair for raters in comparisons for pair in itertools.combinations(raters, 2)))
 
 
-def agreement_of(ratings: Ratings | None, outlines: Sequence[Outline], compare_texts: Sequence[str], progress: Progress | None = None) -> Agreement:
-    """The agreement of ratings, of outlines, or of both; `ratings` None: the outlines' features are the ratings.
+def agreement_of(
+    ratings: Ratings | None,
+    outlines: Sequence[Outline],
+    compare_texts: Sequence[str],
+    progress: Progress | None = None,
+) -> Agreement:
+    """The agreement of ratings, of outlines, or of both; `ratings` None: the outlines' features are the
+    ratings.
 
-    `compare_texts` as `parse_comparisons`. Raises `InputError` for neither, for outlines of a single rater, and as what it calls.
+    `compare_texts` as `parse_comparisons`. Raises `InputError` for neither, for outlines of a single rater,
+    and as what it calls.
     """
     if ratings is None and not outlines:
         raise InputError("nothing to compare: give ratings files, --manifest or --session")
@@ -89,7 +106,9 @@ def agreement_of(ratings: Ratings | None, outlines: Sequence[Outline], compare_t
     return compare(ratings, comparisons, overlap)
 
 
-def compare(ratings: Ratings, comparisons: Sequence[tuple[str, ...]], overlap: Sequence[Overlap] = ()) -> Agreement:
+def compare(
+    ratings: Ratings, comparisons: Sequence[tuple[str, ...]], overlap: Sequence[Overlap] = ()
+) -> Agreement:
     """The agreement of the raters in each comparison, and of each pair. Raises `InputError` as `Ratings.of`."""
     found = tuple(Comparison(raters, icc(ratings.of(raters))) for raters in comparisons)
     pairs = {pair: bland_altman(*ratings.of(pair).swapaxes(0, 1)) for pair in rater_pairs(comparisons)}

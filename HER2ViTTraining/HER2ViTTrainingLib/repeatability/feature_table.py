@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from HER2ViTLib.model.bundle import Bundle
 
 
-
 FEATURES_FILE = "features.csv"
 ABOUT_FILE = "features.json"
 READS_FILE = "reads.csv"
@@ -64,22 +63,39 @@ FEATURES: dict[str, tuple[str, str]] = {
     "firstorder_skewness": ("1", "third standardised moment"),
     "firstorder_kurtosis": ("1", "fourth standardised moment, minus 3"),
     "firstorder_energy": ("signal2", "sum of squares"),
-    "firstorder_entropy": ("bit", f"Shannon entropy over {ENTROPY_BINS} bins of equal width from minimum to maximum"),
+    "firstorder_entropy": (
+        "bit",
+        f"Shannon entropy over {ENTROPY_BINS} bins of equal width from minimum to maximum",
+    ),
     "firstorder_uniformity": ("1", "sum of squared shares of those bins"),
     "enhancement_relative": ("1", "(mean early - mean pre) / mean pre"),
     "enhancement_relative_p10": ("1", "10th percentile over voxels of (early - pre) / mean pre"),
     "enhancement_relative_p90": ("1", "90th percentile of the same"),
     "enhancement_relative_sd": ("1", "standard deviation of the same"),
-    "enhancement_washout": ("1", "(mean early - mean last) / mean early; below 0 where the signal goes on rising"),
-    "enhancement_ratio": ("1", "signal enhancement ratio, (mean early - mean pre) / (mean last - mean pre) (Hylton, J Clin Oncol 2006)"),
-    "enhancement_washout_share": ("1", "share of voxels whose signal falls by more than 10 % from the early to the last phase"),
+    "enhancement_washout": (
+        "1",
+        "(mean early - mean last) / mean early; below 0 where the signal goes on rising",
+    ),
+    "enhancement_ratio": (
+        "1",
+        (
+            "signal enhancement ratio, (mean early - mean pre) / (mean last - mean pre) (Hylton, J Clin Oncol"
+            " 2006)"
+        ),
+    ),
+    "enhancement_washout_share": (
+        "1",
+        "share of voxels whose signal falls by more than 10 % from the early to the last phase",
+    ),
 }
 """Unit ("signal": as stored in the image; "1": none) and meaning of each feature that needs no model."""
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one process brings back of one outline; `patches` (H, W) float32 are the models' inputs by task key."""
+    """What one process brings back of one outline; `patches` (H, W) float32 are the models' inputs by task
+    key.
+    """
 
     row: dict[str, Any]
     about: dict[str, Any]
@@ -130,7 +146,8 @@ def feature_table(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> FeatureTable:
-    """The features of each outline, with those of the models in the folders `bundles` (one per task) where given.
+    """The features of each outline, with those of the models in the folders `bundles` (one per task) where
+    given.
 
     Raises `InputError` with a line per outline that cannot be measured, and as `load_bundle` and `Reader` do.
     """
@@ -150,7 +167,9 @@ def feature_table(
     )
 
 
-def feature_rows(outlines: Sequence[Outline], bundles: Sequence[str | os.PathLike] = (), device: str = "auto") -> list[Mapping[str, Any]]:
+def feature_rows(
+    outlines: Sequence[Outline], bundles: Sequence[str | os.PathLike] = (), device: str = "auto"
+) -> list[Mapping[str, Any]]:
     """The rows of `feature_table`: case_id, rater and the features by name."""
     return list(feature_table(outlines, bundles, device).rows)
 
@@ -177,7 +196,9 @@ class _Models:
         return {bundle.task.key: bundle.settings.preprocessing for bundle in self.bundles}
 
     def features(self, patches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, float]]:
-        """Per case and model the embedding that its last layer gets, `vit1_embedding_000` on, and the calibrated score, `score_task1`."""
+        """Per case and model the embedding that its last layer gets, `vit1_embedding_000` on, and the
+        calibrated score, `score_task1`.
+        """
         import torch
 
         from HER2ViTLib.model.bundle import model_input
@@ -186,13 +207,19 @@ class _Models:
         for bundle in self.bundles:
             key, settings = bundle.task.key, bundle.settings
             for start in range(0, len(patches), _BATCH):
-                images = torch.from_numpy(np.stack([one[key] for one in patches[start : start + _BATCH]])).to(self.device)
+                images = torch.from_numpy(np.stack([one[key] for one in patches[start : start + _BATCH]])).to(
+                    self.device
+                )
                 with torch.inference_mode():
                     features = bundle.model.forward_features(model_input(images, settings.preprocessing))
                     embeddings = bundle.model.forward_head(features, pre_logits=True)
                     logits = bundle.model.get_classifier()(embeddings)[:, 0]
-                for row, embedding, logit in zip(rows[start:], embeddings.cpu().double().tolist(), logits.cpu().double().tolist()):
-                    row.update({f"vit{key[-1]}_embedding_{n:03d}": value for n, value in enumerate(embedding)})
+                for row, embedding, logit in zip(
+                    rows[start:], embeddings.cpu().double().tolist(), logits.cpu().double().tolist()
+                ):
+                    row.update(
+                        {f"vit{key[-1]}_embedding_{n:03d}": value for n, value in enumerate(embedding)}
+                    )
                     row[f"score_{key}"] = settings.calibration.score(logit)
         return rows
 
@@ -201,12 +228,16 @@ class _Models:
 
 
 def write_features(table: FeatureTable, out: str | os.PathLike, reads: Sequence[CaseRead] = ()) -> list[str]:
-    """Writes `features.csv` and `features.json`, of a session (its `reads`) also `reads.csv`; returns the files' names.
+    """Writes `features.csv` and `features.json`, of a session (its `reads`) also `reads.csv`; returns the
+    files' names.
 
     A case that a read has skipped is a row of empty cells: a missing rating.
     """
     skipped = [{"case_id": one.case_id, "rater": one.rater} for one in reads if one.status == SKIPPED]
-    files = {FEATURES_FILE: csv_bytes(table.columns, [*table.rows, *skipped]), ABOUT_FILE: json_bytes(_about(table))}
+    files = {
+        FEATURES_FILE: csv_bytes(table.columns, [*table.rows, *skipped]),
+        ABOUT_FILE: json_bytes(_about(table)),
+    }
     if reads:
         files[READS_FILE] = reads_csv(reads)
     return write_results(out, RESULT_FILES, files)
@@ -216,12 +247,25 @@ def _about(table: FeatureTable) -> dict[str, Any]:
     meanings = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in FEATURES.items()}
     for bundle in table.bundles:
         key = bundle.task.key
-        meanings[f"vit{key[-1]}_embedding_NNN"] = {"unit": "1", "meaning": f"{bundle.task.name}: what the model's last layer gets"}
-        meanings[f"score_{key}"] = {"unit": "1", "meaning": f"{bundle.task.name}: calibrated probability of {bundle.task.positive_label}"}
+        meanings[f"vit{key[-1]}_embedding_NNN"] = {
+            "unit": "1",
+            "meaning": f"{bundle.task.name}: what the model's last layer gets",
+        }
+        meanings[f"score_{key}"] = {
+            "unit": "1",
+            "meaning": f"{bundle.task.name}: calibrated probability of {bundle.task.positive_label}",
+        }
     return {
         "features": meanings,
         "cases": table.cases,
-        "bundles": [{"task": bundle.task.name, "sha256": bundle.sha256, "notice": bundle.notice} for bundle in table.bundles],
-        "versions": {"her2vit": __version__, "numpy": np.__version__, "SimpleITK": sitk.Version.VersionString()},
+        "bundles": [
+            {"task": bundle.task.name, "sha256": bundle.sha256, "notice": bundle.notice}
+            for bundle in table.bundles
+        ],
+        "versions": {
+            "her2vit": __version__,
+            "numpy": np.__version__,
+            "SimpleITK": sitk.Version.VersionString(),
+        },
         "notice": RESEARCH_NOTICE,
     }

@@ -1,15 +1,19 @@
-"""Features of an outlined lesion, for the agreement of readers: shape, intensity, enhancement, the models' embeddings and scores.
+"""Features of an outlined lesion, for the agreement of readers: shape, intensity, enhancement, the models'
+embeddings and scores.
 
-Names begin with their group: `shape3d_`, `shape2d_`, `firstorder_`, `enhancement_`, `vit1_`, `vit2_` (embeddings of Task 1 and 2), `score_`.
-`FEATURES` gives unit and meaning of each. Shape is ITK's (`LabelShapeStatisticsImageFilter`; surface and perimeter by Crofton's formula,
-Lehmann & Legland, Insight Journal 2012); 2D shape is that of the largest slice, the first one of several. Intensity is the early phase's,
-in all voxels of the outline, unchanged: a session compares readers on the same images, so nothing is normalised. What an outline or a study
-does not have (skewness of one grey value, enhancement without a pre-contrast phase) is an empty cell.
+Names begin with their group: `shape3d_`, `shape2d_`, `firstorder_`, `enhancement_`, `vit1_`, `vit2_`
+(embeddings of Task 1 and 2), `score_`. `FEATURES` gives unit and meaning of each. Shape is ITK's
+(`LabelShapeStatisticsImageFilter`; surface and perimeter by Crofton's formula, Lehmann & Legland, Insight
+Journal 2012); 2D shape is that of the largest slice, the first one of several. Intensity is the early
+phase's, in all voxels of the outline, unchanged: a session compares readers on the same images, so nothing is
+normalised. What an outline or a study does not have (skewness of one grey value, enhancement without a
+pre-contrast phase) is an empty cell.
 
-Texture matrices are left out. Of the packages that follow the Image Biomarker Standardisation Initiative (IBSI), none does here: pyradiomics
-3.1 has no wheel from Python 3.11 on, pictologics 0.9 none before 3.12, MIRP 2.7 is copyleft, and nyxus 0.11 (90 MB) gives a co-occurrence
-contrast of 0 for the IBSI's digital phantom, where 5.28 is right. Features from any of them, as `case_id, rater, FEATURE...`, go to
-`her2vit agreement` like these.
+Texture matrices are left out. Of the packages that follow the Image Biomarker Standardisation Initiative
+(IBSI), none does here: pyradiomics 3.1 has no wheel from Python 3.11 on, pictologics 0.9 none before 3.12,
+MIRP 2.7 is copyleft, and nyxus 0.11 (90 MB) gives a co-occurrence contrast of 0 for the IBSI's digital
+phantom, where 5.28 is right. Features from any of them, as `case_id, rater, FEATURE...`, go to `her2vit
+agreement` like these.
 """
 
 from __future__ import annotations
@@ -40,8 +44,27 @@ def shape_features(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
     largest = int(np.argmax(areas_mm2(mask, geometry)))
     volume = _shape(_with_border(mask), geometry.spacing)
     plane = _shape(_with_border(mask[largest]), geometry.spacing[:2])
-    solid = ("volume", "surface", "sphericity", "maximum_diameter", "elongation", "flatness", "minor_axis", "middle_axis", "major_axis")
-    flat = ("area", "perimeter", "roundness", "maximum_diameter", "elongation", None, "minor_axis", "major_axis")
+    solid = (
+        "volume",
+        "surface",
+        "sphericity",
+        "maximum_diameter",
+        "elongation",
+        "flatness",
+        "minor_axis",
+        "middle_axis",
+        "major_axis",
+    )
+    flat = (
+        "area",
+        "perimeter",
+        "roundness",
+        "maximum_diameter",
+        "elongation",
+        None,
+        "minor_axis",
+        "major_axis",
+    )
     found = {f"shape3d_{name}": value for name, value in zip(solid, volume)}
     return {**found, **{f"shape2d_{name}": value for name, value in zip(flat, plane) if name}}
 
@@ -52,7 +75,9 @@ def _with_border(mask: np.ndarray) -> np.ndarray:
 
 
 def _shape(mask: np.ndarray, spacing: Sequence[float]) -> list[float]:
-    """Size, surface, roundness, largest diameter, elongation, flatness, and the equivalent ellipsoid's diameters from the shortest on."""
+    """Size, surface, roundness, largest diameter, elongation, flatness, and the equivalent ellipsoid's
+    diameters from the shortest on.
+    """
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     image.SetSpacing(spacing)
     measure = sitk.LabelShapeStatisticsImageFilter()
@@ -136,17 +161,26 @@ def firstorder_features(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def enhancement_features(pre: np.ndarray | None, early: np.ndarray, last: np.ndarray | None) -> dict[str, float]:
-    """Enhancement and wash-out of the same voxels (N,) in the pre-contrast, the early and the last phase; None = there is no such phase.
+def enhancement_features(
+    pre: np.ndarray | None, early: np.ndarray, last: np.ndarray | None
+) -> dict[str, float]:
+    """Enhancement and wash-out of the same voxels (N,) in the pre-contrast, the early and the last phase;
+    None = there is no such phase.
 
-    The voxels' relative enhancement is taken to the *mean* pre-contrast signal: single dark voxels would rule a ratio.
+    The voxels' relative enhancement is taken to the *mean* pre-contrast signal: single dark voxels would rule
+    a ratio.
     """
     early = np.asarray(early, np.float64)
     found: dict[str, float] = {}
     if pre is not None and pre.mean() > 0:
         relative = (early - pre) / pre.mean()
         p10, p90 = np.percentile(relative, (10, 90))
-        found = {"relative": relative.mean(), "relative_p10": p10, "relative_p90": p90, "relative_sd": relative.std()}
+        found = {
+            "relative": relative.mean(),
+            "relative_p10": p10,
+            "relative_p90": p90,
+            "relative_sd": relative.std(),
+        }
     if last is not None and early.mean() > 0:
         last = np.asarray(last, np.float64)
         found["washout"] = 1 - last.mean() / early.mean()

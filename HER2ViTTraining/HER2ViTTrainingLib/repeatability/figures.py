@@ -1,4 +1,6 @@
-"""Pictures of agreement: forest of intraclass correlations, Bland-Altman plots, distribution of the outlines' overlap."""
+"""Pictures of agreement: forest of intraclass correlations, Bland-Altman plots, distribution of the outlines'
+overlap.
+"""
 
 from __future__ import annotations
 
@@ -40,19 +42,31 @@ def _grid(rows: int, columns: int, width: float, height: float, **options: Any) 
 
 
 def _forest(agreement: Agreement) -> bytes:
-    """A column per comparison, a row per feature: groups one below the other, in each the features by the first comparison's ICC."""
+    """A column per comparison, a row per feature: groups one below the other, in each the features by the
+    first comparison's ICC.
+    """
     features, comparisons = agreement.ratings.features, agreement.comparisons
     named = len(features) <= NAMED_FEATURES
     height = 1.4 + (0.2 * len(features) if named else 9)
     figure, (axes,) = _grid(1, len(comparisons), 2.6 + 3.4 * len(comparisons), height, sharey=True)
-    groups = {name: _sorted(members, comparisons[0].headline.icc) for name, members in feature_groups(features).items()}
+    groups = {
+        name: _sorted(members, comparisons[0].headline.icc)
+        for name, members in feature_groups(features).items()
+    }
     order = [n for members in groups.values() for n in members]
     for axis, comparison in zip(axes, comparisons):
         found = comparison.headline
         _draw_bands(axis, float(np.nanmin(np.concatenate([found.low, [0.0]]))))
         for colour, members in zip(_cycled(len(groups)), groups.values()):
             rows = [order.index(n) for n in members]
-            axis.hlines(rows, found.low[members], found.high[members], color=colour, linewidth=1.1 if named else 0.5, alpha=1 if named else 0.45)
+            axis.hlines(
+                rows,
+                found.low[members],
+                found.high[members],
+                color=colour,
+                linewidth=1.1 if named else 0.5,
+                alpha=1 if named else 0.45,
+            )
             axis.plot(found.icc[members], rows, "o", color=colour, markersize=3.6 if named else 1.8)
         axis.set_title(plain(", ".join(comparison.raters)), fontsize=10)
         axis.set_xlabel(f"{HEADLINE} with 95 % interval", fontsize=9)
@@ -65,7 +79,11 @@ def _forest(agreement: Agreement) -> bytes:
     if named:
         axes[0].set_yticks(range(len(order)), [plain(features[n]) for n in order], fontsize=7)
     else:
-        axes[0].set_yticks((starts[:-1] + starts[1:] - 1) / 2, [f"{plain(name)} ({len(members)})" for name, members in groups.items()], fontsize=8)
+        axes[0].set_yticks(
+            (starts[:-1] + starts[1:] - 1) / 2,
+            [f"{plain(name)} ({len(members)})" for name, members in groups.items()],
+            fontsize=8,
+        )
         for axis in axes:
             axis.tick_params(axis="y", length=0)
     return png(figure)
@@ -96,9 +114,13 @@ def _draw_bands(axis: Any, lowest: float) -> None:
 
 
 def _bland_altman(agreement: Agreement) -> bytes:
-    """A column per pair of raters, a row per feature: all up to `MOST_ROWS`, of more the one with the median ICC of each group."""
+    """A column per pair of raters, a row per feature: all up to `MOST_ROWS`, of more the one with the median
+    ICC of each group.
+    """
     features = _shown_features(agreement)
-    figure, axes = _grid(len(features), len(agreement.pairs), 3.8 * len(agreement.pairs), 2.6 * len(features) + 0.3)
+    figure, axes = _grid(
+        len(features), len(agreement.pairs), 3.8 * len(agreement.pairs), 2.6 * len(features) + 0.3
+    )
     for row, n in zip(axes, features):
         for axis, pair in zip(row, agreement.pairs):
             _draw_bland_altman(axis, agreement, pair, n)
@@ -141,12 +163,20 @@ def _overlap(agreement: Agreement) -> bytes:
     figure, axes = panels(2, width=1.6 + 1.1 * len(pairs), height=3.6)
     columns = {"Dice coefficient": "dice", "95 % Hausdorff distance (mm)": "hausdorff95"}
     for axis, (title, name) in zip(axes, columns.items()):
-        values = [np.array([getattr(overlap, name) for overlap in agreement.overlaps_of(pair)]) for pair in pairs]
+        values = [
+            np.array([getattr(overlap, name) for overlap in agreement.overlaps_of(pair)]) for pair in pairs
+        ]
         for place, (colour, each) in enumerate(zip(_cycled(len(pairs)), values)):
             # Spread by rank, not at random: the same numbers give the same picture.
             spread = 0.28 * (np.arange(len(each)) * 0.618 % 1 - 0.5)
             axis.plot(place + spread, each, "o", color=colour, markersize=3, alpha=0.6)
-        axis.boxplot(values, positions=range(len(pairs)), widths=0.5, showfliers=False, medianprops={"color": "#1d2530"})
+        axis.boxplot(
+            values,
+            positions=range(len(pairs)),
+            widths=0.5,
+            showfliers=False,
+            medianprops={"color": "#1d2530"},
+        )
         axis.set_xticks(range(len(pairs)), [plain(", ".join(pair)) for pair in pairs], fontsize=9)
         axis.set_ylabel(title, fontsize=9)
         axis.tick_params(axis="y", labelsize=8)

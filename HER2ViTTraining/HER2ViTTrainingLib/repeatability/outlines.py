@@ -1,4 +1,6 @@
-"""Outlines with the images they were drawn on, and those in the columns of a manifest; those of a session come from `session_reads`."""
+"""Outlines with the images they were drawn on, and those in the columns of a manifest; those of a session
+come from `session_reads`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
 
 @dataclass(frozen=True)
 class Outline:
-    """An outline with the images it was drawn on. `session_case` holds the phases' times where the images are a session's copies."""
+    """An outline with the images it was drawn on. `session_case` holds the phases' times where the images are
+    a session's copies.
+    """
 
     case_id: str
     rater: str
@@ -37,7 +41,6 @@ class Outline:
         return session_study(self.session_case, self.images)
 
 
-
 def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:
     """The outlines in one column of a manifest, those of included cases that have one, as drawn by `rater`.
 
@@ -45,7 +48,9 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
     """
     columns = [name for name in cohort.columns if name == "roi" or name.startswith("roi_")]
     if roi_column not in columns:
-        raise InputError(f"{cohort.path}: column {roi_column!r} is not a column of outlines; use {', '.join(columns)}")
+        raise InputError(
+            f"{cohort.path}: column {roi_column!r} is not a column of outlines; use {', '.join(columns)}"
+        )
     if not rater.strip():
         raise InputError("rater '': give the outlines' reader a label such as A1")
     found = [
@@ -62,17 +67,25 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
         if case.included and case.values.get(roi_column)
     ]
     if not found:
-        raise InputError(f"{cohort.path}: column {roi_column!r} is empty for every included case; give outlines")
+        raise InputError(
+            f"{cohort.path}: column {roi_column!r} is empty for every included case; give outlines"
+        )
     return found
 
 
 def column_outlines(manifest: str | os.PathLike, columns: Sequence[str]) -> list[Outline]:
     """The outlines in two or more columns of a manifest; excluded cases and empty cells are left out.
 
-    Raises `InputError` for columns that do not name two or more raters, and as `read_manifest` and `manifest_outlines`.
+    Raises `InputError` for columns that do not name two or more raters, and as `read_manifest` and
+    `manifest_outlines`.
     """
     cohort = read_manifest(manifest)
     raters = {_RATER_OF_COLUMN.get(column, column.removeprefix("roi_").upper()): column for column in columns}
     if len(raters) < max(2, len(columns)):
-        raise InputError(f"--roi-columns {','.join(columns)}: name two or more columns, each of another rater, such as roi,roi_a2")
-    return [outline for rater, column in raters.items() for outline in manifest_outlines(cohort, column, rater)]
+        raise InputError(
+            f"--roi-columns {','.join(columns)}: name two or more columns, each of another rater, such as"
+            " roi,roi_a2"
+        )
+    return [
+        outline for rater, column in raters.items() for outline in manifest_outlines(cohort, column, rater)
+    ]

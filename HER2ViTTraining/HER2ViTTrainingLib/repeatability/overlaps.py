@@ -30,30 +30,47 @@ class Overlap:
     mean_distance: float
 
 
-def outline_ratings(outlines: Sequence[Outline], raters: Sequence[str], progress: Progress | None = None) -> Ratings:
-    """The features of these raters' outlines as ratings, for the cases that two or more of them have outlined.
+def outline_ratings(
+    outlines: Sequence[Outline], raters: Sequence[str], progress: Progress | None = None
+) -> Ratings:
+    """The features of these raters' outlines as ratings, for the cases that two or more of them have
+    outlined.
 
     A case that one of them has not outlined is a missing rating. Raises `InputError` as `feature_table`.
     """
-    by_case = grouped((outline for outline in outlines if outline.rater in raters), lambda outline: outline.case_id)
+    by_case = grouped(
+        (outline for outline in outlines if outline.rater in raters), lambda outline: outline.case_id
+    )
     compared = {case: theirs for case, theirs in by_case.items() if len(theirs) > 1}
     table = feature_table([outline for theirs in compared.values() for outline in theirs], progress=progress)
     features = [name for name in table.columns if name not in KEY_COLUMNS]
     missing = {(case, rater): [math.nan] * len(features) for case in compared for rater in raters}
-    found = {(row["case_id"], row["rater"]): [row.get(name, math.nan) for name in features] for row in table.rows}
+    found = {
+        (row["case_id"], row["rater"]): [row.get(name, math.nan) for name in features] for row in table.rows
+    }
     return ratings_of(features, {**missing, **found})
 
 
-def overlaps(outlines: Sequence[Outline], pairs: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Overlap]:
-    """How the outlines of each pair of raters agree, for the cases that both have outlined, by case; pairs without any are left out.
+def overlaps(
+    outlines: Sequence[Outline], pairs: Sequence[tuple[str, str]], progress: Progress | None = None
+) -> list[Overlap]:
+    """How the outlines of each pair of raters agree, for the cases that both have outlined, by case; pairs
+    without any are left out.
 
-    `progress` is told (done, all) after each case. Raises `InputError` with a line per case that cannot be read, and when there is no case.
+    `progress` is told (done, all) after each case. Raises `InputError` with a line per case that cannot be
+    read, and when there is no case.
     """
-    by_case = {case: {outline.rater: outline for outline in theirs} for case, theirs in grouped(outlines, lambda one: one.case_id).items()}
+    by_case = {
+        case: {outline.rater: outline for outline in theirs}
+        for case, theirs in grouped(outlines, lambda one: one.case_id).items()
+    }
     jobs = [(theirs, [pair for pair in pairs if theirs.keys() >= set(pair)]) for theirs in by_case.values()]
     jobs = [(theirs, both) for theirs, both in jobs if both]
     if not jobs:
-        raise InputError(f"outlines of {', '.join(dict.fromkeys(one.rater for one in outlines))}: no case has those of two raters compared; add them")
+        raise InputError(
+            f"outlines of {', '.join(dict.fromkeys(one.rater for one in outlines))}: no case has those of two"
+            " raters compared; add them"
+        )
     return [overlap for case in in_order(_case_overlaps, jobs, progress=progress) for overlap in case]
 
 
@@ -71,5 +88,7 @@ def _case_overlaps(job: tuple[Mapping[str, Outline], Sequence[tuple[str, str]]])
     found = []
     for a, b in pairs:
         distances = surface_distances(masks[a], masks[b], geometry)
-        found.append(Overlap((a, b), first.case_id, dice(masks[a], masks[b]), distances.hausdorff95, distances.mean))
+        found.append(
+            Overlap((a, b), first.case_id, dice(masks[a], masks[b]), distances.hausdorff95, distances.mean)
+        )
     return found

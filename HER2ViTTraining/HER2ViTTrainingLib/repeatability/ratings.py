@@ -23,7 +23,9 @@ _MISSING = ("", "na", "nan")
 
 @dataclass(frozen=True)
 class Ratings:
-    """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases, raters)."""
+    """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases,
+    raters).
+    """
 
     cases: tuple[str, ...]
     raters: tuple[str, ...]
@@ -34,19 +36,26 @@ class Ratings:
     def of(self, raters: Sequence[str]) -> np.ndarray:
         """The values of these raters (cases, raters, features), for the cases they have rated.
 
-        Raises `InputError`, a line per rater, when one of them lacks cases that another has, and for fewer than two cases.
+        Raises `InputError`, a line per rater, when one of them lacks cases that another has, and for fewer
+        than two cases.
         """
         columns = [self.raters.index(rater) for rater in raters]
         rated = self.rated[:, columns]
         seen = rated.any(axis=1)
-        lacking = {rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks] for rater, own in zip(raters, rated.T)}
+        lacking = {
+            rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
+            for rater, own in zip(raters, rated.T)
+        }
         faults = [
-            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add rows (empty cells where not rated)"
+            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add"
+            " rows (empty cells where not rated)"
             for rater, cases in lacking.items()
             if cases
         ]
         if not faults and seen.sum() < 2:
-            faults = [f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"]
+            faults = [
+                f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"
+            ]
         if faults:
             raise InputError(faults)
         return self.values[seen][:, columns]
@@ -62,10 +71,11 @@ def _listed(cases: Sequence[str], shown: int = 3) -> str:
 
 
 def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
-    """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same features in each file.
+    """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same
+    features in each file.
 
-    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing columns, no feature, cells that are
-    no number, a case rated twice by a rater, a single rater.
+    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing
+    columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
     tables = [(Path(path), *read_table(path)) for path in paths]
     features = _common_features([(path, columns) for path, columns, _ in tables])
@@ -80,7 +90,9 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
         faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
     if faults:
         raise InputError(faults)
-    return ratings_of(features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)})
+    return ratings_of(
+        features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
+    )
 
 
 def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
@@ -101,12 +113,21 @@ def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str,
     (first, columns), *others = tables
     features = tuple(name for name in columns if name not in KEY_COLUMNS)
     if not features:
-        raise InputError(f"{first}: row 1: no feature column beside case_id and rater; add one column a feature")
+        raise InputError(
+            f"{first}: row 1: no feature column beside case_id and rater; add one column a feature"
+        )
     faults = []
     for path, theirs in others:
-        differing = [name for name in (*features, *theirs) if name not in KEY_COLUMNS and (name in features) != (name in theirs)]
+        differing = [
+            name
+            for name in (*features, *theirs)
+            if name not in KEY_COLUMNS and (name in features) != (name in theirs)
+        ]
         if differing:
-            faults.append(f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the same features in both")
+            faults.append(
+                f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the"
+                " same features in both"
+            )
     if faults:
         raise InputError(faults)
     return features
@@ -118,16 +139,25 @@ def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> li
     for column in KEY_COLUMNS:
         empty = [row for row in rows if not row[column]]
         faults += _column_fault(path, column, empty, "is missing; fill it in")
-    faults += _column_fault(path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1")
+    faults += _column_fault(
+        path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1"
+    )
     for feature in features:
         wrong = [row for row in rows if math.isinf(_number(row[feature]))]
-        faults += _column_fault(path, feature, wrong, "is not a finite number; correct it, leave it empty where not rated, or remove the column")
+        faults += _column_fault(
+            path,
+            feature,
+            wrong,
+            "is not a finite number; correct it, leave it empty where not rated, or remove the column",
+        )
     return faults
 
 
 def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
     more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    return [f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]]
+    return [
+        f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]
+    ]
 
 
 def _number(text: str) -> float:
@@ -145,4 +175,7 @@ def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:
         if key in seen:
             repeated.setdefault(key[1], []).append(key[0])
         seen.add(key)
-    return [f"{files}: rater {rater!r} rates {_listed(cases)} twice; keep one row a case and rater" for rater, cases in repeated.items()]
+    return [
+        f"{files}: rater {rater!r} rates {_listed(cases)} twice; keep one row a case and rater"
+        for rater, cases in repeated.items()
+    ]

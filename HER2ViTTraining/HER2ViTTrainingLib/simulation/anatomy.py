@@ -20,7 +20,9 @@ RIB_PERIOD_MM = 27.0
 
 @dataclass(frozen=True)
 class Breast:
-    """Size and shape of a breast and its chest wall, mm: how far it reaches forward, up, down and sideways, where the nipple is."""
+    """Size and shape of a breast and its chest wall, mm: how far it reaches forward, up, down and sideways,
+    where the nipple is.
+    """
 
     reach: float
     up: float
@@ -49,7 +51,13 @@ class Breast:
 
     def chest(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The chest wall's surface a(s, u): it falls back to the side and towards the armpit."""
-        return -0.0022 * (u + 30) ** 2 + 2 - 0.0006 * s**2 - 0.0011 * np.maximum(s, 0) ** 2 + 1.6 * self._uneven(s, u, 0.0)
+        return (
+            -0.0022 * (u + 30) ** 2
+            + 2
+            - 0.0006 * s**2
+            - 0.0011 * np.maximum(s, 0) ** 2
+            + 1.6 * self._uneven(s, u, 0.0)
+        )
 
     def off_axis(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Squared distance from the nipple's axis, 1 at the breast's rim."""
@@ -61,7 +69,11 @@ class Breast:
         off = self.off_axis(s, u)
         bulge = 0.62 * np.maximum(1 - off, 0) + 0.38 * np.maximum(1 - np.sqrt(off + 0.02), 0)
         from_nipple = (s - self.nipple_s) ** 2 + (u - self.nipple_u) ** 2
-        return self.fat_over_muscle + self.reach * bulge * (1 + 0.035 * self._uneven(s, u, 300.0)) + 7 * np.exp(-from_nipple / (2 * 4.5**2))
+        return (
+            self.fat_over_muscle
+            + self.reach * bulge * (1 + 0.035 * self._uneven(s, u, 300.0))
+            + 7 * np.exp(-from_nipple / (2 * 4.5**2))
+        )
 
     def _uneven(self, s: np.ndarray, u: np.ndarray, cut: float) -> np.ndarray:
         return self.unevenness(np.stack(np.broadcast_arrays(np.float32(cut), s, u)).astype(np.float32))
@@ -82,9 +94,14 @@ class Breast:
 
 
 def tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray) -> np.ndarray:
-    """Share of each voxel that the first six `TISSUES` take, vessels and lesion left out: (6, K, J, I) float32."""
+    """Share of each voxel that the first six `TISSUES` take, vessels and lesion left out: (6, K, J, I)
+    float32.
+    """
     width = 1.2 * frame.geometry.spacing[0]
-    chest, thickness, slant = (surface(frame.s, frame.u).astype(np.float32) for surface in (breast.chest, breast.thickness, breast.slant))
+    chest, thickness, slant = (
+        surface(frame.s, frame.u).astype(np.float32)
+        for surface in (breast.chest, breast.thickness, breast.slant)
+    )
     depth = (chest + thickness - frame.a) * slant
     behind = chest - frame.a
     under_skin = soft_step(depth - np.float32(SKIN_MM), width)
@@ -110,11 +127,17 @@ def tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray) -> np.ndarr
     return shares
 
 
-def _glandularity(breast: Breast, frame: Frame, texture: np.ndarray, depth: np.ndarray, forward: np.ndarray) -> np.ndarray:
+def _glandularity(
+    breast: Breast, frame: Frame, texture: np.ndarray, depth: np.ndarray, forward: np.ndarray
+) -> np.ndarray:
     """Share of fibroglandular tissue in the breast's tissue; `forward` is 0 at the chest wall, 1 at the skin."""
     forward = np.clip(forward, 0, 1)
     off = breast.off_axis(frame.s, frame.u).astype(np.float32)
-    zone = np.float32(1.0 + breast.density) - np.float32(2.6) * off - np.float32(5.0) * (forward - np.float32(0.5)) ** 2
+    zone = (
+        np.float32(1.0 + breast.density)
+        - np.float32(2.6) * off
+        - np.float32(5.0) * (forward - np.float32(0.5)) ** 2
+    )
     # Towards the nipple the ducts come together.
     zone += np.float32(1.4) * np.exp(-40 * off) * forward
     zone += np.float32(1.1) * texture
@@ -132,14 +155,18 @@ def _glandularity(breast: Breast, frame: Frame, texture: np.ndarray, depth: np.n
 
 def _ribs(frame: Frame, behind: np.ndarray) -> np.ndarray:
     """Share of rib in the chest wall; `behind` is the depth behind the wall's surface, mm."""
-    along = np.mod(frame.s + np.float32(0.3) * frame.u, np.float32(RIB_PERIOD_MM)) - np.float32(RIB_PERIOD_MM / 2)
+    along = np.mod(frame.s + np.float32(0.3) * frame.u, np.float32(RIB_PERIOD_MM)) - np.float32(
+        RIB_PERIOD_MM / 2
+    )
     return soft_step(1 - np.sqrt((along / 6) ** 2 + ((behind - np.float32(17.5)) / np.float32(5)) ** 2), 0.35)
 
 
 def _organ(frame: Frame, texture: np.ndarray) -> np.ndarray:
     """Share of heart (left) or liver (right) in what lies behind the ribs."""
     centre_a, centre_s, centre_u, radius = (-52, -28, -48, 42) if frame.side > 0 else (-55, -75, -5, 55)
-    distance = np.sqrt(((frame.a - centre_a) * 1.1) ** 2 + (frame.s - centre_s) ** 2 + (frame.u - centre_u) ** 2)
+    distance = np.sqrt(
+        ((frame.a - centre_a) * 1.1) ** 2 + (frame.s - centre_s) ** 2 + (frame.u - centre_u) ** 2
+    )
     return soft_step(radius - distance + 2 * texture, 7.0)
 
 
@@ -147,7 +174,9 @@ def _organ(frame: Frame, texture: np.ndarray) -> np.ndarray:
 
 
 def vessel_paths(rng: np.random.Generator, breast: Breast) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Points (n, 3) as (a, s, u) and radii (n,), mm, of a few vessels that run from the breast's rim towards the nipple."""
+    """Points (n, 3) as (a, s, u) and radii (n,), mm, of a few vessels that run from the breast's rim towards
+    the nipple.
+    """
     paths = []
     for _ in range(rng.integers(4, 8)):
         angle = rng.uniform(-0.4, 2.4) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
@@ -164,17 +193,22 @@ def vessel_paths(rng: np.random.Generator, breast: Breast) -> list[tuple[np.ndar
     return paths
 
 
-def rasterise_vessels(paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def rasterise_vessels(
+    paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame
+) -> tuple[np.ndarray, np.ndarray]:
     """Flat voxel indices, each once, and the share of the voxel that blood takes."""
     shape, spacing = frame.geometry.shape, np.array(frame.geometry.spacing[::-1])
     points = np.concatenate([path for path, _ in paths])
     radii = np.concatenate([radius for _, radius in paths])
     reach = np.ceil(2.2 / spacing).astype(int)
-    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(
+        -1, 3
+    )
     index = frame.to_index(points)
     voxels = np.rint(index).astype(int)[:, None] + offsets
     distance = np.abs(voxels - index[:, None]) * spacing
-    # A voxel is as long as the slice is thick: within that length it meets the tube, but is filled by it only in part.
+    # A voxel is as long as the slice is thick: within that length it meets the tube, but is filled by it only
+    # in part.
     longest = int(np.argmax(spacing))
     distance[..., longest] = np.maximum(distance[..., longest] - spacing[longest] / 2, 0)
     filled = np.minimum(1, 1.6 * radii / spacing[longest])[:, None]

@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 
-LOG_HAZARD_RATIOS = {"age": math.log(1.09), "tumor_size_cm": math.log(1.29), "positive_ln": math.log(1.11), "rim_high": math.log(2.52)}
-"""Conditional log hazard ratios, of death and of recurrence alike, per year, cm, node, and for rim > 0: the study's multivariable estimates."""
+LOG_HAZARD_RATIOS = {
+    "age": math.log(1.09),
+    "tumor_size_cm": math.log(1.29),
+    "positive_ln": math.log(1.11),
+    "rim_high": math.log(2.52),
+}
+"""Conditional log hazard ratios, of death and of recurrence alike, per year, cm, node, and for rim > 0: the
+study's multivariable estimates.
+"""
 
 WEIBULL_SHAPE = 1.2
 BASELINE_EVENTS_AT_5_YEARS = {"death": 0.035, "recurrence": 0.055}
@@ -20,7 +27,9 @@ BASELINE_EVENTS_AT_5_YEARS = {"death": 0.035, "recurrence": 0.055}
 
 
 def draw_clinical(rng: np.random.Generator, status: str, size_cm: float) -> dict[str, Any]:
-    """The manifest's clinical columns but follow-up. Only `ihc` and `ish` follow the status; pT follows the size, pN the positive nodes."""
+    """The manifest's clinical columns but follow-up. Only `ihc` and `ish` follow the status; pT follows the
+    size, pN the positive nodes.
+    """
     ihc, ish = _draw_immunohistochemistry(rng, status)
     age = int(np.clip(round(rng.normal(52.6, 10.5)), 24, 88))
     size = max(0.3, round(size_cm * (1 + 0.06 * rng.standard_normal()), 1))
@@ -48,7 +57,9 @@ def _or_unknown(rng: np.random.Generator, share: float, value: str) -> str:
 
 
 def _draw_immunohistochemistry(rng: np.random.Generator, status: str) -> tuple[str, str]:
-    """IHC and ISH of a status: the several ways that lead to each, and ISH now and then done where nobody needed it."""
+    """IHC and ISH of a status: the several ways that lead to each, and ISH now and then done where nobody
+    needed it.
+    """
     way, extra = rng.random(2)
     if status == "zero":
         return "0", "negative" if extra < 0.05 else ""
@@ -68,9 +79,11 @@ def log_hazard(clinical: Mapping[str, Any], rim: float) -> float:
 
 
 def draw_follow_up(rng: np.random.Generator, clinical: dict[str, Any], rim: float) -> dict[str, Any]:
-    """Months and event (0 or 1) of recurrence-free and overall survival: Weibull, proportional hazards, censored at the end of follow-up.
+    """Months and event (0 or 1) of recurrence-free and overall survival: Weibull, proportional hazards,
+    censored at the end of follow-up.
 
-    Death and recurrence have the same shape and the same hazard ratios, so the earlier of the two has them as well.
+    Death and recurrence have the same shape and the same hazard ratios, so the earlier of the two has them as
+    well.
     """
     relative = math.exp(log_hazard(clinical, rim))
     hazard = {name: -math.log(1 - share) * relative for name, share in BASELINE_EVENTS_AT_5_YEARS.items()}

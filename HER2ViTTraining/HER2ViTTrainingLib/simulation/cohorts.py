@@ -51,11 +51,12 @@ def simulate_cohort(
 ) -> Path:
     """Writes a cohort and returns its manifest's path.
 
-    `out_dir` gets `images/CASE_phaseN.nrrd`, `rois/CASE_roi_a1.nrrd` (and `_a2`, `_b1`), `manifest.csv`, `counts.csv.gz` (genes x cases),
-    `truth.csv` (status, latent variables and other true values) and `cohort.json` (what it was made with). `progress` is told (done, all)
-    after each case. `scale` as in `Protocol.scaled`. `workers` is the number of processes (default: the processors, 4 at most).
-    A run that was interrupted is completed by the same call. Raises `InputError` for numbers out of range, and for a folder that holds
-    foreign content or a cohort made otherwise.
+    `out_dir` gets `images/CASE_phaseN.nrrd`, `rois/CASE_roi_a1.nrrd` (and `_a2`, `_b1`), `manifest.csv`,
+    `counts.csv.gz` (genes x cases), `truth.csv` (status, latent variables and other true values) and
+    `cohort.json` (what it was made with). `progress` is told (done, all) after each case. `scale` as in
+    `Protocol.scaled`. `workers` is the number of processes (default: the processors, 4 at most). A run that
+    was interrupted is completed by the same call. Raises `InputError` for numbers out of range, and for a
+    folder that holds foreign content or a cohort made otherwise.
     """
     if cases < 1:
         raise InputError(f"cases {cases}: at least 1 is needed")
@@ -96,12 +97,18 @@ def _in_order(work: Callable[[int], Any], cases: int, workers: int | None) -> It
         yield from map(work, range(cases))
         return
     # Spawned, not forked: ITK's and OpenCV's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         yield from pool.map(work, range(cases), chunksize=4)
 
 
-def _write_case(folder: Path, seed: int, protocol: Protocol, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Writes a case's images and outlines, unless they are all there, and returns its rows of manifest and truth."""
+def _write_case(
+    folder: Path, seed: int, protocol: Protocol, index: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Writes a case's images and outlines, unless they are all there, and returns its rows of manifest and
+    truth.
+    """
     patient = draw_patient(index, seed, protocol.name)
     images = [f"images/{patient.case_id}_phase{phase}.nrrd" for phase in range(len(protocol.times_s))]
     rois = {name: f"rois/{patient.case_id}_{name}.nrrd" for name in _ROI_COLUMNS}
@@ -157,7 +164,9 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_counts(path: Path, cases: int, seed: int, protocol_name: str) -> None:
-    """Genes as rows, cases as columns. The gzip header bears no time, so that the same cohort is the same file."""
+    """Genes as rows, cases as columns. The gzip header bears no time, so that the same cohort is the same
+    file.
+    """
     columns = np.stack([draw_counts(index, seed, protocol_name) for index in range(cases)], axis=1)
     lines = [",".join(["gene", *(case_id_of(protocol_name, seed, index) for index in range(cases))])]
     lines += [",".join([name, *map(str, row.tolist())]) for name, row in zip(genes()[0], columns)]
@@ -165,11 +174,16 @@ def _write_counts(path: Path, cases: int, seed: int, protocol_name: str) -> None
 
 
 def oracle_auc(truth: Sequence[Mapping[str, Any]], task: str) -> float:
-    """The AUC nobody can beat by much: logistic regression on the two latent variables, in the cases it was fitted to.
+    """The AUC nobody can beat by much: logistic regression on the two latent variables, in the cases it was
+    fitted to.
 
-    `truth` are rows of truth.csv (`her2_status, heterogeneity, rim`), `task` a task's name ("zero-vs-rest", "low-vs-positive").
+    `truth` are rows of truth.csv (`her2_status, heterogeneity, rim`), `task` a task's name ("zero-vs-rest",
+    "low-vs-positive").
     """
-    labelled = [(TASKS[task].label(HER2Status(row["her2_status"])), float(row["heterogeneity"]), float(row["rim"])) for row in truth]
+    labelled = [
+        (TASKS[task].label(HER2Status(row["her2_status"])), float(row["heterogeneity"]), float(row["rim"]))
+        for row in truth
+    ]
     labels, *latents = np.array([row for row in labelled if row[0] is not None], float).T
     if labels.min() == labels.max():
         raise InputError(f"oracle AUC of {task}: the cases are all of one class; simulate more")
@@ -189,11 +203,15 @@ def oracle_auc(truth: Sequence[Mapping[str, Any]], task: str) -> float:
 
 SAMPLE_SEED = 1
 SAMPLE_INDEX = 341
-"""A HER2-low case (IHC 1+) with typical latent variables and a spiculated lesion; no demo model was trained on this seed."""
+"""A HER2-low case (IHC 1+) with typical latent variables and a spiculated lesion; no demo model was trained
+on this seed.
+"""
 
 
 def write_sample(out_dir: str | os.PathLike) -> None:
-    """Writes the bundled sample: one case whose true status is low, four phases and the first reader's outline; under 4 MB."""
+    """Writes the bundled sample: one case whose true status is low, four phases and the first reader's
+    outline; under 4 MB.
+    """
     # Fewer grey levels than a scanner's: noise compresses badly, and the clone should stay small.
     protocol = replace(PROTOCOLS["A"].scaled(0.6), signal=120.0)
     case = simulate_case(SAMPLE_INDEX, SAMPLE_SEED, protocol)

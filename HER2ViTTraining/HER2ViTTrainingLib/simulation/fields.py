@@ -21,7 +21,9 @@ TEXTURE_SPACING_MM = 1.7
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random field of zero mean and unit variance, defined everywhere: a sum of plane waves of random directions and phases."""
+    """A smooth random field of zero mean and unit variance, defined everywhere: a sum of plane waves of
+    random directions and phases.
+    """
 
     vectors: np.ndarray
     phases: np.ndarray
@@ -47,19 +49,29 @@ def _normal_quantiles() -> np.ndarray:
 
 
 def normal_noise(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32 values, from a table of 65536 quantiles: three times as fast as the exact draw, and noise takes half the time."""
+    """Standard normal float32 values, from a table of 65536 quantiles: three times as fast as the exact draw,
+    and noise takes half the time.
+    """
     return _normal_quantiles()[rng.integers(0, 65536, shape, dtype=np.uint16)]
 
 
 @lru_cache(maxsize=8)
-def _texture_filter(shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], along: int) -> np.ndarray:
-    """Fourier filter of power-law noise (power ~ f^-3), cut off below 45 mm and stretched along array axis `along`, towards the nipple."""
-    frequencies = [np.fft.fftfreq(n, d) if axis < 2 else np.fft.rfftfreq(n, d) for axis, (n, d) in enumerate(zip(shape, spacing_kji))]
+def _texture_filter(
+    shape: tuple[int, int, int], spacing_kji: tuple[float, float, float], along: int
+) -> np.ndarray:
+    """Fourier filter of power-law noise (power ~ f^-3), cut off below 45 mm and stretched along array axis
+    `along`, towards the nipple.
+    """
+    frequencies = [
+        np.fft.fftfreq(n, d) if axis < 2 else np.fft.rfftfreq(n, d)
+        for axis, (n, d) in enumerate(zip(shape, spacing_kji))
+    ]
     frequencies[along] = frequencies[along] * 1.8
     k, j, i = np.meshgrid(*frequencies, indexing="ij", sparse=True)
     response = (k**2 + j**2 + i**2 + 45.0**-2) ** -0.75
     response[0, 0, 0] = 0
-    # Unit variance of the filtered white noise; all but the first and last columns of the half spectrum count twice.
+    # Unit variance of the filtered white noise; all but the first and last columns of the half spectrum count
+    # twice.
     twice = np.full(response.shape[2], 2.0)
     twice[0] = 1
     if shape[2] % 2 == 0:
@@ -69,13 +81,19 @@ def _texture_filter(shape: tuple[int, int, int], spacing_kji: tuple[float, float
 
 
 def power_law_texture(rng: np.random.Generator, protocol: Protocol) -> np.ndarray:
-    """Power-law noise (K, J, I) of zero mean and unit variance, made no finer than needed: at about `TEXTURE_SPACING_MM` in plane."""
+    """Power-law noise (K, J, I) of zero mean and unit variance, made no finer than needed: at about
+    `TEXTURE_SPACING_MM` in plane.
+    """
     along = next(2 - axis for axis, letter in enumerate(protocol.axes) if letter in "AP")
     slices, rows, columns = protocol.shape
     step = max(1, round(TEXTURE_SPACING_MM / protocol.spacing[0]))
     shape = (slices, -(-rows // step), -(-columns // step))
-    response = _texture_filter(shape, (protocol.spacing[2], protocol.spacing[1] * step, protocol.spacing[0] * step), along)
-    field = np.fft.irfftn(np.fft.rfftn(normal_noise(rng, shape)) * response, s=shape, axes=(0, 1, 2)).astype(np.float32)
+    response = _texture_filter(
+        shape, (protocol.spacing[2], protocol.spacing[1] * step, protocol.spacing[0] * step), along
+    )
+    field = np.fft.irfftn(np.fft.rfftn(normal_noise(rng, shape)) * response, s=shape, axes=(0, 1, 2)).astype(
+        np.float32
+    )
     if step == 1:
         return field
     return np.stack([cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_LINEAR) for plane in field])

@@ -1,12 +1,14 @@
-"""Breast DCE-MRI phantoms: one breast with skin, fat, fibroglandular tissue, vessels, chest wall and a lesion, as two protocols see it.
+"""Breast DCE-MRI phantoms: one breast with skin, fat, fibroglandular tissue, vessels, chest wall and a
+lesion, as two protocols see it.
 
-Anatomy is described in mm in a frame of three coordinates: `a` anterior of the chest wall, `s` superior, `u` lateral (away from the
-sternum, on either side). Skin and chest wall are height fields a(s, u), so every tissue is a comparison of depths.
+Anatomy is described in mm in a frame of three coordinates: `a` anterior of the chest wall, `s` superior, `u`
+lateral (away from the sternum, on either side). Skin and chest wall are height fields a(s, u), so every
+tissue is a comparison of depths.
 
-Sources: Tofts et al., J Magn Reson Imaging 1999;10:223 (uptake); Parker et al., Magn Reson Med 2006;56:993 (arterial input);
-Rakow-Penner et al., J Magn Reson Imaging 2006;23:87 and Stanisz et al., Magn Reson Med 2005;54:507 (T1); Rohrer et al., Invest Radiol
-2005;40:715 (relaxivity); Burgess et al., Med Phys 2001;28:419 (power-law texture of the breast); Gudbjartsson & Patz, Magn Reson Med
-1995;34:910 (Rician noise).
+Sources: Tofts et al., J Magn Reson Imaging 1999;10:223 (uptake); Parker et al., Magn Reson Med 2006;56:993
+(arterial input); Rakow-Penner et al., J Magn Reson Imaging 2006;23:87 and Stanisz et al., Magn Reson Med
+2005;54:507 (T1); Rohrer et al., Invest Radiol 2005;40:715 (relaxivity); Burgess et al., Med Phys 2001;28:419
+(power-law texture of the breast); Gudbjartsson & Patz, Magn Reson Med 1995;34:910 (Rician noise).
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def render(
     noise: Sequence[np.random.Generator],
     phases: Sequence[int],
 ) -> dict[int, np.ndarray]:
-    """Images (K, J, I) int16 of the phases asked for, by phase index; `noise` has a generator for each of the protocol's phases."""
+    """Images (K, J, I) int16 of the phases asked for, by phase index; `noise` has a generator for each of the
+    protocol's phases.
+    """
     texture = power_law_texture(anatomy, protocol)
     vessels = vessel_paths(anatomy, breast)
     gain = protocol.signal * math.exp(0.12 * anatomy.standard_normal())
@@ -46,10 +50,19 @@ def render(
     signals = every_phase[list(phases)]
 
     shares = tissue_shares(breast, frame, texture)
-    clean = (signals[:, : len(shares)] @ shares.reshape(len(shares), -1)).reshape(len(signals), *protocol.shape)
+    clean = (signals[:, : len(shares)] @ shares.reshape(len(shares), -1)).reshape(
+        len(signals), *protocol.shape
+    )
     _paint_vessels(clean, vessels, frame, signals[:, TISSUES.index("blood")])
     tumour = TISSUES.index("lesion")
-    _paint_lesion(clean, box, enhancement_map(lesion, box, latents), before[tumour], signals[:, tumour] - before[tumour], frame)
+    _paint_lesion(
+        clean,
+        box,
+        enhancement_map(lesion, box, latents),
+        before[tumour],
+        signals[:, tumour] - before[tumour],
+        frame,
+    )
 
     # Fat and gland are not quite even either; then the coil, and the receiver's gain.
     texture *= np.float32(0.05)
@@ -59,17 +72,28 @@ def render(
     return {phase: _rician(image, gain / protocol.snr, noise[phase]) for phase, image in zip(phases, clean)}
 
 
-def _paint_vessels(images: np.ndarray, paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame, blood: np.ndarray) -> None:
+def _paint_vessels(
+    images: np.ndarray, paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame, blood: np.ndarray
+) -> None:
     """Lays vessels over the images (phases, K, J, I); `blood` is the signal of blood in each phase."""
     voxels, share = rasterise_vessels(paths, frame)
     flat = images.reshape(len(images), -1)
     flat[:, voxels] += share * (blood[:, None] - flat[:, voxels])
 
 
-def _paint_lesion(images: np.ndarray, box: LesionBox, pattern: np.ndarray, before: float, enhancement: np.ndarray, frame: Frame) -> None:
-    """Lays the lesion and its spicules over the images (phases, K, J, I): its signal before contrast, its mean enhancement in each phase.
+def _paint_lesion(
+    images: np.ndarray,
+    box: LesionBox,
+    pattern: np.ndarray,
+    before: float,
+    enhancement: np.ndarray,
+    frame: Frame,
+) -> None:
+    """Lays the lesion and its spicules over the images (phases, K, J, I): its signal before contrast, its
+    mean enhancement in each phase.
 
-    The pattern multiplies the enhancement of the signal, not the concentration: so the mean signal does not depend on it.
+    The pattern multiplies the enhancement of the signal, not the concentration: so the mean signal does not
+    depend on it.
     """
     width = 1.3 * frame.geometry.spacing[0]
     spicules = np.minimum(box.spicule_mm - box.outside_mm, 0.25 * width)
@@ -81,12 +105,16 @@ def _paint_lesion(images: np.ndarray, box: LesionBox, pattern: np.ndarray, befor
 def _coil(protocol: Protocol, frame: Frame, tilts: np.ndarray) -> np.ndarray:
     """The receive coil's smooth sensitivity, 1 about the middle of the breast, falling towards the back."""
     forward = np.exp(np.clip(frame.a - 40, -140, 60) / np.float32(protocol.coil_fall_mm)).astype(np.float32)
-    across = np.exp(np.float32(tilts[0]) * frame.s / 80 - (frame.s / 160) ** 2) * np.exp(np.float32(tilts[1]) * frame.u / 80 - (frame.u / 180) ** 2)
+    across = np.exp(np.float32(tilts[0]) * frame.s / 80 - (frame.s / 160) ** 2) * np.exp(
+        np.float32(tilts[1]) * frame.u / 80 - (frame.u / 180) ** 2
+    )
     return forward * across
 
 
 def _rician(signal: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of the signal with complex noise of the given sd, rounded to int16; works in place on `signal`."""
+    """Magnitude of the signal with complex noise of the given sd, rounded to int16; works in place on
+    `signal`.
+    """
     real = normal_noise(rng, signal.shape)
     real *= np.float32(sigma)
     real += signal

@@ -17,27 +17,35 @@ from .protocols import Frame
 
 @dataclass(frozen=True)
 class Latents:
-    """The two hidden variables that tell the classes apart, and what they do to the image. Nothing else depends on class."""
+    """The two hidden variables that tell the classes apart, and what they do to the image. Nothing else
+    depends on class.
+    """
 
     heterogeneity: float
     rim: float
 
     @property
     def texture_amplitude(self) -> np.float32:
-        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to 0.58."""
+        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to
+        0.58.
+        """
         return np.float32(0.03 + 0.55 / (1 + math.exp(-1.2 * self.heterogeneity)))
 
     @property
     def rim_amplitude(self) -> np.float32:
-        """The same due to centre against shell: negative for a bright centre, positive for a ring; within 0.5."""
+        """The same due to centre against shell: negative for a bright centre, positive for a ring; within
+        0.5.
+        """
         return np.float32(0.5 * math.tanh(0.6 * self.rim))
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """An irregular lesion: an ellipsoid whose radius varies smoothly with direction, with fine spicules outside.
+    """An irregular lesion: an ellipsoid whose radius varies smoothly with direction, with fine spicules
+    outside.
 
-    `centre` is (a, s, u); `semi_axes` mm; `rotation` (3, 3). `lobes` and `spicules` are fields over directions, `texture` a field over mm.
+    `centre` is (a, s, u); `semi_axes` mm; `rotation` (3, 3). `lobes` and `spicules` are fields over
+    directions, `texture` a field over mm.
     """
 
     centre: np.ndarray
@@ -62,7 +70,8 @@ class Lesion:
         radius = min(wanted, clearance)
         semi_axes = radius * np.array([rng.uniform(1.0, 1.25), 1.0, rng.uniform(0.78, 1.0)])
         rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-        # About 3 waves across the lesion, as far as pixels resolve them and a radiologist would call it texture.
+        # About 3 waves across the lesion, as far as pixels resolve them and a radiologist would call it
+        # texture.
         length = float(np.clip(0.75 * radius, 6.0, 11.0))
         return cls(
             centre,
@@ -77,7 +86,9 @@ class Lesion:
 
 
 def _roomy_place(rng: np.random.Generator, breast: Breast, radius: float) -> tuple[np.ndarray, float]:
-    """A random place in the breast that leaves room for the radius (else the roomiest of those tried), and the radius it has room for."""
+    """A random place in the breast that leaves room for the radius (else the roomiest of those tried), and
+    the radius it has room for.
+    """
     distance, angle = np.sqrt(rng.uniform(0, 0.32, 200)), rng.uniform(0, 2 * np.pi, 200)
     ds, du = distance * np.sin(angle), distance * np.cos(angle)
     s = breast.nipple_s + ds * np.where(ds > 0, breast.up, breast.down)
@@ -97,8 +108,9 @@ def _roomy_place(rng: np.random.Generator, breast: Breast, radius: float) -> tup
 class LesionBox:
     """The lesion on the voxels around it.
 
-    `box` slices the (K, J, I) array; `directions` (3, ...) unit vectors from the centre; `level` 0 at the centre, 1 on the surface;
-    `outside_mm` distance from the surface along the ray, negative inside; `spicule_mm` how far spicules reach out there; `mm` (3, ...) position.
+    `box` slices the (K, J, I) array; `directions` (3, ...) unit vectors from the centre; `level` 0 at the
+    centre, 1 on the surface; `outside_mm` distance from the surface along the ray, negative inside;
+    `spicule_mm` how far spicules reach out there; `mm` (3, ...) position.
     """
 
     box: tuple[slice, slice, slice]
@@ -111,7 +123,9 @@ class LesionBox:
     radius_mm: float
 
     def outline(self, displacement_mm: np.ndarray | float = 0.0) -> np.ndarray:
-        """The lesion's voxels with the surface moved outwards by so many mm; never empty: the voxel at the centre always belongs."""
+        """The lesion's voxels with the surface moved outwards by so many mm; never empty: the voxel at the
+        centre always belongs.
+        """
         mask = self.outside_mm < displacement_mm
         mask[self.nearest] = True
         return mask
@@ -125,16 +139,24 @@ def lesion_box(lesion: Lesion, frame: Frame) -> LesionBox:
     low = np.clip(np.floor(centre - reach), 0, np.array(shape) - 1).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, 1, shape).astype(int)
     box = tuple(slice(lo, hi) for lo, hi in zip(low, high))
-    mm = np.stack(np.broadcast_arrays(*(_cut(axis, box) - np.float32(c) for axis, c in zip((frame.a, frame.s, frame.u), lesion.centre))))
+    mm = np.stack(
+        np.broadcast_arrays(
+            *(_cut(axis, box) - np.float32(c) for axis, c in zip((frame.a, frame.s, frame.u), lesion.centre))
+        )
+    )
     distance = np.maximum(np.sqrt((mm**2).sum(axis=0)), np.float32(1e-3))
     directions = mm / distance
     scaled = np.tensordot((lesion.rotation / lesion.semi_axes[:, None]).astype(np.float32), mm, axes=1)
     level = np.sqrt((scaled**2).sum(axis=0))
     surface = np.clip(1 + np.float32(lesion.lobulation) * lesion.lobes(directions), 0.6, 1.45)
     radial = surface * distance / np.maximum(level, np.float32(1e-6))
-    spicule = np.float32(lesion.spiculation) * radial * np.maximum(lesion.spicules(directions) - np.float32(1.0), 0)
+    spicule = (
+        np.float32(lesion.spiculation) * radial * np.maximum(lesion.spicules(directions) - np.float32(1.0), 0)
+    )
     nearest = tuple(int(round(c) - lo) for c, lo in zip(centre, low))
-    return LesionBox(box, directions, level / surface, distance - radial, spicule, mm, nearest, lesion.radius_mm)
+    return LesionBox(
+        box, directions, level / surface, distance - radial, spicule, mm, nearest, lesion.radius_mm
+    )
 
 
 def _cut(axis: np.ndarray, box: Sequence[slice]) -> np.ndarray:
@@ -143,15 +165,19 @@ def _cut(axis: np.ndarray, box: Sequence[slice]) -> np.ndarray:
 
 
 def enhancement_map(lesion: Lesion, box: LesionBox, latents: Latents) -> np.ndarray:
-    """What the lesion's enhancement is multiplied with, voxel by voxel; its mean over the lesion is 1 on every slice.
+    """What the lesion's enhancement is multiplied with, voxel by voxel; its mean over the lesion is 1 on
+    every slice.
 
-    Texture and rim are normalised slice by slice, so that the slice a reader picks shows the latents and nothing but the latents.
+    Texture and rim are normalised slice by slice, so that the slice a reader picks shows the latents and
+    nothing but the latents.
     """
     weight = box.outline() * soft_step(-box.outside_mm, 1.5)
     rim = np.tanh((box.level - np.float32(0.65)) / np.float32(0.16))
     # Squashed: no blob stands out of the texture alone.
     texture = np.tanh(lesion.texture(box.mm))
-    exponent = latents.texture_amplitude * _standardised(texture, weight) + latents.rim_amplitude * _standardised(rim, weight)
+    exponent = latents.texture_amplitude * _standardised(
+        texture, weight
+    ) + latents.rim_amplitude * _standardised(rim, weight)
     enhancement = np.exp(exponent)
     return enhancement / _slice_means(enhancement, weight)
 
@@ -173,16 +199,22 @@ def _standardised(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def reader_outlines(rng: np.random.Generator, box: LesionBox) -> dict[str, np.ndarray]:
-    """Outlines of the box as readers draw them: `roi_a1` and `roi_a2` by one reader on two days, `roi_b1` by another; spicules are left out.
+    """Outlines of the box as readers draw them: `roi_a1` and `roi_a2` by one reader on two days, `roi_b1` by
+    another; spicules are left out.
 
-    Each reader has a bias and habits of his own; every read adds its own error. Displacements are smooth over the surface, and grow with
-    the lesion as the error of a hand-drawn outline does.
+    Each reader has a bias and habits of his own; every read adds its own error. Displacements are smooth over
+    the surface, and grow with the lesion as the error of a hand-drawn outline does.
     """
 
     def error(bias: float, spread: float) -> np.ndarray:
-        return np.float32(rng.normal(bias, spread / 2)) + np.float32(spread) * Waves.draw(rng, (0.9, 2.0), 8)(box.directions)
+        return np.float32(rng.normal(bias, spread / 2)) + np.float32(spread) * Waves.draw(rng, (0.9, 2.0), 8)(
+            box.directions
+        )
 
     radius = box.radius_mm
     reader_a, reader_b = error(0.0, 0.05 * radius), error(0.03 * radius, 0.08 * radius)
     reads = {"roi_a1": reader_a, "roi_a2": reader_a, "roi_b1": reader_b}
-    return {name: box.outline(np.clip(habit + error(0.0, 0.035 * radius), -0.35 * radius, 0.4 * radius)) for name, habit in reads.items()}
+    return {
+        name: box.outline(np.clip(habit + error(0.0, 0.035 * radius), -0.35 * radius, 0.4 * radius))
+        for name, habit in reads.items()
+    }

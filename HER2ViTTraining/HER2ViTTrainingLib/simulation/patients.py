@@ -1,11 +1,12 @@
-"""Simulated cohorts: breast DCE-MRI, two readers' outlines, clinical data, follow-up and RNA counts whose true answers are known.
+"""Simulated cohorts: breast DCE-MRI, two readers' outlines, clinical data, follow-up and RNA counts whose
+true answers are known.
 
-HER2 status acts on images through two hidden variables only: `heterogeneity` tells zero from low and positive (Task 1), `rim` low from
-positive (Task 2). Everything else an image shows is drawn without regard to status. What a model learns here shows that the pipeline
-works, not that HER2 can be read from images.
+HER2 status acts on images through two hidden variables only: `heterogeneity` tells zero from low and positive
+(Task 1), `rim` low from positive (Task 2). Everything else an image shows is drawn without regard to status.
+What a model learns here shows that the pipeline works, not that HER2 can be read from images.
 
-Every case comes from its own random streams, seeded by (seed, case, protocol, stream): it is the same whatever the number of cases, the
-order or the process it is made in.
+Every case comes from its own random streams, seeded by (seed, case, protocol, stream): it is the same
+whatever the number of cases, the order or the process it is made in.
 """
 
 from __future__ import annotations
@@ -55,9 +56,11 @@ class Patient:
 
 @dataclass(frozen=True)
 class SimulatedCase:
-    """A simulated study. `phases` int16 volumes in time order, `times_s` their middles after the start of contrast (negative: before).
+    """A simulated study. `phases` int16 volumes in time order, `times_s` their middles after the start of
+    contrast (negative: before).
 
-    `rois` holds `roi_a1`, `roi_a2`, `roi_b1`, boolean (K, J, I) like `true_mask`; `clinical` are the manifest's clinical columns.
+    `rois` holds `roi_a1`, `roi_a2`, `roi_b1`, boolean (K, J, I) like `true_mask`; `clinical` are the
+    manifest's clinical columns.
     """
 
     case_id: str
@@ -72,7 +75,9 @@ class SimulatedCase:
 
 
 def draw_patient(index: int, seed: int, protocol_name: str) -> Patient:
-    """Case `index` of a seed: status, latent variables, anatomy, kinetics and clinical data. Raises `InputError` for a negative seed."""
+    """Case `index` of a seed: status, latent variables, anatomy, kinetics and clinical data. Raises
+    `InputError` for a negative seed.
+    """
     if seed < 0 or index < 0:
         raise InputError(f"seed {seed}, case {index}: must not be negative")
     status, latents = draw_hidden(index, seed, protocol_name)
@@ -81,13 +86,21 @@ def draw_patient(index: int, seed: int, protocol_name: str) -> Patient:
     breast = Breast.draw(body)
     lesion = Lesion.draw(body, breast)
     uptake = Uptake.draw(body)
-    clinical = draw_clinical(random_stream(seed, index, protocol_name, "clinical"), status, 0.2 * float(lesion.semi_axes.max()))
-    clinical.update(draw_follow_up(random_stream(seed, index, protocol_name, "survival"), clinical, latents.rim))
+    clinical = draw_clinical(
+        random_stream(seed, index, protocol_name, "clinical"), status, 0.2 * float(lesion.semi_axes.max())
+    )
+    clinical.update(
+        draw_follow_up(random_stream(seed, index, protocol_name, "survival"), clinical, latents.rim)
+    )
     return Patient(index, seed, protocol_name, status, latents, left, zoom, breast, lesion, uptake, clinical)
 
 
-def simulate_case(index: int, seed: int, protocol: Protocol, phases: Sequence[int] | None = None) -> SimulatedCase:
-    """Case `index` of a seed in memory; `phases` picks some of the protocol's phases to save time, the rest of the case stays the same."""
+def simulate_case(
+    index: int, seed: int, protocol: Protocol, phases: Sequence[int] | None = None
+) -> SimulatedCase:
+    """Case `index` of a seed in memory; `phases` picks some of the protocol's phases to save time, the rest
+    of the case stays the same.
+    """
     return image_patient(draw_patient(index, seed, protocol.name), protocol, phases)
 
 
@@ -98,7 +111,18 @@ def image_patient(patient: Patient, protocol: Protocol, phases: Sequence[int] | 
     box = lesion_box(patient.lesion, frame)
     streams = partial(random_stream, patient.seed, patient.index, patient.protocol_name)
     noise = [streams("noise", phase) for phase in range(len(protocol.times_s))]
-    images = render(protocol, frame, patient.breast, patient.lesion, box, patient.uptake, patient.latents, streams("texture"), noise, chosen)
+    images = render(
+        protocol,
+        frame,
+        patient.breast,
+        patient.lesion,
+        box,
+        patient.uptake,
+        patient.latents,
+        streams("texture"),
+        noise,
+        chosen,
+    )
     outlines = reader_outlines(streams("outlines"), box)
     return SimulatedCase(
         case_id=patient.case_id,

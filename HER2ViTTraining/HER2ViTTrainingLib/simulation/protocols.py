@@ -13,7 +13,14 @@ from HER2ViTLib.messages import InputError
 FIELD_CENTRE_U_MM = 78.0
 """Distance of the field's centre from the midline; u is 0 there."""
 
-_TOWARDS_LPS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
+_TOWARDS_LPS = {
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "S": (0, 0, 1),
+    "I": (0, 0, -1),
+}
 
 
 # Protocols
@@ -23,10 +30,11 @@ _TOWARDS_LPS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0)
 class Protocol:
     """How one centre images the breast.
 
-    `shape` (K, J, I); `spacing` (i, j, k) mm; `axes` the patient direction in which i, j and k grow, as letters ("PIR": i to posterior).
-    `centre_a_mm` is the field's centre anterior of the chest wall. Times in s after the start of contrast are those of a phase's middle.
-    `fat_left` is the share of the fat signal that fat suppression leaves, `snr` the pre-contrast signal of fibroglandular tissue over the
-    noise, `coil_fall_mm` the distance over which the coil's sensitivity falls by a factor e towards the back.
+    `shape` (K, J, I); `spacing` (i, j, k) mm; `axes` the patient direction in which i, j and k grow, as
+    letters ("PIR": i to posterior). `centre_a_mm` is the field's centre anterior of the chest wall. Times in
+    s after the start of contrast are those of a phase's middle. `fat_left` is the share of the fat signal
+    that fat suppression leaves, `snr` the pre-contrast signal of fibroglandular tissue over the noise,
+    `coil_fall_mm` the distance over which the coil's sensitivity falls by a factor e towards the back.
     """
 
     name: str
@@ -56,10 +64,11 @@ class Protocol:
         return int(np.argmin(np.abs(np.asarray(self.times_s) - 90)))
 
     def scaled(self, factor: float) -> Protocol:
-        """The same field of view with a coarser matrix: `factor` times as many pixels in plane, its square root through plane.
+        """The same field of view with a coarser matrix: `factor` times as many pixels in plane, its square
+        root through plane.
 
-        Slices are thick already; thinning them out as much as the pixels would leave small lesions on one or two of them.
-        Raises `InputError` for a factor that is not between 0.2 and 1.
+        Slices are thick already; thinning them out as much as the pixels would leave small lesions on one or
+        two of them. Raises `InputError` for a factor that is not between 0.2 and 1.
         """
         if not 0.2 <= factor <= 1:
             raise InputError(f"scale {factor}: must lie between 0.2 and 1")
@@ -110,7 +119,8 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """The voxels of a protocol for one patient: their geometry, and a, s, u (mm) as arrays that broadcast to (K, J, I).
+    """The voxels of a protocol for one patient: their geometry, and a, s, u (mm) as arrays that broadcast to
+    (K, J, I).
 
     `side` is 1 on the patient's left, -1 on the right.
     """
@@ -132,7 +142,9 @@ class Frame:
 
 
 def frame_of(protocol: Protocol, left: bool, zoom: float) -> Frame:
-    """The protocol's voxels on the patient's left or right side; `zoom` scales the pixels in plane, as operators fit the field to the patient."""
+    """The protocol's voxels on the patient's left or right side; `zoom` scales the pixels in plane, as
+    operators fit the field to the patient.
+    """
     side = 1 if left else -1
     spacing = (protocol.spacing[0] * zoom, protocol.spacing[1] * zoom, protocol.spacing[2])
     spacing = tuple(round(value, 4) for value in spacing)
@@ -140,11 +152,15 @@ def frame_of(protocol: Protocol, left: bool, zoom: float) -> Frame:
     centre = np.array([side * FIELD_CENTRE_U_MM, -protocol.centre_a_mm, 0.0])
     half = (np.array(protocol.shape[::-1]) - 1) / 2 * spacing
     origin = centre - columns @ half
-    geometry = Geometry(protocol.shape, spacing, tuple(map(float, origin)), tuple(map(float, columns.ravel())))
+    geometry = Geometry(
+        protocol.shape, spacing, tuple(map(float, origin)), tuple(map(float, columns.ravel()))
+    )
     lps = []
     for row in range(3):
         index_axis = int(np.flatnonzero(columns[row])[0])
-        values = origin[row] + columns[row, index_axis] * spacing[index_axis] * np.arange(protocol.shape[2 - index_axis])
+        values = origin[row] + columns[row, index_axis] * spacing[index_axis] * np.arange(
+            protocol.shape[2 - index_axis]
+        )
         shape = [1, 1, 1]
         shape[2 - index_axis] = -1
         lps.append(values.reshape(shape).astype(np.float32))

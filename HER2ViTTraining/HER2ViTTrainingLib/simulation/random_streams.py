@@ -10,7 +10,8 @@ CLASS_COUNTS = {"zero": 138, "low": 344, "positive": 226}
 """The study's development cohort: the frequencies cases are drawn with."""
 
 LATENT_DIFFERENCE = 1.94
-"""Between the classes of a task, in within-class standard deviations: an AUC of 0.915 on the latent variable."""
+"""Between the classes of a task, in within-class standard deviations: an AUC of 0.915 on the latent variable.
+"""
 
 _SHARE_LOW = CLASS_COUNTS["low"] / (CLASS_COUNTS["low"] + CLASS_COUNTS["positive"])
 LATENT_MEANS = {

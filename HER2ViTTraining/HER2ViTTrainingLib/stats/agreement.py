@@ -1,9 +1,11 @@
-"""How well ratings of the same cases agree: the six intraclass correlations with F test and interval, and Bland-Altman's limits of agreement.
+"""How well ratings of the same cases agree: the six intraclass correlations with F test and interval, and
+Bland-Altman's limits of agreement.
 
 Arrays in, arrays out, all features at once. Ratings are (cases, raters, features); NaN is a missing rating.
 
-**Missing ratings** are dropped listwise per feature: a case counts for a feature only when every rater compared has rated it, as in R's
-`irr::icc` (`psych::ICC` by default fits a mixed model to what is left instead). `n` says how many cases counted.
+**Missing ratings** are dropped listwise per feature: a case counts for a feature only when every rater
+compared has rated it, as in R's `irr::icc` (`psych::ICC` by default fits a mixed model to what is left
+instead). `n` says how many cases counted.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from scipy import stats
 FORMS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
 HEADLINE = "ICC(2,1)"
 GRADES = {"excellent": 0.90, "good": 0.75, "moderate": 0.50, "poor": -np.inf}
-"""What an ICC must be *above* to have the grade (the study's terms; those of Koo & Li, J Chiropr Med 2016)."""
+"""What an ICC must be *above* to have the grade (the study's terms; those of Koo & Li, J Chiropr Med 2016).
+"""
 _TAIL = 0.025
 _Z = stats.norm.isf(_TAIL)
 _ROUND_OFF = 16 * np.finfo(float).eps
@@ -35,7 +38,8 @@ def grade(icc: float) -> str:
 class Icc:
     """One form of the intraclass correlation for all features: arrays (features,), NaN where undefined.
 
-    `low`, `high`: 95 % interval. `f`, `df1`, `df2`, `p`: the test of "no variance between the cases". `n` cases counted, `k` raters.
+    `low`, `high`: 95 % interval. `f`, `df1`, `df2`, `p`: the test of "no variance between the cases". `n`
+    cases counted, `k` raters.
     """
 
     icc: np.ndarray
@@ -51,7 +55,9 @@ class Icc:
 
 @dataclass(frozen=True)
 class _MeanSquares:
-    """Of the two-way layout without replication, per feature (features,): between cases, within cases, between raters, residual."""
+    """Of the two-way layout without replication, per feature (features,): between cases, within cases,
+    between raters, residual.
+    """
 
     n: np.ndarray
     cases: np.ndarray
@@ -61,7 +67,8 @@ class _MeanSquares:
 
 
 def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
-    """The six forms of Shrout & Fleiss (Psychol Bull 1979) by name, for ratings (cases, raters, features) of two or more raters.
+    """The six forms of Shrout & Fleiss (Psychol Bull 1979) by name, for ratings (cases, raters, features) of
+    two or more raters.
 
     Closed-form analysis of variance, intervals of McGraw & Wong (Psychol Methods 1996): the numbers of R's
     `psych::ICC(lmer = FALSE)`. The intervals of ICC(2,.) are an approximation that is too narrow where few
@@ -79,7 +86,9 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
         raise ValueError("an ICC needs two raters or more")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         squares = _mean_squares(np.asarray(ratings, float))
-        found = {form: result for model in (1, 2, 3) for form, result in _forms_of_model(squares, k, model).items()}
+        found = {
+            form: result for model in (1, 2, 3) for form, result in _forms_of_model(squares, k, model).items()
+        }
     return {form: found[form] for form in FORMS}
 
 
@@ -93,7 +102,10 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
     complete = np.isfinite(ratings).all(axis=1)
     counted = complete[:, None]
     n = complete.sum(axis=0)
-    low, high = np.where(counted, ratings, np.inf).min(axis=(0, 1)), np.where(counted, ratings, -np.inf).max(axis=(0, 1))
+    low, high = (
+        np.where(counted, ratings, np.inf).min(axis=(0, 1)),
+        np.where(counted, ratings, -np.inf).max(axis=(0, 1)),
+    )
     varies = (n > 1) & (high - low > _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)))
     unit = np.where(varies, high - low, np.nan)
     cases = np.where(varies, n, np.nan)
@@ -126,7 +138,9 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
 
 
 def _forms_of_model(squares: _MeanSquares, k: int, model: int) -> dict[str, Icc]:
-    """Both forms of a model. 1: one-way; 2: two-way, raters random (agreement); 3: two-way, raters fixed (consistency)."""
+    """Both forms of a model. 1: one-way; 2: two-way, raters random (agreement); 3: two-way, raters fixed
+    (consistency).
+    """
     between, error = squares.cases, squares.within if model == 1 else squares.residual
     n = np.where(np.isfinite(between), squares.n, np.nan)
     df1, df2 = n - 1, n * (k - 1) if model == 1 else (n - 1) * (k - 1)
@@ -137,7 +151,9 @@ def _forms_of_model(squares: _MeanSquares, k: int, model: int) -> dict[str, Icc]
 
     def form(noise: np.ndarray | float) -> Icc:
         def at(ratio: np.ndarray | float) -> np.ndarray:
-            """The coefficient, were error and noise `ratio` times what they are: 1 gives the estimate, quantiles of F give the limits."""
+            """The coefficient, were error and noise `ratio` times what they are: 1 gives the estimate,
+            quantiles of F give the limits.
+            """
             denominator = between + ratio * noise
             return np.where(denominator > 0, (between - ratio * error) / denominator, np.nan)
 
@@ -147,8 +163,8 @@ def _forms_of_model(squares: _MeanSquares, k: int, model: int) -> dict[str, Icc]
 
 
 def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
-    """Satterthwaite's degrees of freedom of ICC(2,.)'s error (Shrout & Fleiss 1979; McGraw & Wong 1996, table 7), freed of division by
-    the residual mean square, which is zero where raters differ by a constant only.
+    """Satterthwaite's degrees of freedom of ICC(2,.)'s error (Shrout & Fleiss 1979; McGraw & Wong 1996, table
+    7), freed of division by the residual mean square, which is zero where raters differ by a constant only.
     """
     n, between, raters, residual = squares.n, squares.cases, squares.raters, squares.residual
     icc = (between - residual) / (between + (k - 1) * residual + k * (raters - residual) / n)
@@ -163,9 +179,11 @@ def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BlandAltman:
-    """Differences first - second rater of all features: arrays (features,), NaN where fewer than two cases count.
+    """Differences first - second rater of all features: arrays (features,), NaN where fewer than two cases
+    count.
 
-    `bias` with its interval, `sd` of the differences, and the lower and upper limit of agreement (`loa`), each with its 95 % interval.
+    `bias` with its interval, `sd` of the differences, and the lower and upper limit of agreement (`loa`),
+    each with its 95 % interval.
     """
 
     n: np.ndarray
@@ -184,8 +202,8 @@ class BlandAltman:
 def bland_altman(first: np.ndarray, second: np.ndarray) -> BlandAltman:
     """Bias and limits of agreement (bias -+ 1.96 SD) between two raters' ratings (cases, features).
 
-    Intervals as Bland & Altman (Stat Methods Med Res 1999;8:135): t distribution with n - 1 degrees of freedom, the standard error of a
-    limit approximated by SD sqrt(1/n + 1.96^2 / (2 (n - 1))).
+    Intervals as Bland & Altman (Stat Methods Med Res 1999;8:135): t distribution with n - 1 degrees of
+    freedom, the standard error of a limit approximated by SD sqrt(1/n + 1.96^2 / (2 (n - 1))).
     """
     differences = np.asarray(first, float) - np.asarray(second, float)
     counted = np.isfinite(differences)

@@ -16,17 +16,16 @@ if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
     from HER2ViTLib.model.calibration import Calibration
 
 
-
-
 # Calibration
 
 
 @dataclass(frozen=True)
 class CalibrationLine:
-    """Cox's recalibration of probabilities: `slope` of the outcome's logit on the probability's, and `intercept` with the slope held at 1.
+    """Cox's recalibration of probabilities: `slope` of the outcome's logit on the probability's, and
+    `intercept` with the slope held at 1.
 
-    Slope 1 and intercept 0 are perfect; slope < 1 means too extreme probabilities, intercept < 0 too high ones (calibration-in-the-large).
-    `offset` is the intercept that belongs to `slope`, for drawing the curve.
+    Slope 1 and intercept 0 are perfect; slope < 1 means too extreme probabilities, intercept < 0 too high
+    ones (calibration-in-the-large). `offset` is the intercept that belongs to `slope`, for drawing the curve.
     """
 
     slope: Estimate
@@ -38,10 +37,11 @@ EXTREME_PROBABILITY = 1e-6
 
 
 def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine | None:
-    """Calibration slope and intercept (Cox 1958; Van Calster et al., BMC Med 2019) with Wald intervals; None where they do not exist.
+    """Calibration slope and intercept (Cox 1958; Van Calster et al., BMC Med 2019) with Wald intervals; None
+    where they do not exist.
 
-    They do not for scores that are no probabilities, are all the same, or separate the classes. Probabilities of 0 and 1, whose logit is
-    infinite, count as 1e-6 and 1 - 1e-6.
+    They do not for scores that are no probabilities, are all the same, or separate the classes. Probabilities
+    of 0 and 1, whose logit is infinite, count as 1e-6 and 1 - 1e-6.
     """
     labels = np.asarray(labels, bool)
     if not is_probability(scores) or labels.all() or not labels.any():
@@ -67,8 +67,11 @@ def _wald(value: float, variance: float) -> Estimate:
     return Estimate(float(value), float(value - reach), float(value + reach))
 
 
-def _logistic_fit(design: np.ndarray, targets: np.ndarray, offset: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Maximum-likelihood coefficients (k,) and their covariance (k, k) of a logistic regression, by Newton's method with halved steps.
+def _logistic_fit(
+    design: np.ndarray, targets: np.ndarray, offset: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum-likelihood coefficients (k,) and their covariance (k, k) of a logistic regression, by Newton's
+    method with halved steps.
 
     `design` (n, k), `targets` (n,) in 0-1. Raises `ValueError` when there is no finite optimum.
     """
@@ -93,17 +96,22 @@ def _logistic_fit(design: np.ndarray, targets: np.ndarray, offset: np.ndarray | 
 def _logistic_line(x: np.ndarray, targets: np.ndarray) -> tuple[float, float, float]:
     """Intercept and slope of the targets' logit on `x` (n,), which must vary, and the slope's variance.
 
-    Fitted on `x` centred and scaled: values close together, or far from 0, would make Newton's equations singular.
+    Fitted on `x` centred and scaled: values close together, or far from 0, would make Newton's equations
+    singular.
     """
     mean, scale = x.mean(), np.ptp(x)
-    (intercept, slope), covariance = _logistic_fit(np.column_stack([np.ones_like(x), (x - mean) / scale]), targets)
+    (intercept, slope), covariance = _logistic_fit(
+        np.column_stack([np.ones_like(x), (x - mean) / scale]), targets
+    )
     return float(intercept - slope * mean / scale), float(slope / scale), float(covariance[1, 1] / scale**2)
 
 
 def platt_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
-    """Platt scaling by maximum likelihood with Platt's smoothed targets (Platt 1999), which keep it finite under perfect separation.
+    """Platt scaling by maximum likelihood with Platt's smoothed targets (Platt 1999), which keep it finite
+    under perfect separation.
 
-    Raises `ValueError` when a class is missing or the slope is not positive (the model ranks the wrong way round).
+    Raises `ValueError` when a class is missing or the slope is not positive (the model ranks the wrong way
+    round).
     """
     from HER2ViTLib.model.calibration import Calibration
 
@@ -120,7 +128,9 @@ def platt_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
 
 @dataclass(frozen=True)
 class CalibrationGroup:
-    """Cases of similar probability: how many, their mean probability, the share of positives with its Wilson interval."""
+    """Cases of similar probability: how many, their mean probability, the share of positives with its Wilson
+    interval.
+    """
 
     n: int
     predicted: float
@@ -128,12 +138,20 @@ class CalibrationGroup:
 
 
 def calibration_groups(labels: np.ndarray, scores: np.ndarray) -> list[CalibrationGroup]:
-    """Up to ten groups between the quantiles of the probabilities, about ten cases or more in each; equal probabilities stay together."""
+    """Up to ten groups between the quantiles of the probabilities, about ten cases or more in each; equal
+    probabilities stay together.
+    """
     labels = np.asarray(labels, bool)
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, max(1, min(10, len(scores) // 10)) + 1)))[1:-1]
     group_of = np.searchsorted(edges, scores, side="right")
     groups = [np.flatnonzero(group_of == n) for n in range(len(edges) + 1)]
-    return [CalibrationGroup(len(group), float(scores[group].mean()), wilson(int(labels[group].sum()), len(group))) for group in groups if len(group)]
+    return [
+        CalibrationGroup(
+            len(group), float(scores[group].mean()), wilson(int(labels[group].sum()), len(group))
+        )
+        for group in groups
+        if len(group)
+    ]
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -149,7 +167,9 @@ def wilson(successes: int, n: int) -> Estimate:
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit at each threshold probability (t,): of the model, and of calling every case positive; calling none has 0."""
+    """Net benefit at each threshold probability (t,): of the model, and of calling every case positive;
+    calling none has 0.
+    """
 
     thresholds: np.ndarray
     model: np.ndarray
@@ -157,10 +177,13 @@ class DecisionCurve:
 
 
 def decision_curve(labels: np.ndarray, scores: np.ndarray) -> DecisionCurve:
-    """Net benefit = TP/n - FP/n * t/(1 - t) at t = 0.01 ... 0.99 (Vickers & Elkin, Med Decis Making 2006). `scores` are probabilities."""
+    """Net benefit = TP/n - FP/n * t/(1 - t) at t = 0.01 ... 0.99 (Vickers & Elkin, Med Decis Making 2006).
+    `scores` are probabilities.
+    """
     labels, thresholds = np.asarray(labels, bool), np.arange(1, 100) / 100
     odds = thresholds / (1 - thresholds)
     true, false = (
-        (side.sum() - np.searchsorted(np.sort(scores[side]), thresholds, side="left")) / len(labels) for side in (labels, ~labels)
+        (side.sum() - np.searchsorted(np.sort(scores[side]), thresholds, side="left")) / len(labels)
+        for side in (labels, ~labels)
     )
     return DecisionCurve(thresholds, true - false * odds, labels.mean() - (~labels).mean() * odds)

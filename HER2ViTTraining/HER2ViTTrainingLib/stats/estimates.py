@@ -24,8 +24,6 @@ class Estimate:
     high: float = math.nan
 
 
-
-
 # Tests
 
 

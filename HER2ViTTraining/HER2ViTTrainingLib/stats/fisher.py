@@ -20,10 +20,11 @@ _TIE = 1e-7
 
 
 def fisher_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
-    """Fisher's exact test of counts (r, c): the probability of all tables with the same margins that are no more probable than this one.
+    """Fisher's exact test of counts (r, c): the probability of all tables with the same margins that are no
+    more probable than this one.
 
-    Exact where enumeration is feasible, else by `MONTE_CARLO_TABLES` random tables, the table itself counted as one of
-    them, as R's `simulate.p.value`; the name says so.
+    Exact where enumeration is feasible, else by `MONTE_CARLO_TABLES` random tables, the table itself counted
+    as one of them, as R's `simulate.p.value`; the name says so.
     """
     exact = exact_p(counts)
     if exact is not None:
@@ -42,11 +43,13 @@ def _log_factorials(n: int) -> np.ndarray:
 
 
 def exact_p(counts: np.ndarray) -> float | None:
-    """Fisher's exact p of counts (r, c) int, or None where it takes too much (`MOST_STATES`, `MOST_COMPLETIONS`).
+    """Fisher's exact p of counts (r, c) int, or None where it takes too much (`MOST_STATES`,
+    `MOST_COMPLETIONS`).
 
-    Column by column, smallest first, every state is kept once: what is left of each row, the sum of log factorials so far, and the number of
-    ways that lead there. Rows are interchangeable, so what is left is kept sorted. The last two columns are done at once: all ways to divide
-    what is left are sorted, and each state looks up the probability of those that complete it to a table that is extreme enough.
+    Column by column, smallest first, every state is kept once: what is left of each row, the sum of log
+    factorials so far, and the number of ways that lead there. Rows are interchangeable, so what is left is
+    kept sorted. The last two columns are done at once: all ways to divide what is left are sorted, and each
+    state looks up the probability of those that complete it to a table that is extreme enough.
     """
     counts = min(counts, counts.T, key=_effort)
     rows, columns = counts.sum(axis=1), np.sort(counts.sum(axis=0))
@@ -67,13 +70,18 @@ def exact_p(counts: np.ndarray) -> float | None:
         sums = np.sort((log_factorials[parts] + log_factorials[state.left - parts]).sum(axis=1))
         # Relative to the most probable completion, so that no exponential overflows.
         chances = np.append(np.cumsum(np.exp(sums[0] - sums)[::-1])[::-1], 0.0)
-        p += float((state.ways * np.exp(margins - sums[0] - state.past)) @ chances[np.searchsorted(sums, observed - state.past)])
+        p += float(
+            (state.ways * np.exp(margins - sums[0] - state.past))
+            @ chances[np.searchsorted(sums, observed - state.past)]
+        )
     return min(1.0, p)
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is left of the rows (r,) int, sorted; sums of log factorials so far (m,), each once, and in how many ways they come about (m,)."""
+    """What is left of the rows (r,) int, sorted; sums of log factorials so far (m,), each once, and in how
+    many ways they come about (m,).
+    """
 
     left: np.ndarray
     past: np.ndarray

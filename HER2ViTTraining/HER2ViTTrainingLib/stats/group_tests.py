@@ -22,7 +22,9 @@ def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
 
     NaN where nothing varies inside the samples but round-off, for Welch's ANOVA in one of them.
     """
-    name = ("Welch t" if welch else "Student t") if len(groups) == 2 else ("Welch ANOVA" if welch else "ANOVA")
+    name = (
+        ("Welch t" if welch else "Student t") if len(groups) == 2 else ("Welch ANOVA" if welch else "ANOVA")
+    )
     of = _moments(groups)
     pooled = (of.sizes - 1) @ of.variances / (of.sizes - 1).sum()
     variances = of.variances if welch else np.full(len(groups), pooled)
@@ -71,7 +73,9 @@ def _welch_anova(of: _Moments) -> Comparison:
 
 
 def rank_test(groups: Sequence[np.ndarray]) -> Comparison:
-    """Mann-Whitney test of two samples, as R's `wilcox.test` (the statistic is its W), Kruskal-Wallis test of more."""
+    """Mann-Whitney test of two samples, as R's `wilcox.test` (the statistic is its W), Kruskal-Wallis test of
+    more.
+    """
     values = np.concatenate(groups)
     name = "Mann-Whitney" if len(groups) == 2 else "Kruskal-Wallis"
     if (values == values[0]).all():
@@ -86,14 +90,20 @@ def rank_test(groups: Sequence[np.ndarray]) -> Comparison:
 
 
 def table_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
-    """Chi-squared test of counts (levels, groups) int, or Fisher's exact test when an expected count is below 5; empty levels do not count."""
+    """Chi-squared test of counts (levels, groups) int, or Fisher's exact test when an expected count is below
+    5; empty levels do not count.
+    """
     counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
     if min(counts.shape) < 2:
         return Comparison("none: one level only")
     if stats.contingency.expected_freq(counts).min() < LEAST_EXPECTED:
         return fisher_test(counts, rng)
     found = stats.chi2_contingency(counts, correction=True)
-    return Comparison("chi-squared (Yates)" if counts.shape == (2, 2) else "chi-squared", float(found.statistic), float(found.pvalue))
+    return Comparison(
+        "chi-squared (Yates)" if counts.shape == (2, 2) else "chi-squared",
+        float(found.statistic),
+        float(found.pvalue),
+    )
 
 
 # Standardised differences

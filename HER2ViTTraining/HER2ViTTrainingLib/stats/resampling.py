@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
     pass
 
 
-
 METRICS = ("auc", "accuracy", "sensitivity", "specificity", "f1", "ppv", "npv", "brier")
 _CELLS_AT_ONCE = 2**19
 """Resamples x cases weighed at a time: bounds the memory, and fits a processor's cache."""
@@ -25,7 +24,9 @@ _CELLS_AT_ONCE = 2**19
 # Metrics of weighted cases: one function for the sample (weights 1) and for all its resamples
 
 
-def metrics_of_weights(labels: np.ndarray, scores: np.ndarray, threshold: float = math.nan) -> Callable[[np.ndarray], np.ndarray]:
+def metrics_of_weights(
+    labels: np.ndarray, scores: np.ndarray, threshold: float = math.nan
+) -> Callable[[np.ndarray], np.ndarray]:
     """A function from weights (b, n) of the cases to their METRICS (b, 8).
 
     Without a threshold (NaN) what needs one is NaN; Brier is NaN when a score lies outside 0-1.
@@ -33,20 +34,24 @@ def metrics_of_weights(labels: np.ndarray, scores: np.ndarray, threshold: float 
     labels = np.asarray(labels, bool)
     called = scores >= threshold
     squares = (scores - labels) ** 2 if is_probability(scores) else np.full(len(scores), math.nan)
-    columns = np.column_stack([labels & called, labels & ~called, ~labels & ~called, ~labels & called, squares]).astype(float)
+    columns = np.column_stack(
+        [labels & called, labels & ~called, ~labels & ~called, ~labels & called, squares]
+    ).astype(float)
     area = _auc_of_weights(labels, scores)
 
     def metrics(weights: np.ndarray) -> np.ndarray:
         tp, fn, tn, fp, squared = (weights @ columns).T
         with np.errstate(divide="ignore", invalid="ignore"):
-            rates = np.stack([
-                (tp + tn) / (tp + fn + tn + fp),
-                tp / (tp + fn),
-                tn / (tn + fp),
-                2 * tp / (2 * tp + fp + fn),
-                tp / (tp + fp),
-                tn / (tn + fn),
-            ])
+            rates = np.stack(
+                [
+                    (tp + tn) / (tp + fn + tn + fp),
+                    tp / (tp + fn),
+                    tn / (tn + fp),
+                    2 * tp / (2 * tp + fp + fn),
+                    tp / (tp + fp),
+                    tn / (tn + fn),
+                ]
+            )
         if math.isnan(threshold):
             rates[:] = math.nan
         return np.column_stack([area(weights), *rates, squared / weights.sum(axis=1)])
@@ -60,10 +65,14 @@ def is_probability(scores: np.ndarray) -> bool:
 
 
 def _auc_of_weights(labels: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from weights (b, n) to AUC (b,): of every positive, the weight of the negatives below it and half of those tied with it."""
+    """A function from weights (b, n) to AUC (b,): of every positive, the weight of the negatives below it and
+    half of those tied with it.
+    """
     order = np.argsort(scores, kind="stable")
     positives, negatives = order[labels[order]], order[~labels[order]]
-    below, up_to = (np.searchsorted(scores[negatives], scores[positives], side=side) for side in ("left", "right"))
+    below, up_to = (
+        np.searchsorted(scores[negatives], scores[positives], side=side) for side in ("left", "right")
+    )
 
     def area(weights: np.ndarray) -> np.ndarray:
         negative_up_to = np.zeros((len(weights), len(negatives) + 1))
@@ -90,7 +99,9 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Bootstrapped:
-    """Estimates by name; in how many resamples each was undefined; how many resamples lacked a class and were drawn again."""
+    """Estimates by name; in how many resamples each was undefined; how many resamples lacked a class and were
+    drawn again.
+    """
 
     estimates: dict[str, Estimate]
     undefined: dict[str, int]
@@ -98,12 +109,17 @@ class Bootstrapped:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray], classes: np.ndarray, plan: Resampling, patients: np.ndarray | None = None
+    statistic: Callable[[np.ndarray], np.ndarray],
+    classes: np.ndarray,
+    plan: Resampling,
+    patients: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """`statistic` of the resamples: values (resamples, m), and how many resamples were drawn again because a class was missing in them.
+    """`statistic` of the resamples: values (resamples, m), and how many resamples were drawn again because a
+    class was missing in them.
 
-    `statistic` takes weights (b, n), how often each case is in each resample, to values (b, m). `classes` (n,) are the cases' classes;
-    with `patients` (n,), whole patients are drawn. Stratified: as many of each class as there are; patients by the classes they have.
+    `statistic` takes weights (b, n), how often each case is in each resample, to values (b, m). `classes`
+    (n,) are the cases' classes; with `patients` (n,), whole patients are drawn. Stratified: as many of each
+    class as there are; patients by the classes they have.
     """
     names, class_of = np.unique(classes, return_inverse=True)
     of_class = np.eye(len(names))[class_of]
@@ -119,7 +135,9 @@ def bootstrap(
     return np.concatenate(values), redrawn
 
 
-def _drawing(of_class: np.ndarray, patients: np.ndarray | None, plan: Resampling) -> Callable[[int], np.ndarray]:
+def _drawing(
+    of_class: np.ndarray, patients: np.ndarray | None, plan: Resampling
+) -> Callable[[int], np.ndarray]:
     """A function that draws weights (count, n)."""
     rng = np.random.default_rng(plan.seed)
     unit_of = np.arange(len(of_class)) if patients is None else np.unique(patients, return_inverse=True)[1]
@@ -142,19 +160,31 @@ def _drawing(of_class: np.ndarray, patients: np.ndarray | None, plan: Resampling
     return draw
 
 
-def estimates(names: tuple[str, ...], sample: np.ndarray, resampled: np.ndarray, redrawn: int) -> Bootstrapped:
-    """Names, values of the sample (m,) and of its resamples (b, m) put together: percentile intervals over the resamples that define a value."""
+def estimates(
+    names: tuple[str, ...], sample: np.ndarray, resampled: np.ndarray, redrawn: int
+) -> Bootstrapped:
+    """Names, values of the sample (m,) and of its resamples (b, m) put together: percentile intervals over
+    the resamples that define a value.
+    """
     found, undefined = {}, {}
     for name, value, column in zip(names, sample, resampled.T):
         defined = column[~np.isnan(column)]
-        low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(defined) and not np.isnan(value) else (math.nan, math.nan)
+        low, high = (
+            np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            if len(defined) and not np.isnan(value)
+            else (math.nan, math.nan)
+        )
         found[name] = Estimate(float(value), float(low), float(high))
         undefined[name] = 0 if np.isnan(value) else len(column) - len(defined)
     return Bootstrapped(found, undefined, redrawn)
 
 
 def bootstrap_metrics(
-    labels: np.ndarray, scores: np.ndarray, threshold: float, plan: Resampling, patients: np.ndarray | None = None
+    labels: np.ndarray,
+    scores: np.ndarray,
+    threshold: float,
+    plan: Resampling,
+    patients: np.ndarray | None = None,
 ) -> Bootstrapped:
     """All METRICS with their intervals."""
     metrics = metrics_of_weights(labels, scores, threshold)
@@ -163,9 +193,14 @@ def bootstrap_metrics(
 
 
 def roc_band(
-    labels: np.ndarray, scores: np.ndarray, false_positive_rates: np.ndarray, plan: Resampling, patients: np.ndarray | None = None
+    labels: np.ndarray,
+    scores: np.ndarray,
+    false_positive_rates: np.ndarray,
+    plan: Resampling,
+    patients: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pointwise bootstrap interval (low, high), each (g,), of the true positive rate at the given false positive rates (g,).
+    """Pointwise bootstrap interval (low, high), each (g,), of the true positive rate at the given false
+    positive rates (g,).
 
     Raises `ValueError` when a class is missing.
     """

@@ -1,11 +1,13 @@
-"""How good a score is: ROC, operating point, bootstrap and DeLong intervals, paired DeLong test, calibration, decision curve.
+"""How good a score is: ROC, operating point, bootstrap and DeLong intervals, paired DeLong test, calibration,
+decision curve.
 
-Labels are 0 or 1 per case, a case is called positive when score >= threshold. What a set of cases does not define (a rate without a
-denominator, a rank statistic of one class) is NaN, never 0. Intervals are 95 %.
+Labels are 0 or 1 per case, a case is called positive when score >= threshold. What a set of cases does not
+define (a rate without a denominator, a rank statistic of one class) is NaN, never 0. Intervals are 95 %.
 
-The bootstrap is the percentile bootstrap over cases, or over patients where one has several, the threshold held fixed. Not stratified by
-class it gives the study's published intervals of accuracy, sensitivity and specificity; the study's intervals of F1 are narrower than any
-bootstrap of its confusion matrices gives, and are not reproduced.
+The bootstrap is the percentile bootstrap over cases, or over patients where one has several, the threshold
+held fixed. Not stratified by class it gives the study's published intervals of accuracy, sensitivity and
+specificity; the study's intervals of F1 are narrower than any bootstrap of its confusion matrices gives, and
+are not reproduced.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def midranks(values: np.ndarray) -> np.ndarray:
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve of `scores` (n,) for `labels` (n,) 0/1, ties counted half (Mann-Whitney). Never flipped.
+    """Area under the ROC curve of `scores` (n,) for `labels` (n,) 0/1, ties counted half (Mann-Whitney).
+    Never flipped.
 
     Raises `ValueError` when a class is missing.
     """
@@ -49,11 +52,16 @@ def class_sizes(labels: np.ndarray, what: str) -> tuple[int, int]:
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thresholds (t,), descending, from above all scores; false and true positive rate (t,) at each. Raises `ValueError` as `auc`."""
+    """Thresholds (t,), descending, from above all scores; false and true positive rate (t,) at each. Raises
+    `ValueError` as `auc`.
+    """
     labels = np.asarray(labels, bool)
     class_sizes(labels, "the ROC curve")
     thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
-    false, true = (1 - np.searchsorted(np.sort(scores[side]), thresholds, side="left") / side.sum() for side in (~labels, labels))
+    false, true = (
+        1 - np.searchsorted(np.sort(scores[side]), thresholds, side="left") / side.sum()
+        for side in (~labels, labels)
+    )
     return thresholds, false, true
 
 
@@ -71,7 +79,8 @@ class OperatingPoint:
 
 
 def youden(labels: np.ndarray, scores: np.ndarray) -> OperatingPoint:
-    """The observed score that maximises sensitivity + specificity - 1 (Youden 1950), positive = score >= threshold.
+    """The observed score that maximises sensitivity + specificity - 1 (Youden 1950), positive = score >=
+    threshold.
 
     Tie: highest sensitivity, then lowest threshold. Raises `ValueError` when a class is missing.
     """
@@ -101,20 +110,22 @@ class DelongTest:
 
 
 def delong_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    """AUC with the normal interval of DeLong, DeLong & Clarke-Pearson (Biometrics 1988), clipped to 0-1, as pROC's `ci.auc` by default.
+    """AUC with the normal interval of DeLong, DeLong & Clarke-Pearson (Biometrics 1988), clipped to 0-1, as
+    pROC's `ci.auc` by default.
 
-    The variance comes from midranks in O(n log n) (Sun & Xu, IEEE Signal Process Lett 2014). Cases count as independent.
-    With one case in a class the interval is NaN. Raises `ValueError` when a class is missing.
+    The variance comes from midranks in O(n log n) (Sun & Xu, IEEE Signal Process Lett 2014). Cases count as
+    independent. With one case in a class the interval is NaN. Raises `ValueError` when a class is missing.
     """
     area, reach = auc(labels, scores), Z_95 * math.sqrt(_variance(*_placements(labels, scores)))
     return Estimate(area, float(np.clip(area - reach, 0, 1)), float(np.clip(area + reach, 0, 1)))
 
 
 def delong_test(labels: np.ndarray, scores: np.ndarray, other_scores: np.ndarray) -> DelongTest:
-    """Whether two scores (n,) of the same cases (n,) have the same AUC: the paired test of DeLong et al. (1988).
+    """Whether two scores (n,) of the same cases (n,) have the same AUC: the paired test of DeLong et al.
+    (1988).
 
-    z and p are 0 and 1 where the scores rank alike, NaN where they do not but no variance is left to judge by.
-    Raises `ValueError` when a class is missing.
+    z and p are 0 and 1 where the scores rank alike, NaN where they do not but no variance is left to judge
+    by. Raises `ValueError` when a class is missing.
     """
     first, second = auc(labels, scores), auc(labels, other_scores)
     both = zip(_placements(labels, scores), _placements(labels, other_scores))
@@ -133,7 +144,9 @@ def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
     labels = np.asarray(labels, bool)
     positive, negative = class_sizes(labels, "DeLong's method")
     ranks = midranks(scores)
-    return (ranks[labels] - midranks(scores[labels])) / negative, 1 - (ranks[~labels] - midranks(scores[~labels])) / positive
+    return (ranks[labels] - midranks(scores[labels])) / negative, 1 - (
+        ranks[~labels] - midranks(scores[~labels])
+    ) / positive
 
 
 def _variance(of_positives: np.ndarray, of_negatives: np.ndarray) -> float:

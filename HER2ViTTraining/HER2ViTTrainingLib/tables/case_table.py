@@ -1,7 +1,8 @@
-"""A table of cases for the statistics: read, joined with others by `case_id`, its columns as numbers or levels with what is missing told apart.
+"""A table of cases for the statistics: read, joined with others by `case_id`, its columns as numbers or
+levels with what is missing told apart.
 
-`NA`, `N/A`, `NaN` and an empty cell are missing, whatever the column. Cases that are excluded (`exclude` of a manifest, `included` of
-`her2vit cohort`) are left out.
+`NA`, `N/A`, `NaN` and an empty cell are missing, whatever the column. Cases that are excluded (`exclude` of a
+manifest, `included` of `her2vit cohort`) are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
 
 @dataclass(frozen=True)
 class CaseTable:
-    """Rows of one file, with the columns of joined ones. `inputs` are (role, SHA-256); `notes` say who was left out or not found.
+    """Rows of one file, with the columns of joined ones. `inputs` are (role, SHA-256); `notes` say who was
+    left out or not found.
 
     `sources` are the joined files by the columns they brought.
     """
@@ -78,15 +80,25 @@ class CaseTable:
         return np.array(values, float)
 
     def is_continuous(self, column: str) -> bool:
-        """Whether the column measures rather than sorts: numbers only, more than five different ones or some that are not whole."""
+        """Whether the column measures rather than sorts: numbers only, more than five different ones or some
+        that are not whole.
+        """
         values = {as_number(text) for text in self.texts(column) if text}
-        return bool(values) and all(map(math.isfinite, values)) and (len(values) > _FEW_NUMBERS or any(value % 1 for value in values))
+        return (
+            bool(values)
+            and all(map(math.isfinite, values))
+            and (len(values) > _FEW_NUMBERS or any(value % 1 for value in values))
+        )
 
     def chosen(self, wanted: Callable[[Row], bool], note: str) -> CaseTable:
         """The rows wanted; `note` says why the others go, after their number."""
         rows = tuple(row for row in self.rows if wanted(row))
         left_out = len(self.rows) - len(rows)
-        return replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}")) if left_out else self
+        return (
+            replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}"))
+            if left_out
+            else self
+        )
 
 
 def is_missing(text: str) -> bool:
@@ -100,7 +112,9 @@ def cases_text(count: int) -> str:
 
 
 def levels_in_order(texts: Iterable[str]) -> list[str]:
-    """The different texts, sorted as people count (T2 before T10); HER2 status zero, low, positive. The first is Cox's reference level."""
+    """The different texts, sorted as people count (T2 before T10); HER2 status zero, low, positive. The first
+    is Cox's reference level.
+    """
     levels = {str(text) for text in texts}
     return sorted(levels, key=_STATUS_ORDER.__getitem__ if levels <= _STATUS_ORDER.keys() else _as_counted)
 
@@ -112,15 +126,19 @@ def _as_counted(text: str) -> tuple[Any, ...]:
 
 def column_names(text: str) -> tuple[str, ...]:
     """Column names from `a,b,"c, d"`."""
-    return tuple(dict.fromkeys(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()))
+    return tuple(
+        dict.fromkeys(
+            name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()
+        )
+    )
 
 
 def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) -> CaseTable:
     """A CSV with one row a case, with the columns of the files to join by `case_id`.
 
-    A case that a joined file lacks has its columns empty; a case that only a joined file has is left out; both are noted.
-    Raises `InputError`: unreadable files, no row, a `case_id` twice, and, for a join, a missing `case_id`, no case in common, or a column
-    in both files whose values differ.
+    A case that a joined file lacks has its columns empty; a case that only a joined file has is left out;
+    both are noted. Raises `InputError`: unreadable files, no row, a `case_id` twice, and, for a join, a
+    missing `case_id`, no case in common, or a column in both files whose values differ.
     """
     path = Path(path)
     columns, rows = read_table(path)
@@ -130,7 +148,10 @@ def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) 
     table = CaseTable(path, columns, tuple(rows), (("cases", file_sha256(path)),))
     for other in join:
         table = _joined(table, Path(other))
-    table = table.chosen(lambda row: row["included"].lower() != "no" and not row["exclude"], "excluded (column included or exclude), left out")
+    table = table.chosen(
+        lambda row: row["included"].lower() != "no" and not row["exclude"],
+        "excluded (column included or exclude), left out",
+    )
     if not table.rows:
         raise InputError(f"{path}: every case is excluded by column included or exclude; none is left")
     return replace(table, notes=(*table.notes, *_several_of_a_patient(table)))
@@ -159,14 +180,33 @@ def _joined(table: CaseTable, path: Path) -> CaseTable:
     names = (*table.columns, *(name for name in columns if name not in table.columns))
     merged = tuple(Row(row.number, _merged(row, others.get(row["case_id"]))) for row in table.rows)
     lacking, unknown = len(table.rows) - len(common), len(rows) - len(common)
-    notes = [f"{cases_text(lacking)} not in the joined file: its columns are missing there"] if lacking else []
+    notes = (
+        [f"{cases_text(lacking)} not in the joined file: its columns are missing there"] if lacking else []
+    )
     notes += [f"{cases_text(unknown)} only in the joined file, left out"] if unknown else []
-    sources = {**dict.fromkeys((name for name in columns if name not in table.columns), path), **table.sources}
-    return CaseTable(table.path, names, merged, (*table.inputs, ("joined", file_sha256(path))), (*table.notes, *notes), sources)
+    sources = {
+        **dict.fromkeys((name for name in columns if name not in table.columns), path),
+        **table.sources,
+    }
+    return CaseTable(
+        table.path,
+        names,
+        merged,
+        (*table.inputs, ("joined", file_sha256(path))),
+        (*table.notes, *notes),
+        sources,
+    )
 
 
 def _merged(row: Row, other: Row | None) -> Mapping[str, str]:
-    return row.values if other is None else {**other.values, **{name: text for name, text in row.values.items() if text or name not in other.values}}
+    return (
+        row.values
+        if other is None
+        else {
+            **other.values,
+            **{name: text for name, text in row.values.items() if text or name not in other.values},
+        }
+    )
 
 
 def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], others: Mapping[str, Row]) -> None:
@@ -175,10 +215,23 @@ def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], other
         other = others[row["case_id"]]
         for name in columns:
             if row[name] != other[name] and not is_missing(row[name]) and not is_missing(other[name]):
-                faults.note(other, name, f"is {row[name]!r} in row {row.number} of the first file; correct one, or rename the column")
+                faults.note(
+                    other,
+                    name,
+                    f"is {row[name]!r} in row {row.number} of the first file; correct one, or rename the"
+                    " column",
+                )
     faults.raise_any()
 
 
 def _several_of_a_patient(table: CaseTable) -> list[str]:
-    patients = len({row["patient_id"] or row["case_id"] for row in table.rows}) if "patient_id" in table.columns else len(table)
-    return [f"{cases_text(len(table))} of {patients} patients: taken as independent"] if patients < len(table) else []
+    patients = (
+        len({row["patient_id"] or row["case_id"] for row in table.rows})
+        if "patient_id" in table.columns
+        else len(table)
+    )
+    return (
+        [f"{cases_text(len(table))} of {patients} patients: taken as independent"]
+        if patients < len(table)
+        else []
+    )

@@ -17,11 +17,18 @@ def require_columns(path: Path, columns: Sequence[str], wanted: Sequence[str]) -
     """Raises `InputError` with a line per column that is missing."""
     missing = [name for name in dict.fromkeys(wanted) if name not in columns]
     if missing:
-        raise InputError([f"{path}: row 1: column {name} is missing; add it, or name one of: {', '.join(columns)}" for name in missing])
+        raise InputError(
+            [
+                f"{path}: row 1: column {name} is missing; add it, or name one of: {', '.join(columns)}"
+                for name in missing
+            ]
+        )
 
 
 class RowFaults:
-    """Collects what is wrong in the rows of a file; a line per kind of fault names its rows: a wrong column would fill the screen otherwise."""
+    """Collects what is wrong in the rows of a file; a line per kind of fault names its rows: a wrong column
+    would fill the screen otherwise.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,19 +39,30 @@ class RowFaults:
 
     def raise_any(self) -> None:
         alike = grouped(self.rows, lambda what: (what[0], what[2])).values()
-        kinds = [part for whats in alike for part in ([whats] if len(whats) > MOST_ALIKE else [(what,) for what in whats])]
+        kinds = [
+            part
+            for whats in alike
+            for part in ([whats] if len(whats) > MOST_ALIKE else [(what,) for what in whats])
+        ]
         if kinds:
             raise InputError([self._line(whats) for whats in kinds])
 
     def _line(self, whats: Sequence[tuple[str, str, str]]) -> str:
         column, value, cure = whats[0]
         rows = _rows_text(sorted(number for what in whats for number in self.rows[what]))
-        return f"{self.path}: {rows}, column {column}, value {value!r}{' and others' if len(whats) > 1 else ''}: {cure}"
+        return (
+            f"{self.path}: {rows}, column {column}, value {value!r}{' and others' if len(whats) > 1 else ''}:"
+            f" {cure}"
+        )
 
 
 def _rows_text(numbers: Sequence[int], shown: int = 5) -> str:
     text = ", ".join(map(str, numbers[:shown]))
-    return f"row {text}" if len(numbers) == 1 else f"rows {text}" + (f" and {len(numbers) - shown} more" if len(numbers) > shown else "")
+    return (
+        f"row {text}"
+        if len(numbers) == 1
+        else f"rows {text}" + (f" and {len(numbers) - shown} more" if len(numbers) > shown else "")
+    )
 
 
 def as_number(text: str) -> float:

@@ -67,7 +67,8 @@ class Faults:
 
 
 def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
-    """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are skipped.
+    """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are
+    skipped.
 
     Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other
     separators or a spreadsheet's line about them, open quotes; and, all in one list, for columns without a
@@ -80,7 +81,9 @@ def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
-    """Header and whole rows; what is wrong with the others goes to `faults`, so that the rest can be checked in the same run."""
+    """Header and whole rows; what is wrong with the others goes to `faults`, so that the rest can be checked
+    in the same run.
+    """
     path = faults.path
     text = _text(path)
     require_no_separator_line(text, path)
@@ -90,7 +93,9 @@ def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
     (_, header), *rows = records
     columns = tuple(name.strip() for name in header)
     if len(columns) == 1 and re.search("[;\t|]", columns[0]):
-        raise InputError(f"{path}: row 1, value {columns[0][:60]!r}: one column only; separate columns with commas")
+        raise InputError(
+            f"{path}: row 1, value {columns[0][:60]!r}: one column only; separate columns with commas"
+        )
     for n, name in enumerate(columns, start=1):
         if not name:
             faults.add_row(1, f"column {n} has no name; name it or remove it")
@@ -101,7 +106,11 @@ def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
         if len(values) == len(columns):
             whole.append(Row(number, dict(zip(columns, (csv_text(value.strip()) for value in values)))))
         else:
-            faults.add_row(number, f"{len(values)} values where the header has {len(columns)} columns; check its commas and quotes")
+            faults.add_row(
+                number,
+                f"{len(values)} values where the header has {len(columns)} columns; check its commas and"
+                " quotes",
+            )
     return columns, whole
 
 
@@ -110,12 +119,17 @@ def _text(path: Path) -> str:
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise InputError(f"{path}: is a spreadsheet workbook; save it as CSV UTF-8 and give that")
     if b"\x00" in data:
-        raise InputError(f"{path}: is not UTF-8 text (zero bytes: UTF-16, or no text at all); save it as CSV UTF-8")
+        raise InputError(
+            f"{path}: is not UTF-8 text (zero bytes: UTF-16, or no text at all); save it as CSV UTF-8"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}: line {line}, byte {data[error.start : error.start + 1]!r}: is not UTF-8; save it as CSV UTF-8") from error
+        raise InputError(
+            f"{path}: line {line}, byte {data[error.start : error.start + 1]!r}: is not UTF-8; save it as CSV"
+            " UTF-8"
+        ) from error
 
 
 def require_no_separator_line(text: str, path: Path) -> None:
@@ -128,9 +142,18 @@ def require_no_separator_line(text: str, path: Path) -> None:
 
 
 def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:
-    """The records that are not blank, with their number: a record of several lines is one row, as in a spreadsheet."""
+    """The records that are not blank, with their number: a record of several lines is one row, as in a
+    spreadsheet.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        return [(number, values) for number, values in enumerate(reader, start=1) if any(value.strip() for value in values)]
+        return [
+            (number, values)
+            for number, values in enumerate(reader, start=1)
+            if any(value.strip() for value in values)
+        ]
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: quotes do not match ({error}); write a quote inside quotes twice") from error
+        raise InputError(
+            f"{path}: line {reader.line_num}: quotes do not match ({error}); write a quote inside quotes"
+            " twice"
+        ) from error

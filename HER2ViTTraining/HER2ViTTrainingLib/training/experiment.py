@@ -47,7 +47,9 @@ class Data:
         return Labelled(np.stack(images) if images else np.empty((0, 0, 0), np.float32), self.labels[name])
 
 
-def load_data(cohort: Cohort, sets: Mapping[str, Sequence[str]], task: Task, preprocessing: Preprocessing, cache: Path) -> Data:
+def load_data(
+    cohort: Cohort, sets: Mapping[str, Sequence[str]], task: Task, preprocessing: Preprocessing, cache: Path
+) -> Data:
     """Inputs and labels of the sets (case ids by set name); cases the task does not ask about are left out."""
     by_id = {case.case_id: case for case in cohort.cases}
     chosen = {name: [by_id[i] for i in ids if by_id[i].label(task) is not None] for name, ids in sets.items()}
@@ -60,11 +62,19 @@ def load_data(cohort: Cohort, sets: Mapping[str, Sequence[str]], task: Task, pre
 
 
 def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
-    """Names a training by all that decides its weights: the settings, the pretrained file, the split, every input and label."""
+    """Names a training by all that decides its weights: the settings, the pretrained file, the split, every
+    input and label.
+    """
     digest = hashlib.sha256()
     weights = weights_sha256(experiment.network) or experiment.network.pretrained
-    settings = {**asdict(replace(experiment, device="", network=replace(experiment.network, pretrained=weights)))}
-    digest.update(json.dumps({**settings, "splits": splits.sha256, "method": METHOD}, sort_keys=True, default=str).encode())
+    settings = {
+        **asdict(replace(experiment, device="", network=replace(experiment.network, pretrained=weights)))
+    }
+    digest.update(
+        json.dumps(
+            {**settings, "splits": splits.sha256, "method": METHOD}, sort_keys=True, default=str
+        ).encode()
+    )
     for name in ("training", "validation"):
         digest.update(data.labels[name].tobytes())
         for one in data.inputs[name]:
@@ -75,4 +85,7 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
 def percentiles(properties: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """1st and 99th percentile of each property over the cases that have it."""
     names = sorted({name for one in properties for name in one})
-    return {name: tuple(np.percentile([one[name] for one in properties if name in one], (1, 99)).tolist()) for name in names}
+    return {
+        name: tuple(np.percentile([one[name] for one in properties if name in one], (1, 99)).tolist())
+        for name in names
+    }

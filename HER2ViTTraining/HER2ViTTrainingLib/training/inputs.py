@@ -1,7 +1,9 @@
-"""Every case's model input: early phase, slice, preprocessing; done once in several processes and cached by what it was made from.
+"""Every case's model input: early phase, slice, preprocessing; done once in several processes and cached by
+what it was made from.
 
-A cached input is found by the hashes of the image and outline files, the manifest's choices for the case and the preprocessing: what
-has changed is done again, the rest is not. Files are hashed anew only when their size or time of change differs.
+A cached input is found by the hashes of the image and outline files, the manifest's choices for the case and
+the preprocessing: what has changed is done again, the rest is not. Files are hashed anew only when their size
+or time of change differs.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from HER2ViTTrainingLib.cohort.manifest import Case
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor
 
 FORMAT = 2
-"""Part of every key: raised when an input is made in another way, so that no cache of an older version is used."""
+"""Part of every key: raised when an input is made in another way, so that no cache of an older version is
+used.
+"""
 INDEX_FILE = "files.json"
 WRITER = secrets.token_hex(4)
 """This process's name: several trainings, here or on a cluster, may fill one cache at the same time."""
@@ -40,7 +44,9 @@ WRITER = secrets.token_hex(4)
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model sees of a case: `image` (H, W) float32 as `Patch.image`, where it comes from, and the case's scale-free properties."""
+    """What a model sees of a case: `image` (H, W) float32 as `Patch.image`, where it comes from, and the
+    case's scale-free properties.
+    """
 
     image: np.ndarray
     slice: int
@@ -49,8 +55,12 @@ class ModelInput:
     properties: Mapping[str, float]
 
 
-def model_inputs(cases: Sequence[Case], preprocessing: Preprocessing, cache: str | os.PathLike, workers: int | None = None) -> list[ModelInput]:
-    """The inputs of the cases, in their order. Raises `InputError` with one line per case that cannot be read; the others stay cached."""
+def model_inputs(
+    cases: Sequence[Case], preprocessing: Preprocessing, cache: str | os.PathLike, workers: int | None = None
+) -> list[ModelInput]:
+    """The inputs of the cases, in their order. Raises `InputError` with one line per case that cannot be
+    read; the others stay cached.
+    """
     cache = Path(cache)
     cache.mkdir(parents=True, exist_ok=True)
     hashes = FileHashes(cache / INDEX_FILE)
@@ -117,7 +127,9 @@ def _remembered(path: Path) -> dict[str, list]:
         known = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    sound = isinstance(known, dict) and all(isinstance(entry, list) and len(entry) == 3 for entry in known.values())
+    sound = isinstance(known, dict) and all(
+        isinstance(entry, list) and len(entry) == 3 for entry in known.values()
+    )
     return known if sound else {}
 
 
@@ -132,7 +144,11 @@ def _make(missing: Mapping[str, Case], preprocessing: Preprocessing, cache: Path
         if workers == 1:
             return [fault for job in jobs for fault in _advance(progress, _make_one(job))]
         with executor(workers) as pool:
-            return [fault for faults in pool.map(_make_one, jobs, chunksize=4) for fault in _advance(progress, faults)]
+            return [
+                fault
+                for faults in pool.map(_make_one, jobs, chunksize=4)
+                for fault in _advance(progress, faults)
+            ]
 
 
 def _advance(progress: tqdm, faults: list[str]) -> list[str]:
@@ -152,7 +168,12 @@ def _make_one(job: tuple[Case, Preprocessing, Path]) -> list[str]:
 
 def _save(made: ModelInput, path: Path) -> None:
     stream = io.BytesIO()
-    about = {"slice": made.slice, "area_mm2": made.area_mm2, "early_phase": made.early_phase, "properties": dict(made.properties)}
+    about = {
+        "slice": made.slice,
+        "area_mm2": made.area_mm2,
+        "early_phase": made.early_phase,
+        "properties": dict(made.properties),
+    }
     np.savez(stream, image=made.image, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
     write_atomically(path, stream.getvalue(), WRITER)
 
@@ -162,4 +183,6 @@ def _load(path: Path) -> ModelInput:
         with np.load(path, allow_pickle=False) as file:
             return ModelInput(file["image"], **json.loads(file["about"].tobytes()))
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is a damaged copy of a case's input; delete it, it is made anew") from error
+        raise InputError(
+            f"{path}: is a damaged copy of a case's input; delete it, it is made anew"
+        ) from error

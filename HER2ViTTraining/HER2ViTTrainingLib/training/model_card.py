@@ -20,15 +20,24 @@ from .experiment import Data, Experiment
 from .networks import weights_sha256
 from .trainer import Epoch, Trainer
 
-OPTIMISTIC = "The threshold and the calibration were fixed on the validation set, and its best epoch was kept: its figures are optimistic."
+OPTIMISTIC = (
+    "The threshold and the calibration were fixed on the validation set, and its best epoch was kept: its"
+    " figures are optimistic."
+)
 
 
-def provenance_of(experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], trainer: Trainer, device: str) -> dict:
+def provenance_of(
+    experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], trainer: Trainer, device: str
+) -> dict:
     figures = {}
     for name, found in logits.items():
         labels = data.labels[name]
         both = 0 < labels.sum() < len(labels)
-        figures[name] = {"n": len(labels), "n_pos": int(labels.sum()), "auc": round(auc(labels, found), 4) if both else None}
+        figures[name] = {
+            "n": len(labels),
+            "n_pos": int(labels.sum()),
+            "auc": round(auc(labels, found), 4) if both else None,
+        }
     return {
         "recipe": asdict(experiment.recipe),
         "network": asdict(replace(experiment.network, pretrained=Path(experiment.network.pretrained).name)),
@@ -38,14 +47,24 @@ def provenance_of(experiment: Experiment, data: Data, logits: Mapping[str, np.nd
         "epochs_run": len(trainer.history),
         "sets": figures,
         "device": device,
-        "versions": {"her2vit": __version__, "python": sys.version.split()[0], "torch": torch.__version__, "timm": timm.__version__},
+        "versions": {
+            "her2vit": __version__,
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+        },
     }
 
 
 def model_card(settings: Settings, experiment: Experiment) -> str:
-    """The bundle's README: what it is for, what it was made from, how good it was, and what it must not be used for."""
+    """The bundle's README: what it is for, what it was made from, how good it was, and what it must not be
+    used for.
+    """
     task, made = settings.task, settings.provenance
-    sets = [f"| {name} | {f['n']} | {f['n_pos']} | {'' if f['auc'] is None else format(f['auc'], '.3f')} |" for name, f in made["sets"].items()]
+    sets = [
+        f"| {name} | {f['n']} | {f['n_pos']} | {'' if f['auc'] is None else format(f['auc'], '.3f')} |"
+        for name, f in made["sets"].items()
+    ]
     return "\n".join([
         f"# {task.title}",
         "",
@@ -92,7 +111,9 @@ def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
     losses.plot(epochs, [epoch.train_loss for epoch in history], label="training")
     losses.plot(epochs, [epoch.validation_loss for epoch in history], label="validation")
     areas.plot(epochs, [epoch.validation_auc for epoch in history], color="tab:orange")
-    merit: Callable[[Epoch], float] = (lambda e: e.validation_auc) if stops_on == "auc" else (lambda e: -e.validation_loss)
+    merit: Callable[[Epoch], float] = (
+        (lambda e: e.validation_auc) if stops_on == "auc" else (lambda e: -e.validation_loss)
+    )
     kept = max(history, key=merit).epoch
     for axis, title in ((losses, "loss"), (areas, "validation AUC (optimistic)")):
         axis.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")

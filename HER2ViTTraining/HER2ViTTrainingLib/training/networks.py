@@ -21,7 +21,8 @@ from HER2ViTLib.model.preprocessing import Preprocessing, SquarePreprocessing, S
 
 @dataclass(frozen=True)
 class Network:
-    """Which network to train, and from which weights: "imagenet" (from the hub), "none", or a safetensors file of timm's key names.
+    """Which network to train, and from which weights: "imagenet" (from the hub), "none", or a safetensors
+    file of timm's key names.
 
     `model_args` goes to timm as it is (a smaller member of the family, say).
     """
@@ -33,7 +34,9 @@ class Network:
 
 
 def model_args(network: Network) -> dict[str, Any]:
-    """What timm builds the network with. Networks that take any size get none. Raises `InputError` for one that timm does not know."""
+    """What timm builds the network with. Networks that take any size get none. Raises `InputError` for one
+    that timm does not know.
+    """
     name = network.architecture
     if "/" in name or ":" in name or not timm.is_model(name):
         raise InputError(f"architecture {name!r}: timm has no such model; see timm.list_models()")
@@ -42,14 +45,19 @@ def model_args(network: Network) -> dict[str, Any]:
 
 
 def stored_model_args(network: Network) -> dict[str, Any]:
-    """What the bundle keeps of `model_args`: dropout of any kind is for training, and has no part in a reading."""
+    """What the bundle keeps of `model_args`: dropout of any kind is for training, and has no part in a
+    reading.
+    """
     return {name: value for name, value in model_args(network).items() if "drop" not in name}
 
 
 def build_network(network: Network, seed: int) -> nn.Module:
-    """A network with one logit. Raises `InputError`, one line, for unknown names, weights that do not fit, or a hub out of reach."""
+    """A network with one logit. Raises `InputError`, one line, for unknown names, weights that do not fit, or
+    a hub out of reach.
+    """
     arguments = model_args(network)
-    for library in ("huggingface_hub", "timm"):  # they tell of every retry and every odd tensor, where one line is to be said
+    # they tell of every retry and every odd tensor, where one line is to be said
+    for library in ("huggingface_hub", "timm"):
         logging.getLogger(library).setLevel(logging.ERROR)
     torch.manual_seed(seed)
     if network.pretrained == "none":
@@ -65,8 +73,8 @@ def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
         raise InputError(
-            f"ImageNet weights of {network.architecture} cannot be had from the hub ({type(error).__name__}: {reason}); "
-            "give a file with --pretrained FILE.safetensors, or --pretrained none"
+            f"ImageNet weights of {network.architecture} cannot be had from the hub ({type(error).__name__}:"
+            f" {reason}); give a file with --pretrained FILE.safetensors, or --pretrained none"
         ) from error
 
 
@@ -91,7 +99,9 @@ def _from_file(network: Network, arguments: Mapping[str, int], path: Path) -> nn
 
 
 def _unfit(network: Network, path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: does not hold the weights of {network.architecture} ({' '.join(str(error).split())[:120]})")
+    return InputError(
+        f"{path}: does not hold the weights of {network.architecture} ({' '.join(str(error).split())[:120]})"
+    )
 
 
 def _require_all_but_head(model: nn.Module, names: Collection[str]) -> None:

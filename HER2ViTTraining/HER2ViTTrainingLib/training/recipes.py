@@ -11,7 +11,9 @@ METHOD = 2
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. Learning rates are per step of `batch` cases; `averaging` 0 keeps the plain weights."""
+    """How a model is trained. Learning rates are per step of `batch` cases; `averaging` 0 keeps the plain
+    weights.
+    """
 
     name: str
     optimizer: str
@@ -38,8 +40,8 @@ STUDY_COSINE_EPOCHS = 10
 def learning_rate_factor(recipe: Recipe, step: int, steps_an_epoch: int) -> float:
     """The learning rate at a step, as a share of the recipe's.
 
-    `default`: linear warm-up, then half a cosine to zero. `study`: PyTorch's CosineAnnealingLR with T_max 10, stepped once an epoch,
-    which rises again after ten epochs.
+    `default`: linear warm-up, then half a cosine to zero. `study`: PyTorch's CosineAnnealingLR with T_max 10,
+    stepped once an epoch, which rises again after ten epochs.
     """
     if recipe.name == "study":
         return 0.5 * (1 + math.cos(math.pi * (step // steps_an_epoch) / STUDY_COSINE_EPOCHS))

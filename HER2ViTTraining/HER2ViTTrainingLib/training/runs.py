@@ -1,4 +1,6 @@
-"""From a manifest to a bundle: inputs, training, calibration and threshold on validation data, predictions, model card."""
+"""From a manifest to a bundle: inputs, training, calibration and threshold on validation data, predictions,
+model card.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,32 @@ from .trainer import Epoch, Trainer, predict
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HISTORY_FILES = ("history.csv", "history.png")
 PREDICTIONS_FILE = "predictions.csv"
-RESULT_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CHECKPOINT_FILE, *HISTORY_FILES, PREDICTIONS_FILE, "cache", "fold*", "seed*")
+RESULT_FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    CHECKPOINT_FILE,
+    *HISTORY_FILES,
+    PREDICTIONS_FILE,
+    "cache",
+    "fold*",
+    "seed*",
+)
 PREDICTION_COLUMNS = ("case_id", "set", "label", "score", "score_raw", "patient_id")
 
 
 def run_experiment(
-    experiment: Experiment, cohort: Cohort, splits: Splits, out: str | os.PathLike, cache: str | os.PathLike | None = None
+    experiment: Experiment,
+    cohort: Cohort,
+    splits: Splits,
+    out: str | os.PathLike,
+    cache: str | os.PathLike | None = None,
 ) -> list[str]:
-    """Trains on the split's training part; writes a bundle, the history and the predictions of every set. Returns the files' names.
+    """Trains on the split's training part; writes a bundle, the history and the predictions of every set.
+    Returns the files' names.
 
-    Run again, it goes on where it was killed; a finished one is written anew from its checkpoint. Raises `InputError`.
+    Run again, it goes on where it was killed; a finished one is written anew from its checkpoint. Raises
+    `InputError`.
     """
     out = prepare_folder(out, RESULT_FILES)
     split = splits.tasks[experiment.task.name]
@@ -74,14 +92,21 @@ def run_repeated(
     out = prepare_folder(out, RESULT_FILES)
     cache = Path(cache or out / "cache").resolve()
     split = splits.tasks[experiment.task.name]
-    every_set = _folds(split) if folds else {"": {"training": split.training, "validation": split.validation, **splits.external}}
+    every_set = (
+        _folds(split)
+        if folds
+        else {"": {"training": split.training, "validation": split.validation, **splits.external}}
+    )
     if scheduler is None:
         _started(experiment)
     # Before the trainings start, or each would make the same inputs.
     _data(experiment, cohort, next(iter(every_set.values())), cache)
     every_seed = range(experiment.seed, experiment.seed + seeds)
     names = [(seed, fold) for seed in every_seed for fold in every_set]
-    folders = {(seed, fold): "-".join(filter(None, [f"seed{seed}" if seeds > 1 else "", fold])) for seed, fold in names}
+    folders = {
+        (seed, fold): "-".join(filter(None, [f"seed{seed}" if seeds > 1 else "", fold]))
+        for seed, fold in names
+    }
     jobs = [
         (
             replace(experiment, seed=seed),
@@ -105,7 +130,10 @@ def _folds(split: TaskSplit) -> dict[str, dict[str, Sequence[str]]]:
     """The sets of each fold, by its folder's name."""
     everyone = {number: fold for number, fold in enumerate(split.folds, start=1)}
     return {
-        f"fold{number}": {"training": [case_id for n, fold in everyone.items() if n != number for case_id in fold], "validation": held_out}
+        f"fold{number}": {
+            "training": [case_id for n, fold in everyone.items() if n != number for case_id in fold],
+            "validation": held_out,
+        }
         for number, held_out in everyone.items()
     }
 
@@ -124,7 +152,9 @@ def _train_into(job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str
     keep_freed_memory()
     experiment, cohort, splits, sets, folder, cache = job
     data, preprocessing = _data(experiment, cohort, sets, cache)
-    _train(experiment, *_started(experiment), data, preprocessing, splits, prepare_folder(folder, RESULT_FILES))
+    _train(
+        experiment, *_started(experiment), data, preprocessing, splits, prepare_folder(folder, RESULT_FILES)
+    )
 
 
 def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
@@ -134,41 +164,65 @@ def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
     return [{**row, "set": "out-of-fold"} for row in rows if row["set"] == "validation"] if folds else rows
 
 
-def _mean_over_seeds(rows: Mapping[int, Sequence[Mapping[str, str]]]) -> tuple[Sequence[str], list[dict[str, str]]]:
+def _mean_over_seeds(
+    rows: Mapping[int, Sequence[Mapping[str, str]]],
+) -> tuple[Sequence[str], list[dict[str, str]]]:
     """Columns and rows of the predictions of several seeds: the mean score, and each seed's own."""
     if len(rows) == 1:
         [only] = rows.values()
         return PREDICTION_COLUMNS, [dict(row) for row in only]
-    columns = (*(name for name in PREDICTION_COLUMNS if name != "score_raw"), *(f"score_seed{seed}" for seed in rows))
+    columns = (
+        *(name for name in PREDICTION_COLUMNS if name != "score_raw"),
+        *(f"score_seed{seed}" for seed in rows),
+    )
     merged = []
     for same_case in zip(*rows.values()):
         scores = {f"score_seed{seed}": row["score"] for seed, row in zip(rows, same_case)}
         first = {name: same_case[0][name] for name in ("case_id", "set", "label", "patient_id")}
-        merged.append({**first, "score": repr(float(np.mean([float(score) for score in scores.values()]))), **scores})
+        merged.append(
+            {**first, "score": repr(float(np.mean([float(score) for score in scores.values()]))), **scores}
+        )
     return columns, merged
 
 
-def _data(experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[str]], cache: Path) -> tuple[Data, Preprocessing]:
+def _data(
+    experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[str]], cache: Path
+) -> tuple[Data, Preprocessing]:
     preprocessing = preprocessing_for(experiment.preset, experiment.network)
     return load_data(cohort, sets, experiment.task, preprocessing, cache), preprocessing
 
 
 def _started(experiment: Experiment) -> tuple[nn.Module, torch.device]:
-    """The network and the device. Made before the inputs of all cases: what is wrong here should not be told after hours."""
+    """The network and the device. Made before the inputs of all cases: what is wrong here should not be told
+    after hours.
+    """
     device, _ = choose_device(experiment.device)
     return build_network(experiment.network, experiment.seed), device
 
 
 def _train(
-    experiment: Experiment, model: nn.Module, device: torch.device, data: Data, preprocessing: Preprocessing, splits: Splits, out: Path
+    experiment: Experiment,
+    model: nn.Module,
+    device: torch.device,
+    data: Data,
+    preprocessing: Preprocessing,
+    splits: Splits,
+    out: Path,
 ) -> list[str]:
     trainer = Trainer(
         model, data.labelled("training"), data.labelled("validation"), preprocessing, experiment.recipe, experiment.seed, device,
         fingerprint(experiment, data, splits),
     )  # fmt: skip
     model = trainer.run(out / CHECKPOINT_FILE, _say_epoch)
-    logits = {name: predict(model, data.labelled(name).images, preprocessing) for name in data.cases if data.cases[name]}
-    write_atomically(out / "history.csv", csv_bytes(tuple(Epoch.__dataclass_fields__), [asdict(epoch) for epoch in trainer.history]))
+    logits = {
+        name: predict(model, data.labelled(name).images, preprocessing)
+        for name in data.cases
+        if data.cases[name]
+    }
+    write_atomically(
+        out / "history.csv",
+        csv_bytes(tuple(Epoch.__dataclass_fields__), [asdict(epoch) for epoch in trainer.history]),
+    )
     write_atomically(out / "history.png", history_png(trainer.history, experiment.recipe.stops_on))
     calibration = _calibration(data.labels["validation"], logits["validation"], out)
     scores = {name: np.array([calibration.score(logit) for logit in found]) for name, found in logits.items()}
@@ -184,8 +238,17 @@ def _train(
         notice=experiment.notice,
         provenance=provenance_of(experiment, data, logits, trainer, str(device)),
     )
-    save_bundle(out, model, experiment.network.architecture, stored_model_args(experiment.network), settings, model_card(settings, experiment))
-    write_atomically(out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores)))
+    save_bundle(
+        out,
+        model,
+        experiment.network.architecture,
+        stored_model_args(experiment.network),
+        settings,
+        model_card(settings, experiment),
+    )
+    write_atomically(
+        out / PREDICTIONS_FILE, csv_bytes(PREDICTION_COLUMNS, _prediction_rows(data, logits, scores))
+    )
     return [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *HISTORY_FILES, PREDICTIONS_FILE]
 
 
@@ -193,10 +256,15 @@ def _calibration(labels: np.ndarray, logits: np.ndarray, out: Path) -> Calibrati
     try:
         return platt_calibration(labels, logits)
     except ValueError as error:
-        raise InputError(f"{out}: {error}: nothing was learnt that holds on the validation set; no bundle was written, see history.csv") from error
+        raise InputError(
+            f"{out}: {error}: nothing was learnt that holds on the validation set; no bundle was written, see"
+            " history.csv"
+        ) from error
 
 
-def _prediction_rows(data: Data, logits: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> list[dict[str, str]]:
+def _prediction_rows(
+    data: Data, logits: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]
+) -> list[dict[str, str]]:
     return [
         {
             "case_id": case.case_id,
@@ -214,5 +282,6 @@ def _prediction_rows(data: Data, logits: Mapping[str, np.ndarray], scores: Mappi
 def _say_epoch(epoch: Epoch) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(
-            f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation loss {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
+            f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation loss"
+            f" {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
         )

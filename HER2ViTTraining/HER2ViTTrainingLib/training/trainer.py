@@ -1,8 +1,10 @@
-"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed goes on where it was.
+"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed goes
+on where it was.
 
-Two recipes. `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs, early stopping on the
-validation loss, no augmentation. `default` is ours: augmentation on the batch, on the device; AdamW with warm-up, cosine and layer-wise
-learning-rate decay; class weights from the training part; averaged weights; early stopping on the validation AUC.
+Two recipes. `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs,
+early stopping on the validation loss, no augmentation. `default` is ours: augmentation on the batch, on the
+device; AdamW with warm-up, cosine and layer-wise learning-rate decay; class weights from the training part;
+averaged weights; early stopping on the validation AUC.
 """
 
 from __future__ import annotations
@@ -53,20 +55,26 @@ class Epoch:
     validation_auc: float
 
 
-def predict(model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64) -> np.ndarray:
+def predict(
+    model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64
+) -> np.ndarray:
     """Logits (n,) float64 of preprocessed images (n, H, W), on the device the model is on."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        chunks = [model(model_input(torch.from_numpy(images[n : n + batch]).to(device), preprocessing)) for n in range(0, len(images), batch)]
+        chunks = [
+            model(model_input(torch.from_numpy(images[n : n + batch]).to(device), preprocessing))
+            for n in range(0, len(images), batch)
+        ]
     return torch.cat(chunks).squeeze(-1).double().cpu().numpy()
 
 
 class Trainer:
-    """One training: `run` trains to the end; with a checkpoint file it goes on from there, and ends with the same weights (on the CPU).
+    """One training: `run` trains to the end; with a checkpoint file it goes on from there, and ends with the
+    same weights (on the CPU).
 
-    `train` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and settings: a checkpoint of another
-    training is refused with `InputError`.
+    `train` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and settings: a
+    checkpoint of another training is refused with `InputError`.
     """
 
     def __init__(
@@ -83,14 +91,19 @@ class Trainer:
         for part, name in ((train, "training"), (validation, "validation")):
             if len(np.unique(part.labels)) < 2:
                 held = "a single class" if len(part.labels) else "no case of this task"
-                raise InputError(f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed")
+                raise InputError(
+                    f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split"
+                    " are needed"
+                )
         self.model = model.to(device)
         self.preprocessing, self.recipe, self.fingerprint = preprocessing, recipe, fingerprint
         self.validation = validation
         self.images = torch.from_numpy(train.images).to(device)
         self.labels = torch.from_numpy(train.labels.astype(np.float32)).to(device)
         positive = float(self.labels.sum())
-        self.positive_weight = torch.tensor((len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device)
+        self.positive_weight = torch.tensor(
+            (len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device
+        )
         self.optimizer = timm.optim.create_optimizer_v2(
             self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay,
             filter_bias_and_bn=recipe.name != "study",
@@ -101,8 +114,12 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
 
-    def run(self, checkpoint: Path | None = None, report: Callable[[Epoch], None] = lambda _: None) -> nn.Module:
-        """Trains until the last epoch or until the validation figures stop improving; returns the network with the best weights."""
+    def run(
+        self, checkpoint: Path | None = None, report: Callable[[Epoch], None] = lambda _: None
+    ) -> nn.Module:
+        """Trains until the last epoch or until the validation figures stop improving; returns the network
+        with the best weights.
+        """
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
         while len(self.history) < self.recipe.epochs and not self._stalled():
@@ -117,9 +134,17 @@ class Trainer:
         parts = torch.randperm(len(self.labels), generator=self.generator).split(self.recipe.batch)
         # A last batch of one case is left out: batch normalisation cannot use it.
         parts = parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
-        losses = [self._step(part, n + len(self.history) * len(parts), len(parts)) for n, part in enumerate(parts)]
+        losses = [
+            self._step(part, n + len(self.history) * len(parts), len(parts)) for n, part in enumerate(parts)
+        ]
         loss, area = self._validate()
-        epoch = Epoch(len(self.history) + 1, self.optimizer.param_groups[-1]["lr"], float(torch.stack(losses).mean()), loss, area)
+        epoch = Epoch(
+            len(self.history) + 1,
+            self.optimizer.param_groups[-1]["lr"],
+            float(torch.stack(losses).mean()),
+            loss,
+            area,
+        )
         if self._improves(epoch):
             self.best = copy.deepcopy(self.averaged.state_dict())
         self.history.append(epoch)
@@ -131,7 +156,9 @@ class Trainer:
         images, labels = self.batch(part)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
             logits = self.model(images).squeeze(-1)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=self.positive_weight)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits.float(), labels, pos_weight=self.positive_weight
+        )
         self.optimizer.zero_grad()
         loss.backward()
         if self.recipe.augmented:
@@ -141,7 +168,9 @@ class Trainer:
         return loss.detach()
 
     def batch(self, part: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's input (B, C, H, W), augmented where the recipe says so, and the labels (B,), of the training cases `part`."""
+        """The network's input (B, C, H, W), augmented where the recipe says so, and the labels (B,), of the
+        training cases `part`.
+        """
         part = part.to(self.images.device)
         images = self.images[part]
         if self.recipe.augmented:
@@ -149,7 +178,9 @@ class Trainer:
         return model_input(images, self.preprocessing), self.labels[part]
 
     def _average(self, step: int) -> None:
-        """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag behind."""
+        """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag
+        behind.
+        """
         if not self.recipe.averaging:
             return
         decay = min(self.recipe.averaging, (1 + step) / (10 + step))
@@ -175,7 +206,8 @@ class Trainer:
         best = max(range(len(self.history)), key=lambda n: (self._merit(self.history[n]), -n))
         return len(self.history) - 1 - best >= self.recipe.patience
 
-    # Checkpoints: tensors in safetensors, the rest as JSON in its header. Written whole or not at all, after every epoch.
+    # Checkpoints: tensors in safetensors, the rest as JSON in its header. Written whole or not at all, after
+    # every epoch.
 
     def _save(self, path: Path) -> None:
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -185,13 +217,24 @@ class Trainer:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
         tensors["generator"] = self.generator.get_state()
-        header = {"fingerprint": self.fingerprint, "history": json.dumps([asdict(epoch) for epoch in self.history])}
-        write_atomically(path, safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, header))
+        header = {
+            "fingerprint": self.fingerprint,
+            "history": json.dumps([asdict(epoch) for epoch in self.history]),
+        }
+        write_atomically(
+            path,
+            safetensors.torch.save(
+                {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, header
+            ),
+        )
 
     def _load(self, path: Path) -> None:
         tensors, header = _read_checkpoint(path)
         if header.get("fingerprint") != self.fingerprint:
-            raise InputError(f"{path}: belongs to a training with other cases or settings; name a new folder, or delete it to start anew")
+            raise InputError(
+                f"{path}: belongs to a training with other cases or settings; name a new folder, or delete it"
+                " to start anew"
+            )
         self.model.load_state_dict(_part(tensors, "model/"))
         self.best = _part(tensors, "best/")
         if self.recipe.averaging:
