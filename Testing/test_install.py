@@ -8,11 +8,11 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from conftest import REPOSITORY
 

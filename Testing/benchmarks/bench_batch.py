@@ -35,7 +35,7 @@ from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 HERE = Path(__file__).resolve().parent
 WORKERS, SCALE, PARTS, TURNS, KILLS = 2, 0.3, 4, 2, 100
 MODELS = "models"
-LEAST_RATE = 0.8
+MIN_RATE = 0.8
 KILLED_CASES = 100
 
 
@@ -193,7 +193,7 @@ def _rate_and_memory(where: str, manifest: Path, few: Path, cases: int, folder: 
     return [
         Claim(
             f"{name} against only reading the files and running the bare models",
-            1 / LEAST_RATE,
+            1 / MIN_RATE,
             slowdown,
             "x",
             detail,

@@ -233,13 +233,3 @@ def test_choices_of_the_panel_are_those_of_the_library():
         if isinstance(n, ast.List)
     )
     assert tuple(methods) == attention.METHODS
-
-
-@pytest.mark.parametrize(
-    "path",
-    sorted(path for module in MODULES for path in (REPOSITORY / module).rglob("*.py")),
-    ids=lambda path: path.name,
-)
-def test_code_that_runs_in_slicer_keeps_to_python_3_9(path):
-    """Slicer 5.6 and 5.8 run Python 3.9."""
-    ast.parse(path.read_text(), feature_version=(3, 9))

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ SPOKEN = (
     "invasive",
     "roi_first",
 )
-START = datetime(2026, 3, 1, 9, tzinfo=timezone.utc)
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
 class Clock:

@@ -602,7 +602,7 @@ def test_any_cell_of_a_table_of_counts_may_be_anything(genes, cell):
 
 def test_gzip_bombs_of_text_are_not_inflated(genes, monkeypatch):
     folder, counts = genes
-    monkeypatch.setattr(gene_files, "LARGEST_TEXT_BYTES", 10_000_000)
+    monkeypatch.setattr(gene_files, "MAX_TEXT_BYTES", 10_000_000)
     (folder / "bomb").write_bytes(gzip.compress(b"a\tb\n" * 10_000_000))
     for read in (
         read_counts,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import tomllib
+
+import pytest
 
 from conftest import REPOSITORY
 from HER2ViTLib.messages import InputError

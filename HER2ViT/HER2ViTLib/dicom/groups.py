@@ -18,7 +18,7 @@ from HER2ViTLib.messages import InputError
 
 from .frames import MAGNITUDE, NEVER_READ, WATER, Frame
 from .pixels import pixel_hashes
-from .relations import ALIKE, LONGEST_BREAK_S, fits_in_time, is_close, is_same_run, shared_parameters
+from .relations import ALIKE, MAX_BREAK_S, fits_in_time, is_close, is_same_run, shared_parameters
 from .selection import Selection
 from .stacks import Stack, series_label, stack_of
 
@@ -191,7 +191,7 @@ def _without_breaks(group: Sequence[Frame]) -> list[list[Frame]]:
     parts: list[list[Frame]] = []
     last = -math.inf
     for time, frame in sorted(zip(times, group), key=operator.itemgetter(0)):
-        if time - last > LONGEST_BREAK_S:
+        if time - last > MAX_BREAK_S:
             parts.append([])
         parts[-1].append(frame)
         last = time

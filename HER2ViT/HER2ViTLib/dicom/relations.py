@@ -30,7 +30,7 @@ SAME_RUN = (1e-3, 1e-3, 0.10, 0.02, 0.05)
 """How far the protocol of a series may differ to be taken in as a phase of the run."""
 _SAME_WEIGHTING = 2.0
 """A repetition time, echo time or flip angle more than so many times another makes another sequence."""
-LONGEST_BREAK_S = 3600.0
+MAX_BREAK_S = 3600.0
 """A series that begins so much earlier or later does not belong to the run."""
 
 
@@ -123,7 +123,7 @@ def fits_in_time(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
     breaks = [
         max(min(ours) + day - max(theirs), min(theirs) - max(ours) - day) for day in (-DAY_S, 0.0, DAY_S)
     ]
-    return not ours & theirs and min(breaks) <= LONGEST_BREAK_S
+    return not ours & theirs and min(breaks) <= MAX_BREAK_S
 
 
 def moments(frames: Iterable[Frame]) -> set[float | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.files.inputs import is_dicom_file
-from HER2ViTLib.imaging.image_files import MOST_VALUES
+from HER2ViTLib.imaging.image_files import MAX_VALUES
 from HER2ViTLib.imaging.series import Series, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
@@ -196,7 +196,7 @@ def _volumes(examination: _Examination, own_scales: bool) -> tuple[list[Volume],
     """The phases' volumes, and the hash of their files."""
     used = examination.stack.frames
     geometries = geometries_of(examination.stack.phases, examination.name)
-    if sum(math.prod(geometry.shape) for geometry in geometries) > MOST_VALUES:
+    if sum(math.prod(geometry.shape) for geometry in geometries) > MAX_VALUES:
         declared = f"{len(used)} slices of {used[0].columns} x {used[0].rows} pixels"
         raise InputError(f"{examination.name}: declares {declared}, more than any examination has")
     pixels, sha256 = read_pixels(used, own_scales)

@@ -13,8 +13,8 @@ from typing import Any
 from HER2ViTLib.messages import InputError
 
 _DEEPEST_JSON = 32
-_LONGEST_INTEGER = 18
-_LARGEST_FILE_BYTES = 2 << 30
+_MAX_INTEGER = 18
+_MAX_FILE_BYTES = 2 << 30
 
 
 def require_file(path: str | os.PathLike, what: str) -> Path:
@@ -46,7 +46,7 @@ def is_folder(path: str | os.PathLike) -> bool:
         return False
 
 
-def read_file(path: str | os.PathLike, what: str, largest: int = _LARGEST_FILE_BYTES) -> bytes:
+def read_file(path: str | os.PathLike, what: str, largest: int = _MAX_FILE_BYTES) -> bytes:
     """The bytes of a regular file. Raises `InputError` as `require_file`, for more than `largest` bytes, and
     when it cannot be read.
     """
@@ -77,7 +77,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _LONGEST_INTEGER:
+    if len(digits) > _MAX_INTEGER:
         raise ValueError(f"the number {digits[:20]}... is too long")
     return int(digits)
 

@@ -27,13 +27,13 @@ from HER2ViTLib.messages import InputError
 from .volume import Volume, require_finite, to_sitk, volume_of
 
 _IMAGE_IOS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", "GDCMImageIO")
-_LONGEST_HEADER = 1 << 20
+_MAX_HEADER = 1 << 20
 _HEADER_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 """Files of text headers, with their voxels behind the header or in other files."""
-_LONGEST_AXIS = 16384
-MOST_VALUES = 1 << 31
+_MAX_AXIS = 16384
+MAX_VALUES = 1 << 31
 """A DCE-MRI of 512 x 512 x 320 voxels and 25 phases."""
-_LARGEST_RATIO = 1032
+_MAX_RATIO = 1032
 """Nothing is deflated further than 1032 to 1."""
 
 
@@ -144,14 +144,14 @@ def companion_files(path: Path) -> list[Path]:
     if suffix in (".hdr", ".img"):
         return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
     # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
-    may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _LONGEST_HEADER
+    may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _MAX_HEADER
     return _files_of_header(path) if may_be_header else []
 
 
 def _named_voxel_files(path: Path) -> list[str]:
     """The voxel files that a NRRD or MetaImage header names; none where header and voxels are one file."""
     with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
+        start = file.read(_MAX_HEADER)
     is_nrrd = start.startswith(b"NRRD")
     header = (re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0] if is_nrrd else start).replace(b"\r\n", b"\n")
     # Wherever a MetaImage's field may stand: its parser is lenient about what comes before, and about = or :.
@@ -172,8 +172,8 @@ def _require_plausible_size(path: Path, reader: sitk.ImageFileReader, file_bytes
     """
     size = reader.GetSize()
     values = math.prod(size) * reader.GetNumberOfComponents()
-    wide = max(size) > _LONGEST_AXIS
-    if wide or not 0 < values <= min(MOST_VALUES, _LARGEST_RATIO * file_bytes):
+    wide = max(size) > _MAX_AXIS
+    if wide or not 0 < values <= min(MAX_VALUES, _MAX_RATIO * file_bytes):
         raise InputError(
             f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes"
             " cannot be; export it again"
@@ -223,7 +223,7 @@ def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
     told so: scaled voxels, say.
     """
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b" or offset > _LONGEST_HEADER:
+        if file.read(2) != b"\x1f\x8b" or offset > _MAX_HEADER:
             return False
         file.seek(-8, os.SEEK_END)
         check_sum, size = struct.unpack("<2I", file.read(8))
@@ -303,7 +303,7 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
     SimpleITK before 2.5 does not tell of what kind an axis of components is: colour, phases or layers.
     """
     with Path(path).open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
+        start = file.read(_MAX_HEADER)
         if not start.startswith(b"NRRD"):
             return {}
     # A blank line ends the header: what follows are voxels, in which no line is worth looking for.

@@ -14,7 +14,7 @@ from HER2ViTLib.messages import InputError
 
 GEOMETRY_TOLERANCE_VOXELS = 1e-3
 PLAUSIBLE_SPACING_MM = (0.01, 100.0)
-_LARGEST_ORIGIN_MM = 1e6
+_MAX_ORIGIN_MM = 1e6
 _SKEW = 0.01
 """Cosine of the angle between two axes from which on they are not perpendicular (half a degree); headers
 round.
@@ -219,7 +219,7 @@ def require_real_geometry(geometry: Geometry, name: str) -> None:
             f"{name}: has voxels of {_by(geometry.spacing)} mm; spacing must be {low:g} to {high:g} mm:"
             " correct the header"
         )
-    if not all(abs(place) <= _LARGEST_ORIGIN_MM for place in geometry.origin):
+    if not all(abs(place) <= _MAX_ORIGIN_MM for place in geometry.origin):
         raise InputError(f"{name}: has its origin at {_by(geometry.origin)} mm; correct the header")
     axes = np.reshape(geometry.direction, (3, 3))
     if not np.abs(axes.T @ axes - np.eye(3)).max() <= _SKEW:

@@ -46,7 +46,7 @@ _DICOM_OUTLINES = {
 """What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer
 that opens them.
 """
-_LEAST_INSIDE = 0.5
+_MIN_INSIDE = 0.5
 """Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a
 lesion at the edge.
 """
@@ -168,7 +168,7 @@ def _fault_of_place(geometry: Geometry, reference: Geometry, inside: float) -> t
     cure = "give the outline that belongs to this study"
     if same_size:
         cure += f", or {copy} if it was drawn on this image"
-    if inside < _LEAST_INSIDE:
+    if inside < _MIN_INSIDE:
         what = f"{1 - inside:.0%} of it lies outside the image" if inside else "lies outside the image"
         return what, cure
     if same_size and not geometry.holds(reference.middle) and not reference.holds(geometry.middle):

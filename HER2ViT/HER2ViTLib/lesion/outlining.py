@@ -30,7 +30,7 @@ SEED_NEIGHBOURHOOD_MM = 8.0
 core up to 16 mm across.
 """
 PEAK_PERCENTILE = 95.0
-LEAST_PEAK = 3.0
+MIN_PEAK = 3.0
 """Enhancement below this many times its own spread over the surroundings is noise."""
 LEVELS = tuple(np.geomspace(0.9, 0.12, 26))
 """Contour levels as fractions of the peak above the resting signal, highest first. The lowest reach the
@@ -43,7 +43,7 @@ STALK_MM = 1.2
 """What is thinner than twice this is cut off: vessels in the breast are up to 3 mm wide."""
 GAP_MM = 2.0
 """Gaps in a rim, and clefts narrower than twice this, are closed."""
-LARGEST_CORE_MM2 = 700.0
+MAX_CORE_MM2 = 700.0
 """Holes up to this area are filled (a dark core 30 mm across); larger ones are spaces between other
 structures, such as skin and chest wall.
 """
@@ -55,7 +55,7 @@ SURROUNDINGS_MM = (1.0, 6.0)
 """The shell around the outline where the surrounding tissue is measured; the first millimetre is blurred with
 the lesion.
 """
-LEAST_SURROUNDINGS = 0.05
+MIN_SURROUNDINGS = 0.05
 """Surroundings count as at least this share of the inside, so that their logarithm exists."""
 MIDWAY_WEIGHT = 2.0
 SIZE_WEIGHT = 0.15
@@ -118,7 +118,7 @@ def _plausibility(contour: _Contour) -> float:
     """High for a sharp edge at the logarithmic mean of inside and outside, a little higher for a larger
     volume.
     """
-    low = max(contour.outside, LEAST_SURROUNDINGS * contour.inside)
+    low = max(contour.outside, MIN_SURROUNDINGS * contour.inside)
     high = max(contour.inside, 1.01 * low)
     middle = (high - low) / np.log(high / low)
     off_middle = abs(np.log(contour.level / middle))
@@ -138,7 +138,7 @@ def _contours(
     distance = _distance_from_seed(seed, smooth.shape, geometry)
     near = allowed & (distance <= SEED_NEIGHBOURHOOD_MM)
     peak = float(np.percentile(smooth[near], PEAK_PERCENTILE))
-    if peak <= LEAST_PEAK * 1.4826 * np.median(np.abs(smooth)):
+    if peak <= MIN_PEAK * 1.4826 * np.median(np.abs(smooth)):
         return
     far = distance > REACH_MM - 2 * max(geometry.spacing)
     for level in np.multiply(LEVELS, peak):
@@ -195,14 +195,14 @@ def _region(
 
 
 def _filled(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """The mask with its holes filled slice by slice, up to `LARGEST_CORE_MM2` each."""
+    """The mask with its holes filled slice by slice, up to `MAX_CORE_MM2` each."""
     k, j, i = mask.shape
     # All slices one below the other, a frame around each: one 2D labelling does for all.
     background = np.pad(~mask, ((0, 0), (1, 1), (1, 1)), constant_values=True).reshape(-1, i + 2)
     labels = sitk.GetArrayFromImage(
         sitk.ConnectedComponent(sitk.GetImageFromArray(background.astype(np.uint8)))
     )
-    small = np.bincount(labels.ravel()) <= LARGEST_CORE_MM2 / geometry.pixel_mm2
+    small = np.bincount(labels.ravel()) <= MAX_CORE_MM2 / geometry.pixel_mm2
     return small[labels].reshape(k, j + 2, i + 2)[:, 1:-1, 1:-1] & ~mask | mask
 
 

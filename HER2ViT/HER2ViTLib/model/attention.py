@@ -28,7 +28,7 @@ from HER2ViTLib.messages import InputError
 
 METHODS = ("rollout", "last", "gradient")
 FOCUS_LEVEL = 0.5
-SMALLEST_FOCUS_PATCHES = 2
+MIN_FOCUS_PATCHES = 2
 
 
 def attention_modules(model: nn.Module) -> list[nn.Module]:
@@ -183,7 +183,7 @@ def _foci(share: np.ndarray) -> tuple[int, int]:
     hot = (share >= FOCUS_LEVEL * share.max()).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
     sizes = stats[1:count, cv2.CC_STAT_AREA]
-    sizes = sizes[sizes >= SMALLEST_FOCUS_PATCHES]
+    sizes = sizes[sizes >= MIN_FOCUS_PATCHES]
     return len(sizes), int(sizes.sum())
 
 

@@ -33,15 +33,15 @@ SCHEMA = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
-LARGEST_CONFIG_BYTES = 1 << 20
-LARGEST_WEIGHTS_BYTES = 16 << 30
-MOST_TOKENS = 4096
+MAX_CONFIG_BYTES = 1 << 20
+MAX_WEIGHTS_BYTES = 16 << 30
+MAX_TOKENS = 4096
 """Patches of an image that a model may look at: 1024 x 1024 pixels in patches of 16. Attention takes memory
 by their square.
 """
 # What a model may be built with. The limits keep a hostile config from asking for more memory or time than
 # any real model takes.
-LARGEST_MODEL_ARGUMENT = {
+MAX_MODEL_ARGUMENT = {
     "img_size": 1024, "patch_size": 64, "in_chans": 3, "embed_dim": 4096, "depth": 64, "num_heads": 64, "mlp_ratio": 8, "reg_tokens": 16,
 }  # fmt: skip
 
@@ -190,12 +190,12 @@ def load_bundle(folder: str | os.PathLike) -> Bundle:
 
 
 def _load(folder: Path) -> Bundle:
-    raw_config = _read(folder / CONFIG_FILE, LARGEST_CONFIG_BYTES)
+    raw_config = _read(folder / CONFIG_FILE, MAX_CONFIG_BYTES)
     config = _parse_config(raw_config)
     ours = _mapping(config, "her2vit")
     settings = _settings(ours)
     architecture, model_args = _architecture(config)
-    raw_weights = _read(folder / WEIGHTS_FILE, LARGEST_WEIGHTS_BYTES)
+    raw_weights = _read(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
     found = hashlib.sha256(raw_weights).hexdigest()
     if found != ours.get("weights_sha256"):
         wanted = str(ours.get("weights_sha256"))
@@ -313,7 +313,7 @@ def _architecture(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _require_known_argument(name: str, value: Any) -> None:
-    largest = LARGEST_MODEL_ARGUMENT.get(name)
+    largest = MAX_MODEL_ARGUMENT.get(name)
     values = value if isinstance(value, list) and name == "img_size" else [value]
     sound = largest is not None and all(
         isinstance(v, (int, float)) and not isinstance(v, bool) and 0 < v <= largest for v in values
@@ -346,10 +346,9 @@ def _require_fit(model: nn.Module, preprocessing: Preprocessing) -> None:
     the meta device).
     """
     tokens = getattr(getattr(model, "patch_embed", None), "num_patches", 0)
-    if tokens > MOST_TOKENS:
+    if tokens > MAX_TOKENS:
         raise InputError(
-            f"{CONFIG_FILE}: the model looks at {tokens} patches, more than {MOST_TOKENS}; get the bundle"
-            " anew"
+            f"{CONFIG_FILE}: the model looks at {tokens} patches, more than {MAX_TOKENS}; get the bundle anew"
         )
     with torch.inference_mode():
         logit = model(torch.empty(1, len(preprocessing.mean), *preprocessing.size, device="meta"))

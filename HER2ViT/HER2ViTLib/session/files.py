@@ -37,7 +37,7 @@ from HER2ViTLib.study.study import Study, image_roles, study_from_volumes
 SESSION_FILE = "session.json"
 IMAGES, OUTLINES = "images", "outlines"
 VERSION = 1
-LONGEST_WASHOUT_DAYS = 3650
+MAX_WASHOUT_DAYS = 3650
 _FORMAT = "her2vit-session"
 _CODE = r"\w[\w-]{0,79}"
 """Codes are file names."""
@@ -130,7 +130,7 @@ def load_read(path: str | os.PathLike) -> Read:
         not sound
         or not len(set(codes)) == len(codes) > 0
         or read.number not in (1, 2)
-        or not 0 <= read.washout_days <= LONGEST_WASHOUT_DAYS
+        or not 0 <= read.washout_days <= MAX_WASHOUT_DAYS
     ):
         raise InputError(
             f"{path}: is damaged (its codes, number or wash-out); get it again from the coordinator"

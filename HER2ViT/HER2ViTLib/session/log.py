@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
 def _entry(line: bytes) -> Entry | None:
     try:
         values = parse_json(line)
-        at = datetime.strptime(values.pop("at"), _STAMP).replace(tzinfo=timezone.utc)
+        at = datetime.strptime(values.pop("at"), _STAMP).replace(tzinfo=UTC)
         event = values.pop("event")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -34,7 +34,7 @@ RISEN = 0.2
 """Share of the maximal enhancement from which on the signal has risen: phases below it are before contrast,
 and never the early one.
 """
-LEAST_RISE = 0.05
+MIN_RISE = 0.05
 """Relative rise of the signal below which it is noise, and tells neither baseline nor early phase."""
 NO_ENHANCEMENT = 0.1
 """Relative enhancement of the ROI below which the outline, or the choice of phases, is doubtful."""
@@ -185,7 +185,7 @@ def _last_before_the_rise(study: Study, means: np.ndarray) -> int:
     """Index of the last phase before the lesion's mean signal rises; the first one where it does not."""
     order = in_time_order(study)
     rise = means[order] - means[order[0]]
-    if rise.max() < LEAST_RISE * abs(means[order[0]]):
+    if rise.max() < MIN_RISE * abs(means[order[0]]):
         return int(order[0])
     risen = np.flatnonzero(rise >= RISEN * rise.max())
     return int(order[max(risen[0] - 1, 0)])
@@ -217,7 +217,7 @@ def _early_phase(study: Study, means: np.ndarray, where: str, pre: int | None, t
     maximum = max(enhancement[n] for n in candidates)
     if timing.times_s:
         after = [n for n in candidates if timing.times_s[n] >= 0] or candidates
-        enhances = pre is not None and maximum >= LEAST_RISE * abs(means[pre])
+        enhances = pre is not None and maximum >= MIN_RISE * abs(means[pre])
         risen = [n for n in after if not enhances or enhancement[n] >= RISEN * maximum] or after
         return _nearest_in_time(timing, after, risen, baseline)
     # a maximum below zero (nothing enhances) is met only by itself

@@ -23,7 +23,7 @@ from HER2ViTTrainingLib.tables.case_table import cases_text
 from .follow_up import FollowUp
 from .survival import Z_95
 
-_LARGEST_ERROR = 10.0
+_MAX_ERROR = 10.0
 """Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood
 has no maximum.
 """
@@ -177,7 +177,7 @@ def _fitted(frame: pd.DataFrame, where: str) -> lifelines.CoxPHFitter:
         "Newton-Raphson" in str(warning.message) or "log-likelihood" in str(warning.message)
         for warning in said
     )
-    if failed or not (cox.standard_errors_.to_numpy() < _LARGEST_ERROR).all():
+    if failed or not (cox.standard_errors_.to_numpy() < _MAX_ERROR).all():
         raise fault
     return cox
 

@@ -12,7 +12,7 @@ import numpy as np
 from HER2ViTLib.messages import InputError, each
 from HER2ViTTrainingLib.cohort.columns import SET_NAMES
 from HER2ViTTrainingLib.tables.case_table import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     CaseTable,
     cases_text,
     is_missing,
@@ -252,9 +252,9 @@ def _checked(grouping: Grouping, follow_up: FollowUp, column: str) -> Grouping:
             f"{where}: {only}, among {cases_text(len(follow_up.cases))} with follow-up; two groups or more"
             " are compared"
         )
-    if len(grouping.levels) > MOST_LEVELS:
+    if len(grouping.levels) > MAX_LEVELS:
         raise InputError(
-            f"{where}: {len(grouping.levels)} different values; at most {MOST_LEVELS} groups are compared"
+            f"{where}: {len(grouping.levels)} different values; at most {MAX_LEVELS} groups are compared"
         )
     alone = [level for level in grouping.levels if (grouping.labels == level).sum() == 1]
     if alone:

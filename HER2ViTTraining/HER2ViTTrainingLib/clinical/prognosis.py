@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from HER2ViTLib.messages import InputError, each
-from HER2ViTTrainingLib.tables.case_table import MOST_LEVELS, CaseTable, levels_in_order
+from HER2ViTTrainingLib.tables.case_table import MAX_LEVELS, CaseTable, levels_in_order
 from HER2ViTTrainingLib.tables.faults import as_number
 
 from .cox import CoxModel, Variable, continuous_variable, fit_cox, level_variable
@@ -171,10 +171,10 @@ def _covariates(follow_up: FollowUp, question: Question) -> list[Variable]:
         if name not in question.categorical and 2 * numeric > sum(map(bool, texts)):
             return continuous_variable(name, follow_up.cases.numbers(name))
         levels = levels_in_order(text for text in texts if text)
-        if len(levels) > MOST_LEVELS:
+        if len(levels) > MAX_LEVELS:
             raise InputError(
                 f"{follow_up.cases.path}: covariate {name}: {len(levels)} levels; a categorical covariate has"
-                f" at most {MOST_LEVELS}"
+                f" at most {MAX_LEVELS}"
             )
         return level_variable(name, levels, np.array(texts))
 

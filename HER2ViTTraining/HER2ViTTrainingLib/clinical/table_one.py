@@ -42,7 +42,7 @@ from HER2ViTTrainingLib.stats.group_tests import (
 )
 from HER2ViTTrainingLib.stats.round_off import is_constant
 from HER2ViTTrainingLib.tables.case_table import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     CaseTable,
     cases_text,
     is_missing,
@@ -184,7 +184,7 @@ def make_plan(
     many = [
         name
         for name, kind in kinds.items()
-        if kind == CATEGORICAL and len(set(cases.texts(name))) > MOST_LEVELS
+        if kind == CATEGORICAL and len(set(cases.texts(name))) > MAX_LEVELS
     ]
     chosen = {name: kind for name, kind in kinds.items() if name not in many}
     if not chosen:
@@ -216,7 +216,7 @@ def table_one(cases: CaseTable, plan: Plan) -> TableOne:
     ]
     notes = list(cases.notes)
     if plan.left_out:
-        notes.append(f"left out, more than {MOST_LEVELS} levels: {', '.join(plan.left_out)}")
+        notes.append(f"left out, more than {MAX_LEVELS} levels: {', '.join(plan.left_out)}")
 
     def rows_of(name: str) -> list[dict[str, Any]]:
         if plan.kinds[name] == CATEGORICAL:
@@ -234,9 +234,9 @@ def _require_groups(cases: CaseTable, by: str, groups: Sequence[str], labels: np
             f"{where}: {'one group only, ' + repr(groups[0]) if groups else 'no group'}; two groups or more"
             " are compared"
         )
-    if len(groups) > MOST_LEVELS:
+    if len(groups) > MAX_LEVELS:
         raise InputError(
-            f"{where}: {len(groups)} different values; --by takes a column with at most {MOST_LEVELS} groups"
+            f"{where}: {len(groups)} different values; --by takes a column with at most {MAX_LEVELS} groups"
         )
     faults = [
         f"{where}: group {group!r} has 1 case; merge it with another or leave it out"
@@ -309,10 +309,10 @@ def _categorical_rows(
 ) -> list[dict[str, Any]]:
     texts = np.array(cases.texts(name))
     levels = levels_in_order(texts[texts != ""].tolist())
-    if len(levels) > MOST_LEVELS:
+    if len(levels) > MAX_LEVELS:
         raise InputError(
             f"{cases.path}: column {name}: {len(levels)} levels; a categorical column has at most"
-            f" {MOST_LEVELS}"
+            f" {MAX_LEVELS}"
         )
     sizes = {group: int((labels == group).sum()) for group in groups}
     counts = np.array(

@@ -39,7 +39,7 @@ STATUSES = (HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
 
 DEVELOPMENT = "development"
 EXTERNAL = "external"
-MOST_PHASES = 1000
+MAX_PHASES = 1000
 SET_NAMES = ("training", "validation")
 
 
@@ -56,7 +56,7 @@ _DEVICE_NAMES = {
 """Windows takes them for devices, also with superscript digits and with blanks or an ending behind."""
 
 
-_LONGEST_NAME_BYTES = 240
+_MAX_NAME_BYTES = 240
 """File systems take 255, and a file that is being written has a longer name."""
 
 
@@ -68,7 +68,7 @@ def _name(text: str) -> str:
         re.fullmatch(r"\w[\w.\- ]*", text)
         and not text.endswith(".")
         and len(text) <= 80
-        and len(text.encode()) <= _LONGEST_NAME_BYTES
+        and len(text.encode()) <= _MAX_NAME_BYTES
     )
     if not usable or text.partition(".")[0].rstrip().lower() in _DEVICE_NAMES:
         raise InputError(
@@ -127,7 +127,7 @@ CHECKS: dict[str, Callable[[str], Any]] = {
     "role": _one_of(DEVELOPMENT, EXTERNAL),
     "laterality": _one_of("left", "right", l="left", r="right"),
     "exclude": _reason,
-    "early_phase": _number(0, MOST_PHASES - 1, whole=True),
+    "early_phase": _number(0, MAX_PHASES - 1, whole=True),
     "ihc": ihc_score,
     "ish": ish_result,
     "her2_status": _one_of(*(status.value for status in HER2Status)),

@@ -25,7 +25,7 @@ from .columns import (
     DEVELOPMENT,
     EXTERNAL,
     KNOWN_COLUMNS,
-    MOST_PHASES,
+    MAX_PHASES,
     REQUIRED_COLUMNS,
     STATUSES,
     external_name,
@@ -273,12 +273,12 @@ def _check_files(
     names = [name.strip() for name in row["image"].split(";")]
     if "image" in columns and not row["image"]:
         faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
-    elif "image" in columns and len(names) > MOST_PHASES:
+    elif "image" in columns and len(names) > MAX_PHASES:
         faults.add(
             row.number,
             "image",
             names[0],
-            f"is the first of {len(names)} files; give at most {MOST_PHASES} phases, one ; between two",
+            f"is the first of {len(names)} files; give at most {MAX_PHASES} phases, one ; between two",
         )
     elif "image" in columns:
         for n, name in enumerate(names):

@@ -20,7 +20,7 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from . import batch, clinical, cohorts, evaluation, genes, reading, repeatability, training
 from .options import BAD_INPUT, DONE, INTERNAL_ERROR, INTERRUPTED, add_command, printable
 
-LONGEST_LINE = 1000
+MAX_LINE = 1000
 EXTRAS = {
     "distributed": "cluster",
     "lifelines": "statistics",
@@ -87,11 +87,7 @@ def _fail(status: int, *lines: str, debug: bool) -> int:
     for line in lines:
         text = printable(" ".join(line.split()))
         # A value out of a broken file can be long; the file stands before it, the cure behind it.
-        shown = (
-            text
-            if len(text) <= LONGEST_LINE
-            else f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
-        )
+        shown = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
         sys.stderr.write(f"her2vit: {shown}\n")
     return status
 

@@ -16,8 +16,8 @@ from HER2ViTTrainingLib.tables.faults import RowFaults, as_number, require_colum
 from HER2ViTTrainingLib.tables.table import Row, read_table
 
 REQUIRED_COLUMNS = ("case_id", "set", "label", "score")
-MOST_SETS = 100
-MOST_SUBGROUPS = 20
+MAX_SETS = 100
+MAX_SUBGROUPS = 20
 
 
 # Reading
@@ -61,9 +61,9 @@ def read_predictions(
     by_set: dict[str, list[Row]] = {}
     for row in rows:
         by_set.setdefault(row["set"], []).append(row)
-    if len(by_set) > MOST_SETS:
+    if len(by_set) > MAX_SETS:
         raise InputError(
-            f"{path}: column set has {len(by_set)} different values; name at most {MOST_SETS} sets"
+            f"{path}: column set has {len(by_set)} different values; name at most {MAX_SETS} sets"
         )
     sets = [
         _prediction_set(name, members, "patient_id" in columns, compare, by)
@@ -117,8 +117,8 @@ def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]
 def _require_few_groups(path: Path, sets: Sequence[PredictionSet]) -> None:
     for column in sets[0].subgroups:
         levels = {level for cases in sets for level in cases.subgroups[column]}
-        if len(levels) > MOST_SUBGROUPS:
+        if len(levels) > MAX_SUBGROUPS:
             raise InputError(
                 f"{path}: column {column} has {len(levels)} different values; --by takes a column with at"
-                f" most {MOST_SUBGROUPS} groups"
+                f" most {MAX_SUBGROUPS} groups"
             )

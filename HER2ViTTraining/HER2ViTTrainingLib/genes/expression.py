@@ -18,7 +18,7 @@ from .files import Counts, Groups
 
 DESEQ2_COLUMNS = ("gene", "baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue", "padj")
 
-MOST_PROCESSES = 4
+MAX_PROCESSES = 4
 POOL_PAYS_FROM_GENES = 3000
 
 
@@ -87,7 +87,7 @@ def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05)
         )
     is_other = np.array([of_case[case] == groups.other for case in cases], float)
     design = pd.DataFrame({"intercept": 1.0, "other": is_other}, index=cases)
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1) if frame.shape[1] >= POOL_PAYS_FROM_GENES else 1
+    processes = min(MAX_PROCESSES, os.cpu_count() or 1) if frame.shape[1] >= POOL_PAYS_FROM_GENES else 1
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data = DeseqDataSet(counts=frame, metadata=design, design=design, n_cpus=processes, quiet=True)

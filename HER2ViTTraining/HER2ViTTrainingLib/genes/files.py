@@ -25,11 +25,11 @@ from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
 from HER2ViTTrainingLib.tables.table import read_table, require_no_separator_line
 
-SMALLEST_GROUP = 2
-LARGEST_COUNT = 2**31 - 1
+MIN_GROUP = 2
+MAX_COUNT = 2**31 - 1
 """R's DESeq2 holds counts as 32-bit integers."""
 
-LARGEST_TEXT_BYTES = 2 << 30
+MAX_TEXT_BYTES = 2 << 30
 """Counts of 60,000 genes in 6,000 cases."""
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -88,10 +88,10 @@ def _unzipped(data: bytes, path: Path) -> bytes:
     can inflate without end.
     """
     with gzip.open(io.BytesIO(data)) as file:
-        text = file.read(LARGEST_TEXT_BYTES + 1)
-    if len(text) > LARGEST_TEXT_BYTES:
+        text = file.read(MAX_TEXT_BYTES + 1)
+    if len(text) > MAX_TEXT_BYTES:
         raise InputError(
-            f"{path}: holds more than {LARGEST_TEXT_BYTES} bytes of text; leave out rows or cases that are"
+            f"{path}: holds more than {MAX_TEXT_BYTES} bytes of text; leave out rows or cases that are"
             " not needed"
         )
     return text
@@ -223,7 +223,7 @@ def _count_values(
             "is no whole number",
             "give raw counts, not TPM or FPKM; round expected counts (RSEM, Salmon)",
         ),
-        (values > LARGEST_COUNT, "is too large for a count of reads", "give the table of raw counts"),
+        (values > MAX_COUNT, "is too large for a count of reads", "give the table of raw counts"),
     )
     faults = []
     for wrong, what, cure in kinds:
@@ -273,9 +273,9 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
             f" {' or --reference '.join(sorted(sizes))}"
         )
     small = [
-        f"{path}: group {name} has {n} case; at least {SMALLEST_GROUP} are needed"
+        f"{path}: group {name} has {n} case; at least {MIN_GROUP} are needed"
         for name, n in sizes.items()
-        if n < SMALLEST_GROUP
+        if n < MIN_GROUP
     ]
     if small:
         raise InputError(small)

@@ -15,7 +15,7 @@ from .gene_sets import Interactions
 HUB_COLUMNS = ("gene", "mcc", "degree", "rank")
 
 TOP_HUBS = 10
-MOST_CLIQUES = 1_000_000
+MAX_CLIQUES = 1_000_000
 """Maximal cliques that are counted: their number can grow exponentially with the network (3^(n/3), Moon &
 Moser 1965).
 """
@@ -41,7 +41,7 @@ class Network:
         return tuple(row["gene"] for row in self.rows[:TOP_HUBS] if row["degree"])
 
 
-def network(degs: Collection[str], interactions: Interactions, most_cliques: int = MOST_CLIQUES) -> Network:
+def network(degs: Collection[str], interactions: Interactions, most_cliques: int = MAX_CLIQUES) -> Network:
     """The network of the DEGs that the edge list names, ranked by Maximal Clique Centrality.
 
     Equal MCC is an equal rank (1, 2, 2, 4); within it genes are listed by degree, then by name, which also
@@ -65,7 +65,7 @@ def network(degs: Collection[str], interactions: Interactions, most_cliques: int
 
 
 def maximal_clique_centrality(
-    graph: nx.Graph, most_cliques: int = MOST_CLIQUES
+    graph: nx.Graph, most_cliques: int = MAX_CLIQUES
 ) -> tuple[dict[str, int], int, bool]:
     """MCC of every node (cytoHubba: Chin et al., BMC Systems Biology 2014;8(Suppl 4):S11), exact however
     large; the cliques counted; whether those are all.

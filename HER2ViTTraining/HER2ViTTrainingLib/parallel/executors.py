@@ -40,7 +40,7 @@ from HER2ViTLib.messages import InputError
 
 CONNECT_SECONDS = 15
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_MOST_ON_WINDOWS = 61
+_MAX_ON_WINDOWS = 61
 """Processes of a pool, by the Python documentation: Windows waits for so many at once."""
 
 
@@ -112,7 +112,7 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     # Spawned, not forked: a fork of a process that runs torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     lifeline, held = context.Pipe(duplex=False)
-    workers = min(workers, _MOST_ON_WINDOWS) if sys.platform == "win32" else workers
+    workers = min(workers, _MAX_ON_WINDOWS) if sys.platform == "win32" else workers
     pool = _Processes(workers, context, _live_with_parent, (lifeline,))
     try:
         yield pool
@@ -148,7 +148,7 @@ def _cluster(scheduler: str) -> Iterator[Executor]:
         # A client that fails to connect prints tracebacks when it is collected: knock first.
         asyncio.run(asyncio.wait_for(_knock(scheduler), CONNECT_SECONDS))
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120] or "no answer"
         raise InputError(
             f"scheduler {scheduler!r}: cannot be reached ({reason}); give the address that `dask scheduler`"

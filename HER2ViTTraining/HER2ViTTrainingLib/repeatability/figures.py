@@ -22,7 +22,7 @@ COLOURS = (BLUE, ORANGE, *OTHERS)
 BANDS = {"poor": "#f3d9d6", "moderate": "#faeed3", "good": "#e3f0da", "excellent": "#cfe6d5"}
 NAMED_FEATURES = 60
 """With more features than this the forest shows the groups' names only."""
-MOST_ROWS = 8
+MAX_ROWS = 8
 
 
 def agreement_pictures(agreement: Agreement) -> dict[str, bytes]:
@@ -114,7 +114,7 @@ def _draw_bands(axis: Any, lowest: float) -> None:
 
 
 def _bland_altman(agreement: Agreement) -> bytes:
-    """A column per pair of raters, a row per feature: all up to `MOST_ROWS`, of more the one with the median
+    """A column per pair of raters, a row per feature: all up to `MAX_ROWS`, of more the one with the median
     ICC of each group.
     """
     features = _shown_features(agreement)
@@ -129,9 +129,9 @@ def _bland_altman(agreement: Agreement) -> bytes:
 
 def _shown_features(agreement: Agreement) -> list[int]:
     features, values = agreement.ratings.features, agreement.comparisons[0].headline.icc
-    if len(features) <= MOST_ROWS:
+    if len(features) <= MAX_ROWS:
         return list(range(len(features)))
-    groups = list(feature_groups(features).values())[:MOST_ROWS]
+    groups = list(feature_groups(features).values())[:MAX_ROWS]
     return [_sorted(members, values)[(np.isfinite(values[members]).sum() - 1) // 2] for members in groups]
 
 

@@ -20,7 +20,7 @@ from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, write_atomically
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
-from HER2ViTLib.session.files import IMAGES, LONGEST_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
+from HER2ViTLib.session.files import IMAGES, MAX_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
 from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
 from HER2ViTTrainingLib.parallel.processes import Progress, in_order
@@ -85,8 +85,8 @@ class Plan:
                 f"readers {', '.join(self.readers)!r}: two at least are needed, such as A,B: the first reads"
                 " twice, the others once"
             )
-        if not (math.isfinite(self.washout_days) and 0 <= self.washout_days <= LONGEST_WASHOUT_DAYS):
-            found.append(f"wash-out of {self.washout_days:g} days: use 0 to {LONGEST_WASHOUT_DAYS}")
+        if not (math.isfinite(self.washout_days) and 0 <= self.washout_days <= MAX_WASHOUT_DAYS):
+            found.append(f"wash-out of {self.washout_days:g} days: use 0 to {MAX_WASHOUT_DAYS}")
         return found
 
 

@@ -11,8 +11,8 @@ from scipy import stats
 
 from .estimates import Comparison
 
-MOST_STATES = 4_000_000
-MOST_COMPLETIONS = 10_000_000
+MAX_STATES = 4_000_000
+MAX_COMPLETIONS = 10_000_000
 """Bounds of the exact enumeration: a few seconds and 1 GB."""
 MONTE_CARLO_TABLES = 100_000
 _TIE = 1e-7
@@ -43,8 +43,8 @@ def _log_factorials(n: int) -> np.ndarray:
 
 
 def exact_p(counts: np.ndarray) -> float | None:
-    """Fisher's exact p of counts (r, c) int, or None where it takes too much (`MOST_STATES`,
-    `MOST_COMPLETIONS`).
+    """Fisher's exact p of counts (r, c) int, or None where it takes too much (`MAX_STATES`,
+    `MAX_COMPLETIONS`).
 
     Column by column, smallest first, every state is kept once: what is left of each row, the sum of log
     factorials so far, and the number of ways that lead there. Rows are interchangeable, so what is left is
@@ -62,7 +62,7 @@ def exact_p(counts: np.ndarray) -> float | None:
         if states is None:
             return None
     most = int(columns[-2])
-    if sum(math.prod(np.minimum(state.left[:-1], most) + 1.0) for state in states) > MOST_COMPLETIONS:
+    if sum(math.prod(np.minimum(state.left[:-1], most) + 1.0) for state in states) > MAX_COMPLETIONS:
         return None
     p = 0.0
     for state in states:
@@ -99,7 +99,7 @@ def _advance(states: Sequence[_State], column: int, log_factorials: np.ndarray) 
     for state in states:
         parts = _divisions(column, state.left)
         total += len(parts) * len(state.past)
-        if total > MOST_STATES:
+        if total > MAX_STATES:
             return None
         remainders.append(np.sort(state.left - parts, axis=1))
         lengths.append(np.full(len(parts), len(state.past)))

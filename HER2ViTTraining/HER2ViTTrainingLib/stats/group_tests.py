@@ -14,7 +14,7 @@ from .estimates import Comparison
 from .fisher import fisher_test
 from .round_off import ROUND_OFF, is_constant
 
-LEAST_EXPECTED = 5
+MIN_EXPECTED = 5
 
 
 def t_test(groups: Sequence[np.ndarray], welch: bool = False) -> Comparison:
@@ -96,7 +96,7 @@ def table_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
     counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
     if min(counts.shape) < 2:
         return Comparison("none: one level only")
-    if stats.contingency.expected_freq(counts).min() < LEAST_EXPECTED:
+    if stats.contingency.expected_freq(counts).min() < MIN_EXPECTED:
         return fisher_test(counts, rng)
     found = stats.chi2_contingency(counts, correction=True)
     return Comparison(

@@ -27,7 +27,7 @@ from .faults import RowFaults, as_number, require_columns
 from .table import Row, read_table
 
 MISSING = frozenset(("", "na", "n/a", "nan"))
-MOST_LEVELS = 20
+MAX_LEVELS = 20
 
 _FEW_NUMBERS = 5
 _NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"

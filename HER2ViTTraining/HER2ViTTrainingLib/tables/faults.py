@@ -10,7 +10,7 @@ from HER2ViTLib.messages import InputError
 
 from .table import Row, grouped
 
-MOST_ALIKE = 20
+MAX_ALIKE = 20
 
 
 def require_columns(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class RowFaults:
         kinds = [
             part
             for whats in alike
-            for part in ([whats] if len(whats) > MOST_ALIKE else [(what,) for what in whats])
+            for part in ([whats] if len(whats) > MAX_ALIKE else [(what,) for what in whats])
         ]
         if kinds:
             raise InputError([self._line(whats) for whats in kinds])

@@ -13,11 +13,11 @@ ZOOM = 0.1
 GAMMA = 1.5
 NOISE = 0.03
 COARSE_SIDE = 56
-MOST_SHARPENED = 0.5
+MAX_SHARPENED = 0.5
 """An image goes at most all the way to its copy of so many pixels a side, or half that way in the other
 direction.
 """
-SMALLEST_RANGE = 1e-6
+MIN_RANGE = 1e-6
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -32,12 +32,12 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     moved = _move(images, *draws[:4])
     low, high = moved.amin((1, 2, 3), keepdim=True), moved.amax((1, 2, 3), keepdim=True)
     gamma, sharpness, noise = draws[4:].view(3, -1, 1, 1, 1)
-    shares = ((moved - low) / (high - low).clamp_min(SMALLEST_RANGE)) ** (GAMMA**gamma)
+    shares = ((moved - low) / (high - low).clamp_min(MIN_RANGE)) ** (GAMMA**gamma)
     pixels = max(2, round(min(images.shape[2:]) / COARSE_SIDE))
     coarse = functional.interpolate(
         functional.avg_pool2d(shares, pixels, ceil_mode=True), images.shape[2:], mode="bilinear"
     )
-    shares = shares.lerp(coarse, (sharpness + 1 + MOST_SHARPENED * (sharpness - 1)) / 2)
+    shares = shares.lerp(coarse, (sharpness + 1 + MAX_SHARPENED * (sharpness - 1)) / 2)
     shares = shares + (noise + 1) / 2 * NOISE * torch.randn(images.shape, generator=generator).to(
         images.device
     )

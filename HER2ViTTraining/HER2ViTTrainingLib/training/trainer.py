@@ -33,7 +33,7 @@ from HER2ViTTrainingLib.stats.roc import auc
 from .augmentation import augment
 from .recipes import Recipe, learning_rate_factor
 
-SMALLEST_GAIN = 1e-6
+MIN_GAIN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Trainer:
         return epoch.validation_auc if self.recipe.stops_on == "auc" else -epoch.validation_loss
 
     def _improves(self, epoch: Epoch) -> bool:
-        return all(self._merit(epoch) > self._merit(former) + SMALLEST_GAIN for former in self.history)
+        return all(self._merit(epoch) > self._merit(former) + MIN_GAIN for former in self.history)
 
     def _stalled(self) -> bool:
         if not self.history:
