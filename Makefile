@@ -1,5 +1,7 @@
 # make demo    install (no slicer-core) and read the bundled sample
-# make test    install with everything and run the tests
+# make test    install with everything; check format, lint and types; run the tests
+# make coverage    the tests, and the share of lines and branches they reach
+# make docs    Docs/commands.md, from the commands' parsers
 # make bench   the speed claims, as ratios
 # make data    the bundled sample and demo models anew (at most once per release: the binaries stay in the history)
 #
@@ -8,7 +10,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test bench data clean
+.PHONY: demo test coverage docs bench data clean
 
 FITS := import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
@@ -19,8 +21,17 @@ demo: .venv/demo.stamp
 	$(BIN)/her2vit demo --out demo-output
 
 test: .venv/test.stamp
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+coverage: .venv/test.stamp
+	$(BIN)/python -m coverage run -m pytest -q
+	$(BIN)/python -m coverage report
+
+docs: .venv/demo.stamp
+	$(BIN)/python -m HER2ViTTrainingLib.commands.reference Docs/commands.md
 
 bench: .venv/test.stamp
 	$(BIN)/python Testing/benchmarks/run.py
