@@ -285,7 +285,7 @@ def test_output_that_nobody_reads_ends_silently():
 
 
 def test_a_package_that_is_not_there_names_the_extra(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "HER2ViTTrainingLib.simulation.patients", None)
+    monkeypatch.setitem(sys.modules, "HER2ViTTrainingLib.simulation.cohorts", None)
     monkeypatch.setitem(EXTRAS, "HER2ViTTrainingLib", "statistics")
     assert main(["simulate", "--cases", "1", "--out", "out"]) == 2
     assert "pip install 'her2vit[statistics]'" in capsys.readouterr().err
