@@ -9,12 +9,20 @@ from .messages import InputError
 
 
 class HER2Status(str, Enum):
-    """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result."""
+    """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result, negative where zero and low
+    are not told apart.
+    """
 
     ZERO = "zero"
     LOW = "low"
     POSITIVE = "positive"
+    NEGATIVE = "negative"
     INDETERMINATE = "indeterminate"
+
+    def fits(self, by_ihc: HER2Status) -> bool:
+        """Whether a status as given fits that by IHC and ISH: `negative` fits zero and low."""
+        told_apart = (HER2Status.ZERO, HER2Status.LOW)
+        return self == by_ihc or (self is HER2Status.NEGATIVE and by_ihc in told_apart)
 
 
 IHC_SCORES = ("0", "1+", "2+", "3+")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
@@ -12,20 +13,28 @@ from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
 from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
 
+from .given_times import GivenTimes
 from .study import Phase, Study, on_its_own_clock, require_different, require_equal_geometry
+
+CLOCKS_AGREE_S = 1.0
+"""Given times this close to those of the images are the same."""
 
 # Reading
 
 
 def load_study(
-    paths: str | os.PathLike | Sequence[str | os.PathLike], selection: Selection = EVERYTHING
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
+    selection: Selection = EVERYTHING,
+    times: GivenTimes | None = None,
 ) -> Study:
     """A study from a DICOM folder, one 4D file (NIfTI, NRRD, Slicer's `.seq.nrrd`), one 3D file, or one file
     per phase in time order.
 
-    `selection` chooses among the series of DICOM folders. Raises `InputError` for whatever is not such a
-    study: missing files, colour or 2D images, NaN, phases of different geometry, a file given twice, a 4D
-    file among several; a selection where nothing is DICOM.
+    `selection` chooses among the series of DICOM folders. `times`, where given, count instead of those in the
+    files: who gives them knows better than a header; a note says so where the two differ. Raises `InputError`
+    for whatever is not such a study: missing files, colour or 2D images, NaN, phases of different geometry, a
+    file given twice, a 4D file among several; a selection where nothing is DICOM; more or fewer times than
+    phases.
     """
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not paths:
@@ -42,7 +51,30 @@ def load_study(
         study = _one_phase_each(paths, selection)
         names = [str(path) for path in paths]
     require_equal_geometry([phase.volume for phase in study.phases], names)
-    return on_its_own_clock(study)
+    study = on_its_own_clock(study)
+    return study if times is None else _at_given_times(study, times, paths[0])
+
+
+def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
+    """The study with the given starts. The files' durations and contrast start go, too: they belong to
+    another clock.
+    """
+    if len(times.starts_s) != len(study.phases):
+        raise InputError(
+            f"{path}: the study has {len(study.phases)} phases, phase_times_s gives {len(times.starts_s)}"
+            " starts; give one for each phase, or none"
+        )
+    timed = tuple(Phase(phase.volume, start) for phase, start in zip(study.phases, times.starts_s))
+    given = on_its_own_clock(replace(study, phases=timed, contrast_start_s=times.contrast_start_s))
+    differences = [
+        abs(ours.start_s - theirs.start_s)
+        for ours, theirs in zip(given.phases, study.phases)
+        if ours.start_s is not None and theirs.start_s is not None
+    ]
+    if max(differences, default=0) <= CLOCKS_AGREE_S:
+        return given
+    note = f"the phases' times are those given with the case; those in the images differ by up to {max(differences):.0f} s"
+    return replace(given, notes=(*study.notes, note))
 
 
 def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:

@@ -22,6 +22,7 @@ from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, json_bytes
 from HER2ViTLib.imaging.image_files import companion_files
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTTrainingLib.cohort.manifest import Case
 
 FORMAT = 2
@@ -74,6 +75,7 @@ class Job:
     segment: str | None
     early_phase: int | None
     selection: Selection
+    times: GivenTimes | None
     folder: Path
     key: str
 
@@ -101,6 +103,7 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
             case.segment,
             case.early_phase,
             astuple(case.selection),
+            case.times and astuple(case.times),
             case.values["image"],
             case.values["roi"],
         ],
@@ -114,6 +117,7 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
         case.segment or None,
         case.early_phase,
         case.selection,
+        case.times,
         folder,
         key,
     )

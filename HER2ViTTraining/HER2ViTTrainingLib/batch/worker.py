@@ -30,8 +30,8 @@ from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
 from HER2ViTLib.reading.reader import PreparedCase, Reader
 from HER2ViTLib.reading.reading import Overrides, Reading
-from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.study import Study
+from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
 
 from .jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure
@@ -110,7 +110,7 @@ def _ahead(
 def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failure:
     stage = "image"
     try:
-        study = load_study(job.images, job.selection)
+        study = load_case_study(job)
         stage = "outline"
         roi = read_roi(job.roi, study.geometry, job.segment)
         digest = image_sha256(job.roi)

@@ -10,6 +10,8 @@ from typing import Any
 from HER2ViTLib.her2 import HER2Status, ihc_score, ish_result
 from HER2ViTLib.messages import InputError
 
+from .phase_times import parse_starts
+
 REQUIRED_COLUMNS = ("case_id", "image", "roi")
 CLINICAL_COLUMNS = (
     *(
@@ -32,14 +34,18 @@ KNOWN_COLUMNS = (
     *REQUIRED_COLUMNS,
     *("ihc", "ish", *RESULT_COLUMNS, "cohort", "role", "patient_id", "laterality", "exclude"),
     *("segment", "early_phase", "series", "image_type", "roi_a2", "roi_b"),
+    *("phase_times_s", "contrast_time_s", "site", "vendor", "field_strength"),
     *CLINICAL_COLUMNS,
 )
 STATUSES = (HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
 """The classes, and the order that settles ties between them."""
+COUNTED_STATUSES = (*STATUSES, HER2Status.NEGATIVE)
+"""What an included case may be: a negative one is zero or low, and no case of the tasks that tell them apart."""
 
 DEVELOPMENT = "development"
 EXTERNAL = "external"
 MAX_PHASES = 1000
+MAX_CLOCK_S = 1e6
 SET_NAMES = ("training", "validation")
 
 
@@ -128,6 +134,8 @@ CHECKS: dict[str, Callable[[str], Any]] = {
     "laterality": _one_of("left", "right", l="left", r="right"),
     "exclude": _reason,
     "early_phase": _number(0, MAX_PHASES - 1, whole=True),
+    "phase_times_s": parse_starts,
+    "contrast_time_s": _number(-MAX_CLOCK_S, MAX_CLOCK_S),
     "ihc": ihc_score,
     "ish": ish_result,
     "her2_status": _one_of(*(status.value for status in HER2Status)),

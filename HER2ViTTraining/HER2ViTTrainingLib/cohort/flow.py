@@ -16,13 +16,13 @@ from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning
 from HER2ViTTrainingLib.tables.table import grouped
 
-from .columns import RESULT_COLUMNS, SET_NAMES, STATUSES
-from .flow_diagram import flow_png
+from .columns import COUNTED_STATUSES, RESULT_COLUMNS, SET_NAMES
+from .flow_diagram import flow_png, status_counts
 from .manifest import Case, Cohort
 from .splits import PER_TASK, PER_TASK_NOTE, VALIDATION_SHARE, Splits
 
-RESULT_FILES = ("cases.csv", "splits.json", "flow.json", "flow.png", "manifest.csv")
-"""What `cohort` writes; `manifest.csv` only where a public data set was turned into one."""
+RESULT_FILES = ("cases.csv", "splits.json", "flow.json", "flow.png")
+"""What `cohort` writes."""
 
 
 def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
@@ -80,7 +80,8 @@ def _flow_of(cases: Sequence[Case]) -> dict[str, Any]:
 
 def _counts(cases: Iterable[Case]) -> dict[str, int]:
     cases = list(cases)
-    by_status = {status.value: sum(case.her2_status is status for case in cases) for status in STATUSES}
+    found = Counter(case.her2_status for case in cases)
+    by_status = {status.value: found[status] for status in COUNTED_STATUSES}
     return {"n": len(cases), "patients": len({case.patient_id for case in cases}), **by_status}
 
 
@@ -120,7 +121,7 @@ def _counts_text(counts: Mapping[str, int]) -> str:
     of = "" if counts["patients"] == counts["n"] else f" of {counts['patients']} patients"
     return (
         f"{counts['n']} cases{of}"
-        f" ({', '.join(f'{counts[status.value]} {status.value}' for status in STATUSES)})"
+        f" ({', '.join(f'{n} {status}' for status, n in status_counts(counts).items())})"
     )
 
 

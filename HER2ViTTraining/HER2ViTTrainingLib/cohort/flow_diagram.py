@@ -9,7 +9,7 @@ from typing import Any
 
 from HER2ViTLib.her2 import TASKS, ZERO_VS_REST
 
-from .columns import DEVELOPMENT, EXTERNAL, SET_NAMES, STATUSES
+from .columns import COUNTED_STATUSES, DEVELOPMENT, EXTERNAL, SET_NAMES, STATUSES
 from .splits import PER_TASK, SHARED
 
 # The flow diagram; lengths in inches, y downwards
@@ -120,11 +120,17 @@ def _height(lines: Sequence[str]) -> float:
     return 2 * _PAD + _LINE * len(lines)
 
 
+def status_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts by status that are shown: of negative cases only where there are any."""
+    shown = {status.value: counts[status.value] for status in COUNTED_STATUSES}
+    return {status: n for status, n in shown.items() if n or status in STATUSES}
+
+
 def _counts_lines(counts: Mapping[str, int]) -> list[str]:
     patients = "" if counts["patients"] == counts["n"] else f" cases of {counts['patients']} patients"
     return [
         f"n = {counts['n']}{patients}",
-        ", ".join(f"{status.value} {counts[status.value]}" for status in STATUSES),
+        ", ".join(f"{status} {n}" for status, n in status_counts(counts).items()),
     ]
 
 

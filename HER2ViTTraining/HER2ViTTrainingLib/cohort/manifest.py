@@ -18,18 +18,20 @@ from typing import Any
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.her2 import HER2Status, Task, discordance, her2_status
 from HER2ViTLib.messages import ReadingWarning
+from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTTrainingLib.tables.table import Faults, Row, checked_table, grouped
 
 from .columns import (
     CHECKS,
+    COUNTED_STATUSES,
     DEVELOPMENT,
     EXTERNAL,
     KNOWN_COLUMNS,
     MAX_PHASES,
     REQUIRED_COLUMNS,
-    STATUSES,
     external_name,
 )
+from .phase_times import check_times, given_times
 
 # A case and a cohort
 
@@ -63,6 +65,11 @@ class Case:
         """
         series = (name.strip() for name in self.values.get("series", "").split(";"))
         return Selection(tuple(name for name in series if name), self.values.get("image_type", ""))
+
+    @property
+    def times(self) -> GivenTimes | None:
+        """When the phases were taken, where the manifest says so: columns `phase_times_s`, `contrast_time_s`."""
+        return given_times(self.values.get("phase_times_s", ""), self.values.get("contrast_time_s", ""))
 
     @property
     def included(self) -> bool:
@@ -125,8 +132,8 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
 def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     """The cases of a manifest that are to be read by a model: those not excluded, in its order.
 
-    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type` and
-    `exclude` count; HER2 status and clinical columns need not be there. Whether the files are there is not
+    Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type`,
+    `phase_times_s`, `contrast_time_s` and `exclude` count; HER2 status and clinical columns need not be there. Whether the files are there is not
     looked at. Raises `InputError` with all faults, a line each.
     """
     path = Path(path)
@@ -146,10 +153,11 @@ def _case_to_read(row: Row, columns: Sequence[str], folder: Path, faults: Faults
     _require_case_id(row, columns, faults)
     parsed = {
         column: faults.checked(row, column, CHECKS[column])
-        for column in ("case_id", "exclude", "early_phase")
+        for column in ("case_id", "exclude", "early_phase", "phase_times_s", "contrast_time_s")
     }
     if not row["exclude"]:
         _check_files(row, columns, None, parsed["early_phase"], faults)
+        check_times(row, parsed["phase_times_s"], parsed["contrast_time_s"], faults)
     return _made_case(row, folder, DEVELOPMENT, parsed["early_phase"], None, row["exclude"])
 
 
@@ -205,6 +213,7 @@ def _case(
     reason = row["exclude"] or doubt
     if not reason:
         _check_files(row, columns, folder, parsed["early_phase"], faults)
+        check_times(row, parsed["phase_times_s"], parsed["contrast_time_s"], faults)
     return _made_case(row, folder, role, parsed["early_phase"], status, reason)
 
 
@@ -241,7 +250,7 @@ def _status(
     ihc, ish = parsed["ihc"], parsed["ish"]
     given = HER2Status(parsed["her2_status"]) if parsed["her2_status"] else None
     derived = her2_status(ihc, ish) if ihc else None
-    if given and derived and given != derived:
+    if given and derived and not given.fits(derived):
         what = (
             f"contradicts ihc {row['ihc']!r} with ish {row['ish']!r} ({derived.value}); correct one of them,"
             " or leave her2_status empty"
@@ -368,7 +377,8 @@ def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[Readin
                     f"is {theirs[0].role} in row {theirs[0].row} and {case.role} here; a patient has one role"
                 )
                 faults.add(case.row, "patient_id", patient, what)
-        statuses = [status.value for status in STATUSES if any(case.her2_status is status for case in theirs)]
+        found = {case.her2_status for case in theirs}
+        statuses = [status.value for status in COUNTED_STATUSES if status in found]
         if len(statuses) > 1:
             rows = ", ".join(str(case.row) for case in theirs)
             text = (

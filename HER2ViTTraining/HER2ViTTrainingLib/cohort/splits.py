@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.table import grouped
 
-from .columns import STATUSES
+from .columns import COUNTED_STATUSES
 from .manifest import Case, Cohort
 
 SHARED = "shared"
 PER_TASK = "per-task"
 SPLIT_KINDS = (SHARED, PER_TASK)
+GIVEN = "given"
+"""The split that a public data set brings: nothing was drawn here."""
 VALIDATION_SHARE = 0.2
 PER_TASK_NOTE = (
     "Each task has a split of its own, as in the study: a patient can be in one task's training and the"
@@ -97,7 +99,7 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     `shared`: one split for both tasks, stratified by the three-class status, so that the validation set is
     clean for the two-step call. `per-task` repeats the study's: each task on its own, stratified by its
     label. A patient with cases of several classes counts for the rarest of them (the one with the fewest
-    patients; a tie goes to the first of zero, low, positive). Raises `InputError` for a class with a single
+    patients; a tie goes to the first of zero, low, positive, negative). Raises `InputError` for a class with a single
     patient or with fewer patients than folds; a class without any is left to training.
     """
     if kind not in SPLIT_KINDS:
@@ -119,12 +121,24 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
             name: _task_split(cohort, task, *divided[name if kind == PER_TASK else "all"])
             for name, task in TASKS.items()
         },
-        {
-            name: tuple(sorted(case.case_id for case in cases))
-            for name, cases in sorted(cohort.external.items())
-        },
+        _external_ids(cohort),
         _described(cohort),
     )
+
+
+def given_splits(cohort: Cohort, validation: Collection[str]) -> Splits:
+    """The split that a data set brings, one for both tasks: `validation` are its patients; the other
+    development cases train. Its seed is 0, since nothing is drawn.
+    """
+    patients = set(validation)
+    tasks = {name: _task_split(cohort, task, patients, ()) for name, task in TASKS.items()}
+    return Splits(GIVEN, 0, tasks, _external_ids(cohort), _described(cohort))
+
+
+def _external_ids(cohort: Cohort) -> dict[str, tuple[str, ...]]:
+    """The external cases' ids by the name of their cohort, both sorted."""
+    found = sorted(cohort.external.items())
+    return {name: tuple(sorted(case.case_id for case in cases)) for name, cases in found}
 
 
 def _task_class(task: Task) -> Callable[[Case], str | None]:
@@ -140,7 +154,7 @@ def _strata(cases: Iterable[Case], question: Callable[[Case], str | None]) -> di
         for patient, theirs in by_patient.items()
     }
     counts = Counter(answer for theirs in classes.values() for answer in theirs)
-    order = [status.value for status in STATUSES]
+    order = [status.value for status in COUNTED_STATUSES]
     strata: dict[str, list[str]] = {}
     for patient in sorted(classes):
         if classes[patient]:

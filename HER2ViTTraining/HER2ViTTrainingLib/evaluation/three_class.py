@@ -146,14 +146,21 @@ def _truths(path: Path, cases: Mapping[str, Row]) -> dict[str, str]:
 def _status(row: Row) -> str:
     given = row["her2_status"].lower()
     if given not in ("", *(status.value for status in HER2Status)):
-        raise InputError("is no status; use zero, low, positive or indeterminate")
+        raise InputError("is no status; use zero, low, positive, negative or indeterminate")
     derived = her2_status(row["ihc"], row["ish"]).value if row["ihc"] else given
-    if given and given != derived:
+    if given and not HER2Status(given).fits(HER2Status(derived)):
         raise InputError(
             f"with ish {row['ish']!r} is {derived}, but her2_status is {given}; correct one of them"
         )
-    return derived if derived in CLASSES else "HER2 indeterminate" if derived else "HER2 status missing"
+    return derived if derived in CLASSES else _NO_CLASS[derived]
 
+
+_NO_CLASS = {
+    HER2Status.NEGATIVE.value: "HER2 negative: zero and low are not told apart",
+    HER2Status.INDETERMINATE.value: "HER2 indeterminate",
+    "": "HER2 status missing",
+}
+"""Why a case with that status is left out of three classes."""
 
 # Judging
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import SessionCase, session_study
-from HER2ViTLib.study.loading import load_study
+from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTLib.study.study import Study
+from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.cohort.manifest import Cohort, read_manifest
 
 _RATER_OF_COLUMN = {"roi": "A1", "roi_b": "B1"}
@@ -33,11 +34,12 @@ class Outline:
     early_phase: int | None = None
     session_case: SessionCase | None = None
     selection: Selection = EVERYTHING
+    times: GivenTimes | None = None
 
     def study(self) -> Study:
         """The images as a study. Raises `InputError` as `load_study`."""
         if self.session_case is None:
-            return load_study(self.images, self.selection)
+            return load_case_study(self)
         return session_study(self.session_case, self.images)
 
 
@@ -62,6 +64,7 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
             case.segment,
             case.early_phase,
             selection=case.selection,
+            times=case.times,
         )
         for case in cohort.cases
         if case.included and case.values.get(roi_column)

@@ -21,7 +21,7 @@ from HER2ViTLib.files.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, wri
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.session.files import IMAGES, MAX_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
-from HER2ViTLib.study.loading import load_study
+from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
 from HER2ViTTrainingLib.parallel.processes import Progress, in_order
 from HER2ViTTrainingLib.tables.table import grouped, read_table
@@ -231,7 +231,7 @@ def _copy_cases(
 def _copy_case(job: tuple[str, Case, Path]) -> SessionCase:
     code, case, folder = job
     with faults_of(f"case {case.case_id}"):
-        study = load_study(case.images, case.selection)
+        study = load_case_study(case)
         if case.early_phase is not None and case.early_phase >= len(study.phases):
             raise InputError(
                 f"early phase {case.early_phase}: the study has phases 0 to {len(study.phases) - 1}; correct"

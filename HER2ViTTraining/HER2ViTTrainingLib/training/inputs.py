@@ -28,8 +28,8 @@ from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.model.properties import case_properties
-from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
+from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.cohort.manifest import Case
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor
 
@@ -75,7 +75,7 @@ def model_inputs(
 
 def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     """One case's input, from its files. Raises `InputError`."""
-    study = load_study(case.images, case.selection)
+    study = load_case_study(case)
     roi = read_roi(case.roi, study.geometry, case.segment or None).mask
     chosen = choose_phases(study, roi, case.early_phase)
     early = chosen.early_volume(study)
@@ -87,7 +87,7 @@ def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
 def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> str:
     """Names a case's input by all that it depends on."""
     images = [hashes.of(path) for path in case.images]
-    chosen = [case.segment, case.early_phase, astuple(case.selection)]
+    chosen = [case.segment, case.early_phase, astuple(case.selection), case.times and astuple(case.times)]
     made_from = [FORMAT, images, hashes.of(case.roi), *chosen, preprocessing.to_json()]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
