@@ -9,8 +9,8 @@ from .messages import InputError
 
 
 class HER2Status(str, Enum):
-    """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result, negative where zero and low
-    are not told apart.
+    """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result, negative where zero and
+    low are not told apart.
     """
 
     ZERO = "zero"

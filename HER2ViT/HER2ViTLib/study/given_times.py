@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GivenTimes:
-    """The phases' starts, and that of contrast where known: seconds on one clock, in the order of the phases."""
+    """The phases' starts in their order, and that of contrast where known: seconds on one clock."""
 
     starts_s: tuple[float, ...]
     contrast_start_s: float | None = None

@@ -52,7 +52,7 @@ def load_study(
         names = [str(path) for path in paths]
     require_equal_geometry([phase.volume for phase in study.phases], names)
     study = on_its_own_clock(study)
-    return study if times is None else _at_given_times(study, times, paths[0])
+    return study if times is None else _at_given_times(study, times, Path(paths[0]))
 
 
 def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
@@ -73,7 +73,8 @@ def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
     ]
     if max(differences, default=0) <= CLOCKS_AGREE_S:
         return given
-    note = f"the phases' times are those given with the case; those in the images differ by up to {max(differences):.0f} s"
+    apart = f"those in the images differ by up to {max(differences):.0f} s"
+    note = f"the phases' times are those given with the case; {apart}"
     return replace(given, notes=(*study.notes, note))
 
 

@@ -40,7 +40,7 @@ KNOWN_COLUMNS = (
 STATUSES = (HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
 """The classes, and the order that settles ties between them."""
 COUNTED_STATUSES = (*STATUSES, HER2Status.NEGATIVE)
-"""What an included case may be: a negative one is zero or low, and no case of the tasks that tell them apart."""
+"""What an included case may be. A negative one is zero or low: no case of the tasks that tell them apart."""
 
 DEVELOPMENT = "development"
 EXTERNAL = "external"

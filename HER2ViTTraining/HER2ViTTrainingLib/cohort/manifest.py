@@ -68,7 +68,7 @@ class Case:
 
     @property
     def times(self) -> GivenTimes | None:
-        """When the phases were taken, where the manifest says so: columns `phase_times_s`, `contrast_time_s`."""
+        """When the phases were taken, where `phase_times_s` and `contrast_time_s` say so."""
         return given_times(self.values.get("phase_times_s", ""), self.values.get("contrast_time_s", ""))
 
     @property
@@ -133,8 +133,8 @@ def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     """The cases of a manifest that are to be read by a model: those not excluded, in its order.
 
     Of its columns only `case_id`, `image`, `roi`, `segment`, `early_phase`, `series`, `image_type`,
-    `phase_times_s`, `contrast_time_s` and `exclude` count; HER2 status and clinical columns need not be there. Whether the files are there is not
-    looked at. Raises `InputError` with all faults, a line each.
+    `phase_times_s`, `contrast_time_s` and `exclude` count; HER2 status and clinical columns need not be
+    there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
     """
     path = Path(path)
     faults = Faults(path)

@@ -1,7 +1,7 @@
 """The manifest's columns `phase_times_s` and `contrast_time_s`: when a case's phases were taken.
 
-Starts in seconds, joined by `;` in the order of the phases, on one clock whose zero does not matter. With them
-the early phase is chosen by time, as from DICOM.
+Starts in seconds, joined by `;` in the order of the phases, on one clock whose zero does not matter. With
+them the early phase is chosen by time, as from DICOM.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from HER2ViTTrainingLib.tables.table import Faults, Row
 
 
 def parse_starts(text: str) -> tuple[float, ...]:
-    """The starts (s) in a cell. Raises `InputError` for what is no number, and for times that do not increase."""
+    """The starts (s) in a cell. Raises `InputError` for what is no number, and when they do not increase."""
     try:
         starts = tuple(float(part) for part in text.split(";"))
     except ValueError:

@@ -53,12 +53,8 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient."
     )
-    source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "manifest", nargs="?", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
-    )
-    source.add_argument(
-        "--mama-mia", type=Path, metavar="FOLDER", help="the public MAMA-MIA data set, its table saved as CSV"
+    command.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
     )
     command.add_argument("--folds", type=int, metavar="K", help="also K folds for cross-validation")
     command.add_argument(
@@ -77,16 +73,11 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
 def _cohort(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
     from HER2ViTTrainingLib.cohort.flow import RESULT_FILES, flow, flow_text, write_cohort
-    from HER2ViTTrainingLib.cohort.mama_mia import write_mama_mia_manifest
     from HER2ViTTrainingLib.cohort.manifest import read_manifest
     from HER2ViTTrainingLib.cohort.splits import make_splits
 
     require_own_folder(options.out, RESULT_FILES)
-    if options.mama_mia:
-        say_written(
-            options.out, [write_mama_mia_manifest(options.mama_mia, options.out / "manifest.csv").name]
-        )
-    cohort = read_manifest(options.manifest or options.out / "manifest.csv")
+    cohort = read_manifest(options.manifest)
     splits = make_splits(cohort, options.split, options.folds, options.seed)
     written = write_cohort(cohort, splits, options.out)
     say(flow_text(flow(cohort, splits)))

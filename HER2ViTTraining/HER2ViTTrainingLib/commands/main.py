@@ -17,7 +17,7 @@ from typing import NoReturn
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
-from . import batch, clinical, cohorts, evaluation, genes, reading, repeatability, training
+from . import batch, clinical, cohorts, evaluation, genes, public, reading, repeatability, training
 from .options import BAD_INPUT, DONE, INTERNAL_ERROR, INTERRUPTED, add_command, printable
 
 MAX_LINE = 1000
@@ -25,6 +25,7 @@ EXTRAS = {
     "distributed": "cluster",
     "lifelines": "statistics",
     "networkx": "genes",
+    "openpyxl": "public",
     "pandas": "statistics",
     "pydeseq2": "genes",
     "scipy": "statistics",
@@ -133,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_help(commands, parser)
-    for room in (reading, batch, cohorts, training, evaluation, clinical, repeatability, genes):
+    for room in (reading, batch, public, cohorts, training, evaluation, clinical, repeatability, genes):
         room.add_commands(commands)
     return parser
 

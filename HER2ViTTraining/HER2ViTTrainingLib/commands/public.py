@@ -1,0 +1,38 @@
+"""import."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import add_command, say, say_written
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `import`."""
+    command = add_command(
+        commands, "import", _import, "Write the manifest of a public data set as it was downloaded."
+    )
+    command.add_argument(
+        "source",
+        choices=("mama-mia", "breastdcedl", "duke"),
+        metavar="mama-mia|breastdcedl|duke",
+        help="which",
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="where it was downloaded to")
+    command.add_argument(
+        "--her2-states",
+        type=Path,
+        metavar="FILE",
+        help="the published HER2 states of I-SPY 2 (CSV): zero, low and positive instead of negative and positive",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifest")
+
+
+def _import(options: argparse.Namespace) -> None:
+    from HER2ViTTrainingLib.public.importing import import_data_set
+    from HER2ViTTrainingLib.public.page import import_text
+
+    about, written = import_data_set(options.source, options.folder, options.out, options.her2_states)
+    say(import_text(about))
+    say_written(options.out, written)
