@@ -4,15 +4,17 @@ import csv
 import hashlib
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
 
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, TASKS, ZERO_VS_REST
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTTrainingLib.cohort.flow import flow, write_cohort
-from HER2ViTTrainingLib.cohort.manifest import read_manifest
-from HER2ViTTrainingLib.cohort.splits import load_splits, make_splits
+from HER2ViTTrainingLib.cohort.manifest import read_cases, read_manifest
+from HER2ViTTrainingLib.cohort.splits import given_splits, load_splits, make_splits
 from HER2ViTTrainingLib.commands.main import main
 
 COLUMNS = ("case_id", "image", "roi", "ihc", "ish", "cohort", "role", "patient_id", "exclude")
@@ -476,77 +478,94 @@ def test_a_simulated_cohort_passes(tmp_path):
     assert not cohort.warnings
 
 
-# A public data set
+# Cases whose zero and low are not told apart
 
 
-@pytest.fixture
-def mama_mia(tmp_path):
-    """The data set's layout with seven made-up patients; letter case as in the different releases."""
-    folder = tmp_path / "MAMA-MIA"
-    (folder / "segmentations" / "expert").mkdir(parents=True)
-    for patient, phases in {
-        "DUKE_001": 4,
-        "DUKE_002": 3,
-        "ISPY2_100899": 3,
-        "NACT_01": 2,
-        "NACT_02": 1,
-        "NACT_03": 3,
-    }.items():
-        (folder / "images" / patient).mkdir(parents=True)
-        name = patient.lower() if patient.startswith("DUKE") else patient
-        for phase in range(phases):
-            (folder / "images" / patient / f"{name}_{phase:04d}.nii.gz").touch()
-        if patient != "NACT_03":
-            (folder / "segmentations" / "expert" / f"{name}.nii.gz").touch()
-    (folder / "clinical_and_imaging_info.csv").write_text(
-        "patient_id,dataset,her2,er,pr,age,menopause,nottingham_grade,acquisition_times\n"
-        'DUKE_001,DUKE,1,0.0,0.0,41.0,pre,high,"[0, 584, 714, 846]"\n'
-        'DUKE_002,DUKE,0.0,1.0,,38,post,,"[0, 165, 288]"\n'
-        'ISPY2_100899,ISPY2,1.0,1,1,nan,"pre (<6 months since LMP AND no prior bilateral ovariectomy)",low,\n'
-        "NACT_01,NACT,,0,0,56,peri (6-12 months since LMP),intermediate,\n"
-        "NACT_02,NACT,1,0,0,56,,,\n"
-        "NACT_03,NACT,1,0,0,56,,,\n"
-        "ISPY1_1001,ISPY1,1,0,0,56,,,\n"
-    )
-    return folder
+def test_negative_cases_are_in_and_no_case_of_the_tasks_that_tell_zero_and_low_apart(tmp_path, capsys):
+    rows = [{"ihc": "", "her2_status": status} for status in ["negative"] * 10 + ["positive"] * 5]
+    rows += [{"ihc": "1+", "her2_status": "negative"}, {"ihc": "", "her2_status": "Negative"}]
+    path = write_manifest(tmp_path, rows)
+    cohort = read_manifest(path)
+    assert all(case.included for case in cohort.cases)
+    statuses = Counter(case.her2_status.value for case in cohort.cases)
+    assert statuses == {"negative": 11, "positive": 5, "low": 1}
+    labels = [[case.label(task) for task in (ZERO_VS_REST, LOW_VS_POSITIVE)] for case in cohort.cases[:1]]
+    assert labels == [[None, None]]
+    path = write_manifest(tmp_path, rows[:15])
+    assert main(["cohort", str(path), "--folds", "2", "--out", str(tmp_path / "out")]) == 0
+    assert "15 cases (0 zero, 0 low, 5 positive, 10 negative)" in capsys.readouterr().out
+    splits = load_splits(tmp_path / "out" / "splits.json", read_manifest(path))
+    assert len(splits.tasks["zero-vs-rest"].training) == 4
+    assert {case["her2_status"] for case in splits.cases.values()} == {"negative", "positive"}
 
 
-def test_mama_mia_becomes_a_manifest(mama_mia, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert main(["cohort", "--mama-mia", str(mama_mia), "--out", str(out)]) == 0
-    assert "no development case" in capsys.readouterr().out
-    cohort = read_manifest(out / "manifest.csv")
-    reasons = {case.case_id: case.reason for case in cohort.cases}
-    assert reasons == {
-        "DUKE_001": "",
-        "DUKE_002": "HER2-negative in the source: zero and low are not told apart",
-        "ISPY2_100899": "",
-        "NACT_01": "HER2 status missing",
-        "NACT_02": "phases of the DCE-MRI not there",
-        "NACT_03": "expert outline not there",
-        "ISPY1_1001": "phases of the DCE-MRI not there",
-    }
-    duke = cohort.cases[0]
-    assert [path.name for path in duke.images] == [f"duke_001_000{n}.nii.gz" for n in range(4)]
-    assert all(path.resolve().is_file() for path in (*duke.images, duke.roi))
-    assert (duke.cohort, duke.role, duke.her2_status) == ("DUKE", "external", "positive")
-    assert {name: duke.values[name] for name in ("age", "menopause", "grade", "er", "pr")} == {
-        "age": "41.0",
-        "menopause": "no",
-        "grade": "G3",
-        "er": "negative",
-        "pr": "negative",
-    }
-    assert [case.values["menopause"] for case in cohort.cases[1:4]] == ["yes", "no", "NA"]
+def test_negative_contradicts_positive_only(tmp_path):
+    rows = [{"ihc": "3+", "her2_status": "negative"}, {"ihc": "0", "her2_status": "negative"}]
+    (fault,) = faults_of(write_manifest(tmp_path, rows))
+    assert "row 2, column her2_status, value 'negative': contradicts ihc '3+'" in fault
 
 
-def test_mama_mia_keeps_an_edited_manifest_and_asks_for_the_table_as_csv(mama_mia, tmp_path, capsys):
-    words = ["cohort", "--mama-mia", str(mama_mia), "--out", str(tmp_path / "out")]
-    assert main(words) == main(words) == 0
-    manifest = tmp_path / "out" / "manifest.csv"
-    manifest.write_text(manifest.read_text().replace("external", "development"))
-    assert main(words) == 2
-    assert "edited" in capsys.readouterr().err
-    (mama_mia / "clinical_and_imaging_info.csv").unlink()
-    assert main(words) == 2
-    assert "dataset_info" in capsys.readouterr().err
+def test_a_patient_with_a_negative_and_a_positive_lesion_is_told(tmp_path):
+    rows = [{"ihc": "", "her2_status": status, "patient_id": "P"} for status in ("negative", "positive")]
+    (warning,) = read_manifest(write_manifest(tmp_path, rows)).warnings
+    assert warning.code == "several_statuses"
+    assert "(positive, negative)" in warning.text
+
+
+def test_the_split_of_a_data_set_is_kept(tmp_path):
+    path = a_cohort(tmp_path, zero=4, low=4, positive=4)
+    cohort = read_manifest(path)
+    splits = given_splits(cohort, {"case2", "case6", "case10"})
+    assert splits.tasks[ZERO_VS_REST.name].validation == ("case10", "case2", "case6")
+    assert len(splits.tasks[ZERO_VS_REST.name].training) == 9
+    assert splits.tasks[LOW_VS_POSITIVE.name].validation == ("case10", "case6")
+    (tmp_path / "splits.json").write_bytes(splits.to_json())
+    assert load_splits(tmp_path / "splits.json", cohort) == splits
+
+
+# Phase times
+
+
+def test_phase_times_are_parsed(tmp_path):
+    rows = [
+        {"image": "a.nrrd;b.nrrd;c.nrrd", "phase_times_s": "0; 97;194.5", "contrast_time_s": "90"},
+        {
+            "phase_times_s": "10;20",
+            "contrast_time_s": "NA",
+            "site": "S1",
+            "vendor": "GE",
+            "field_strength": "3",
+        },
+        {"phase_times_s": ""},
+    ]
+    cohort = read_manifest(write_manifest(tmp_path, rows))
+    assert not cohort.warnings
+    assert [case.times for case in cohort.cases] == [
+        GivenTimes((0.0, 97.0, 194.5), 90.0),
+        GivenTimes((10.0, 20.0)),
+        None,
+    ]
+    assert [case.times for case in read_cases(cohort.path)] == [case.times for case in cohort.cases]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"phase_times_s": "0;97"}, "column phase_times_s, value '0;97': gives 2 starts, image has 3 phases"),
+        ({"phase_times_s": "0;97;97"}, "does not increase"),
+        ({"phase_times_s": "0;97;-3"}, "does not increase"),
+        ({"phase_times_s": "0;97;nan"}, "use seconds with a decimal point"),
+        ({"phase_times_s": "0;97;inf"}, "use seconds with a decimal point"),
+        ({"phase_times_s": "0, 97, 194"}, "use seconds with a decimal point"),
+        ({"phase_times_s": "0;97;"}, "use seconds with a decimal point"),
+        ({"contrast_time_s": "90"}, "column contrast_time_s, value '90': needs the phases' starts"),
+        ({"phase_times_s": "0;97;194", "contrast_time_s": "194"}, "is not before the last phase"),
+        ({"phase_times_s": "0;97;194", "contrast_time_s": "soon"}, "column contrast_time_s, value 'soon'"),
+    ],
+)
+def test_faults_of_phase_times(tmp_path, row, words):
+    path = write_manifest(tmp_path, [{"image": "a.nrrd;b.nrrd;c.nrrd", **row}])
+    (fault,) = faults_of(path)
+    assert words in fault
+    with pytest.raises(InputError, match=re.escape(fault)):
+        read_cases(path)

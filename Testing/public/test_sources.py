@@ -39,7 +39,7 @@ def manifest_of(out):
 def small_mama_mia(tmp_path):
     rows = [
         mama_mia_row("DUKE_001", 1, site=None),
-        mama_mia_row("DUKE_002", "0.0", acquisition_times=None),
+        mama_mia_row("DUKE_002", "0.0", site=None, acquisition_times=None),
         mama_mia_row("ISPY1_1001", " positive", site="Site AAI", acquisition_times="[0, 97]"),
         mama_mia_row("ISPY2_100899", True, acquisition_times="[0, 194, 97]", age=None, menopause="post"),
         mama_mia_row("NACT_01", None, site=4493, acquisition_times="soon"),
@@ -110,11 +110,11 @@ def test_what_is_written_about_an_import(small_mama_mia, tmp_path):
         },
     }
     assert (about["cases"], about["included"]) == (8, 4)
-    assert about["by"]["site"]["AAI"]["n"] == 6
-    [duke_row] = [row for row in about["early_phase"] if row["cohort"] == "DUKE"]
+    assert about["by"]["site"]["AAI"]["n"] == 5
+    [duke_early] = [row for row in about["early_phase"] if row["cohort"] == "DUKE"]
     # The first phase after contrast starts where the first one ends: its middle lies half a step after contrast.
-    assert (duke_row["by_time"], duke_row["when_read"], duke_row["phases"]) == (1, 1, {"1": 1})
-    assert duke_row["time_s"]["median"] == 48.5
+    assert (duke_early["by_time"], duke_early["when_read"], duke_early["phases"]) == (1, 1, {"1": 1})
+    assert duke_early["time_s"]["median"] == 48.5
     licence = (out / "LICENCE.txt").read_text()
     assert "CC BY-NC 4.0" in licence
     assert "doi:10.1038/s41597-025-04707-4" in licence
@@ -153,7 +153,9 @@ def test_cohort_takes_an_imported_manifest(small_mama_mia, tmp_path, capsys):
         row["phase_times_s"] = ""
     path = write_csv(tmp_path / "out" / "doubled.csv", [*rows, *more])
     assert main(["cohort", str(path), "--out", str(tmp_path / "checked")]) == 0
-    assert "8 cases (0 zero, 0 low, 6 positive, 2 negative)" in capsys.readouterr().out
+    assert "DUKE (development): 4 assessed, 0 excluded, 4 cases (0 zero, 0 low, 2 positive, 2 negative)" in (
+        capsys.readouterr().out
+    )
     flow = json.loads((tmp_path / "checked" / "flow.json").read_text())
     assert flow["development"] == {"n": 8, "patients": 8, "zero": 0, "low": 0, "positive": 6, "negative": 2}
 
@@ -322,7 +324,7 @@ def test_faults_of_breastdcedl_metadata(tmp_path, change, words):
     folder = write_breastdcedl(tmp_path / "data", [breastdcedl_row("ISPY2-1"), breastdcedl_row("ISPY2-2")])
     write_csv(
         folder / "BreastDCEDL_metadata.csv",
-        [breastdcedl_row("ISPY2-1"), breastdcedl_row("ISPY2-2", **change)],
+        [breastdcedl_row("ISPY2-1"), {**breastdcedl_row("ISPY2-2"), **change}],
     )
     with pytest.raises(InputError) as error:
         import_data_set("breastdcedl", folder, tmp_path / "out")

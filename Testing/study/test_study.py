@@ -16,6 +16,7 @@ from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.study.enhancement import subtraction
+from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTLib.study.study import Phase, Study, study_from_volumes
@@ -420,6 +421,44 @@ def test_faults_of_files(tmp_path):
         assert str(first) in fault
         assert str(other) in fault
         assert difference in fault
+
+
+def test_given_times_count_instead_of_those_in_the_files(tmp_path):
+    volumes = noise_phases(3, (4, 6, 5))
+    for n, volume in enumerate(volumes):
+        names = (f"{k}.dcm" for k in itertools.count(1))
+        write_phase(
+            tmp_path / "dicom" / str(n),
+            volume,
+            names,
+            SeriesInstanceUID=f"1.2.{n}",
+            AcquisitionTime=f"100{n}00",
+        )
+    folders = [tmp_path / "dicom" / str(n) for n in range(3)]
+    assert starts(load_study(folders)) == [0, 60, 120]
+    study = load_study(folders, times=GivenTimes((30.0, 100.0, 230.0), 95.0))
+    assert_phases(study, volumes)
+    assert (starts(study), study.contrast_start_s) == ([0, 70, 200], 65.0)
+    assert [phase.duration_s for phase in study.phases] == [None] * 3
+    assert "those in the images differ by up to 80 s" in study.notes[-1]
+    assert not any(
+        "differ by" in note for note in load_study(folders, times=GivenTimes((5, 65, 125.5))).notes
+    )
+    with pytest.raises(InputError, match="the study has 3 phases, phase_times_s gives 2 starts"):
+        load_study(folders, times=GivenTimes((0.0, 60.0)))
+
+
+def test_given_times_choose_another_phase_than_enhancement(tmp_path):
+    paths = [tmp_path / f"{n}.nii.gz" for n in range(4)]
+    for path, volume, level in zip(paths, noise_phases(4, (4, 6, 5)) // 100, (0, 300, 400, 500)):
+        write_sitk(path, volume + np.uint16(level))
+    roi = np.ones((4, 6, 5), bool)
+    by_enhancement = choose_phases(load_study(paths), roi).early
+    assert (by_enhancement.rule, by_enhancement.index) == ("enhancement", 3)
+    times = GivenTimes((0.0, 90.0, 180.0, 270.0))
+    by_time = choose_phases(load_study(paths, times=times), roi).early
+    # contrast starts with the end of phase 0, at 90 s: phase 1 is read at 45 s, phase 2 at 135 s; tie: earlier
+    assert (by_time.rule, by_time.index, by_time.time_s) == ("time", 1, 45.0)
 
 
 def test_4d_file_of_one_volume_is_one_phase(tmp_path):

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,11 +163,13 @@ def _case(row: Row, files: _Files, states: HER2States | None, faults: Faults) ->
         status = states.status(row, "pid", "HER2pos", status, faults)
     in_set = faults.checked(row, "test", lambda text: meaning(text, _SETS))
     external = in_set == "test"
-    phases, missing = _phases(row, files, faults)
+    count = faults.checked(row, "n_times", number)
+    kept = [faults.checked(row, column, number) for column in ("pre", "post_early", "post_late")]
+    phases, missing = _phases(files, count, kept)
     if not missing and files.outline is None:
         missing = "outline not there"
-    early = faults.checked(row, "post_early", number)
     numbers = sorted(files.phases)
+    early = kept[1]
     return PublicCase(
         case_id=row["pid"],
         cohort=f"{cohort}-test" if external else cohort,
@@ -176,7 +178,7 @@ def _case(row: Row, files: _Files, states: HER2States | None, faults: Faults) ->
         roi=files.outline,
         exclude=missing or ("" if in_set else NO_SET),
         role=EXTERNAL if external else DEVELOPMENT,
-        early_phase=numbers.index(int(early)) if phases and early in numbers else None,
+        early_phase=numbers.index(early) if phases and early in numbers else None,
         no_times=NO_TIMES,
         details=_details(row, faults),
         validates=in_set == "validation",
@@ -218,15 +220,16 @@ def _status(row: Row, faults: Faults) -> HER2Status | None:
     return status or subtype
 
 
-def _phases(row: Row, files: _Files, faults: Faults) -> tuple[tuple[Path, ...], str]:
-    """The phases in time order, all or those of MinCrop; and what is missing, if so."""
+def _phases(files: _Files, count: float | None, kept: Sequence[float | None]) -> tuple[tuple[Path, ...], str]:
+    """The phases in time order, all `count` of them or those that MinCrop has `kept`; and what is missing, if
+    so.
+    """
     numbers = sorted(files.phases)
     if not numbers:
         return (), "DCE-MRI not there"
-    count = faults.checked(row, "n_times", number)
-    kept = [faults.checked(row, column, number) for column in ("pre", "post_early", "post_late")]
-    wanted = list(range(int(count or max(numbers) + 1)))
-    if len(numbers) < 2 or (numbers != wanted and numbers != kept):
+    wanted = max(numbers) + 1 if count is None else count
+    all_there = numbers == list(range(len(numbers))) and len(numbers) == wanted
+    if len(numbers) < 2 or not (all_there or numbers == kept):
         listed = ", ".join(map(str, numbers))
-        return (), f"DCE-MRI in part: of {len(wanted)} phases {listed} there"
+        return (), f"DCE-MRI in part: of {wanted:g} phases {listed} there"
     return tuple(files.phases[n] for n in numbers), ""

@@ -116,7 +116,7 @@ def _case(
     if states and row["dataset"].upper() == ISPY2:
         status = states.status(row, "patient_id", "her2", status, faults)
     count = faults.checked(row, "num_phases", number)
-    phases, missing = _phases(images.get(patient.lower()), patient, int(count) if count else None)
+    phases, missing = _phases(images.get(patient.lower()), patient, count)
     outline = outlines.get(f"{patient.lower()}.nii.gz")
     starts, no_times = acquisition_starts(row["acquisition_times"], len(phases) or count)
     return PublicCase(
@@ -194,7 +194,7 @@ def _entries(folder: Path, *names: str) -> dict[str, Path]:
     return {entry.name.lower(): entry for entry in sorted(place.iterdir())}
 
 
-def _phases(folder: Path | None, patient: str, count: int | None) -> tuple[list[Path], str]:
+def _phases(folder: Path | None, patient: str, count: float | None) -> tuple[list[Path], str]:
     """The patient's phases in time order; none, and what is missing, of a study that is there in part."""
     names: dict[str, Path] = {}
     if folder is not None and folder.is_dir():
@@ -204,9 +204,10 @@ def _phases(folder: Path | None, patient: str, count: int | None) -> tuple[list[
     found = {int(match[1]): names[name] for name, match in matches.items() if match}
     if not found:
         return [], "DCE-MRI not there"
-    wanted = range(count or max(max(found) + 1, 2))
-    if sorted(found) == list(wanted):
-        return [found[n] for n in wanted], ""
-    if set(found) >= set(wanted):
+    numbers = sorted(found)
+    wanted = max(numbers[-1] + 1, 2) if count is None else count
+    if len(numbers) > wanted:
         return [], "more phases there than in the table"
-    return [], "DCE-MRI in part: phases not there"
+    if len(numbers) < wanted or numbers != list(range(len(numbers))):
+        return [], "DCE-MRI in part: phases not there"
+    return [found[n] for n in numbers], ""
