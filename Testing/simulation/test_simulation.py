@@ -70,8 +70,8 @@ def test_a_case_is_the_same_whatever_was_made_before_it_and_whichever_phases_are
 def test_a_cohort_is_the_same_to_the_byte_in_any_number_of_processes_and_a_smaller_one_is_its_beginning(
     tmp_path,
 ):
-    simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "two", scale=0.2, workers=2)
-    simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "one", scale=0.2, workers=1)
+    simulate_cohort(16, 8, PROTOCOLS["A"], tmp_path / "two", scale=0.2, workers=2)
+    simulate_cohort(16, 8, PROTOCOLS["A"], tmp_path / "one", scale=0.2, workers=1)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     simulate_cohort(2, 8, PROTOCOLS["A"], tmp_path / "few", scale=0.2)
     assert rows_of(tmp_path / "few" / "manifest.csv") == rows_of(tmp_path / "one" / "manifest.csv")[:2]

@@ -62,8 +62,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(recipe, tmp_path):
     stopped = a_trainer(recipe, epochs=4)
     checkpoint = tmp_path / "checkpoint.safetensors"
 
-    def stop(epoch):
-        if epoch.epoch == 2:
+    def stop(done, total, text=""):
+        if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -82,7 +82,7 @@ sys.path[:0] = {path!r}
 import torch
 torch.set_num_threads(1)
 from test_training import a_trainer
-a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), lambda epoch: print(epoch.epoch, flush=True))
+a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), lambda done, total, text="": print(done, flush=True))
 """
 
 
@@ -91,7 +91,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     code = KILLED.format(path=sys.path, checkpoint=str(checkpoint))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    for _ in range(3):
+    for _ in range(4):  # 0, 1, 2, 3 epochs
         process.stdout.readline()
     time.sleep(np.random.default_rng(os.getpid()).uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
@@ -109,6 +109,18 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".writing-")] == [
         "checkpoint.safetensors"
     ]
+
+
+def test_progress_is_told_of_every_epoch_and_where_a_run_resumes(tmp_path):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    told = []
+    trainer = a_trainer(epochs=2)
+    trainer.run(checkpoint, lambda done, total, text="": told.append((done, total, text)))
+    assert told == [(0, 2, ""), *((epoch.epoch, 2, str(epoch)) for epoch in trainer.history)]
+    assert f"validation loss {trainer.history[0].validation_loss:.3f}, AUC" in told[1][2]
+    told.clear()
+    a_trainer(epochs=2).run(checkpoint, lambda done, total, text="": told.append((done, total, text)))
+    assert told == [(2, 2, "")]
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):

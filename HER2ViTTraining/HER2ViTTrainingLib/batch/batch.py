@@ -26,6 +26,7 @@ from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_failure
 
@@ -90,14 +91,14 @@ def read_batch(
     workers: int | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Reads the cases of a manifest into `out`: a folder a case, `readings.csv` and `failures.csv` in the
     manifest's order.
 
     Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
     that failed only those whose inputs changed, with `retry_failed` all. `workers` and `scheduler` as in
-    `executor`; `report` is told (done, of all to be read). Raises `InputError` for faults of the manifest,
+    `executor`; `progress` is told of the cases to be read. Raises `InputError` for faults of the manifest,
     the bundles or the device, a folder in use, and when there is no room to write.
     """
     manifest, out = Path(manifest).absolute(), Path(out).absolute()
@@ -110,7 +111,7 @@ def read_batch(
         sweep(out / "cases")
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
         pending = _pending(jobs, retry_failed)
-        _read_all(settings, pending, workers, scheduler, report)
+        _read_all(settings, pending, workers, scheduler, progress)
         failed = _write_tables(jobs, out)
     return Outcome(len(jobs), len(pending), failed)
 
@@ -168,7 +169,7 @@ def _read_all(
     jobs: Sequence[Job],
     workers: int | None,
     scheduler: str | None,
-    report: Callable[[int, int], None],
+    progress: Progress | None,
 ) -> None:
     """Reads the jobs. Those out when a worker dies are read again, one at a time: the one whose worker dies
     then too has failed.
@@ -177,7 +178,8 @@ def _read_all(
 
     def finish(done: Iterable[Job]) -> None:
         finished.update(job.case_id for job in done)
-        report(len(finished), len(jobs))
+        if progress is not None:
+            progress(len(finished), len(jobs))
 
     finish(())
     workers = min(workers or available_cores(), max(len(jobs), 1))

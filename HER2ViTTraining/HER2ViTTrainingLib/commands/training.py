@@ -7,7 +7,15 @@ from pathlib import Path
 
 from HER2ViTLib.messages import InputError
 
-from .options import add_command, add_device, add_seed, positive_number, say_written, whole_number
+from .options import (
+    add_command,
+    add_device,
+    add_seed,
+    positive_number,
+    progress_bar,
+    say_written,
+    whole_number,
+)
 
 # Training
 
@@ -121,10 +129,14 @@ def _train(options: argparse.Namespace) -> None:
             f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort"
             f" --folds {options.folds}"
         )
-    if repeated:
-        repeats = (options.seeds, bool(options.folds), options.scheduler)
-        say_written(
-            options.out, run_repeated(experiment, cohort, splits, options.out, options.cache, *repeats)
-        )
-    else:
-        say_written(options.out, run_experiment(experiment, cohort, splits, options.out, options.cache))
+    with progress_bar("train") as progress:
+        if repeated:
+            repeats = (options.seeds, bool(options.folds), options.scheduler)
+            written = run_repeated(
+                experiment, cohort, splits, options.out, options.cache, *repeats, progress=progress
+            )
+        else:
+            written = run_experiment(
+                experiment, cohort, splits, options.out, options.cache, progress=progress
+            )
+    say_written(options.out, written)

@@ -7,15 +7,12 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from HER2ViTLib.files.output import prepare_folder, write_atomically
@@ -24,6 +21,9 @@ from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.lesion.masks import write_segmentation
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.sample import sample_phases, sample_roi
+from HER2ViTTrainingLib.parallel.executors import available_cores
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .clinical import log_hazard
 from .genes import draw_counts, genes
@@ -37,7 +37,8 @@ from .random_streams import case_id_of
 _SETTINGS = "cohort.json"
 _OWN = ("images", "rois", "manifest.csv", "truth.csv", "counts.csv.gz", _SETTINGS)
 _ROI_COLUMNS = {"roi_a1": "roi", "roi_a2": "roi_a2", "roi_b1": "roi_b"}
-_POOL_PAYS_FROM_CASES = 12
+MAX_PROCESSES = 4
+"""Unless told otherwise: each takes about half a gigabyte of memory."""
 
 
 def simulate_cohort(
@@ -45,7 +46,7 @@ def simulate_cohort(
     seed: int,
     protocol: Protocol,
     out_dir: str | os.PathLike,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     scale: float = 1.0,
     workers: int | None = None,
 ) -> Path:
@@ -53,7 +54,7 @@ def simulate_cohort(
 
     `out_dir` gets `images/CASE_phaseN.nrrd`, `rois/CASE_roi_a1.nrrd` (and `_a2`, `_b1`), `manifest.csv`,
     `counts.csv.gz` (genes x cases), `truth.csv` (status, latent variables and other true values) and
-    `cohort.json` (what it was made with). `progress` is told (done, all) after each case. `scale` as in
+    `cohort.json` (what it was made with). `progress` is told of each case. `scale` as in
     `Protocol.scaled`. `workers` is the number of processes (default: the processors, 4 at most). A run that
     was interrupted is completed by the same call. Raises `InputError` for numbers out of range, and for a
     folder that holds foreign content or a cohort made otherwise.
@@ -67,11 +68,8 @@ def simulate_cohort(
     _claim(folder, seed, protocol)
     for name in ("images", "rois"):
         (folder / name).mkdir(exist_ok=True)
-    rows = []
-    for row in _in_order(partial(_write_case, folder, seed, protocol), cases, workers):
-        rows.append(row)
-        if progress is not None:
-            progress(len(rows), cases)
+    workers = workers or min(MAX_PROCESSES, available_cores())
+    rows = in_order(partial(_write_case, folder, seed, protocol), range(cases), workers, progress)
     manifest, truth = zip(*rows)
     _write_csv(folder / "truth.csv", truth)
     _write_counts(folder / "counts.csv.gz", cases, seed, protocol.name)
@@ -88,19 +86,6 @@ def _claim(folder: Path, seed: int, protocol: Protocol) -> None:
         raise InputError(f"{folder}: holds a cohort of another seed, protocol or scale; name another folder")
     if not path.exists():
         write_atomically(path, settings)
-
-
-def _in_order(work: Callable[[int], Any], cases: int, workers: int | None) -> Iterator[Any]:
-    """Results of `work(0)`, `work(1)`, ..., by several processes where that pays."""
-    workers = min(4, os.cpu_count() or 1) if workers is None else workers
-    if workers == 1 or cases < _POOL_PAYS_FROM_CASES:
-        yield from map(work, range(cases))
-        return
-    # Spawned, not forked: ITK's and OpenCV's threads do not survive a fork.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        yield from pool.map(work, range(cases), chunksize=4)
 
 
 def _write_case(

@@ -16,22 +16,23 @@ import secrets
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
-from HER2ViTLib.messages import InputError
+from HER2ViTLib.messages import InputError, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTTrainingLib.cohort.manifest import Case
-from HER2ViTTrainingLib.parallel.executors import available_cores, executor
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 
 FORMAT = 2
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is
@@ -56,10 +57,14 @@ class ModelInput:
 
 
 def model_inputs(
-    cases: Sequence[Case], preprocessing: Preprocessing, cache: str | os.PathLike, workers: int | None = None
+    cases: Sequence[Case],
+    preprocessing: Preprocessing,
+    cache: str | os.PathLike,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> list[ModelInput]:
-    """The inputs of the cases, in their order. Raises `InputError` with one line per case that cannot be
-    read; the others stay cached.
+    """The inputs of the cases, in their order; `progress` is told of those that are made, not of those that
+    the cache holds. Raises `InputError` with one line per case that cannot be read; the others stay cached.
     """
     cache = Path(cache)
     cache.mkdir(parents=True, exist_ok=True)
@@ -67,9 +72,8 @@ def model_inputs(
     keys = [case_key(case, preprocessing, hashes) for case in cases]
     hashes.save()
     missing = {key: case for key, case in zip(keys, cases) if not (cache / f"{key}.npz").exists()}
-    faults = _make(missing, preprocessing, cache, workers or available_cores())
-    if faults:
-        raise InputError(faults)
+    jobs = [(case, cache / f"{key}.npz") for key, case in missing.items()]
+    in_order(partial(_make, preprocessing), jobs, workers, prefixed(progress, "reading the cases"))
     return [_load(cache / f"{key}.npz") for key in keys]
 
 
@@ -133,37 +137,11 @@ def _remembered(path: Path) -> dict[str, list]:
     return known if sound else {}
 
 
-def _make(missing: Mapping[str, Case], preprocessing: Preprocessing, cache: Path, workers: int) -> list[str]:
-    """Makes the missing inputs; returns one line per fault."""
-    if not missing:
-        return []
-    jobs = [(case, preprocessing, cache / f"{key}.npz") for key, case in missing.items()]
-    workers = min(workers, len(jobs))
-    progress = tqdm(total=len(jobs), desc="slices", unit="case", disable=None)
-    with progress:
-        if workers == 1:
-            return [fault for job in jobs for fault in _advance(progress, _make_one(job))]
-        with executor(workers) as pool:
-            return [
-                fault
-                for faults in pool.map(_make_one, jobs, chunksize=4)
-                for fault in _advance(progress, faults)
-            ]
-
-
-def _advance(progress: tqdm, faults: list[str]) -> list[str]:
-    progress.update()
-    return faults
-
-
-def _make_one(job: tuple[Case, Preprocessing, Path]) -> list[str]:
-    case, preprocessing, path = job
-    try:
-        made = make_input(case, preprocessing)
-    except InputError as error:
-        return [f"case {case.case_id}: {fault}" for fault in error.faults]
-    _save(made, path)
-    return []
+def _make(preprocessing: Preprocessing, job: tuple[Case, Path]) -> None:
+    """Makes one case's input and puts it into the cache, under the path of the job."""
+    case, path = job
+    with faults_of(f"case {case.case_id}"):
+        _save(make_input(case, preprocessing), path)
 
 
 def _save(made: ModelInput, path: Path) -> None:

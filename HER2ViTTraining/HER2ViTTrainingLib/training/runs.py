@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTTrainingLib.cohort.manifest import Cohort
 from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit
 from HER2ViTTrainingLib.parallel.executors import executor, keep_freed_memory
+from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 from HER2ViTTrainingLib.stats.calibration import platt_calibration
 from HER2ViTTrainingLib.stats.roc import youden_threshold
 
@@ -55,6 +55,7 @@ def run_experiment(
     splits: Splits,
     out: str | os.PathLike,
     cache: str | os.PathLike | None = None,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Trains on the split's training part; writes a bundle, the history and the predictions of every set.
     Returns the files' names.
@@ -66,8 +67,8 @@ def run_experiment(
     split = splits.tasks[experiment.task.name]
     sets = {"training": split.training, "validation": split.validation, **splits.external}
     started = _started(experiment)
-    data, preprocessing = _data(experiment, cohort, sets, Path(cache or out / "cache"))
-    return _train(experiment, *started, data, preprocessing, splits, out)
+    data, preprocessing = _data(experiment, cohort, sets, Path(cache or out / "cache"), progress)
+    return _train(experiment, *started, data, preprocessing, splits, out, progress)
 
 
 def run_repeated(
@@ -79,6 +80,7 @@ def run_repeated(
     seeds: int = 1,
     folds: bool = False,
     scheduler: str | None = None,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Trains once per seed (`experiment.seed` and the next ones) and, with `folds`, per fold: a bundle each,
     in a folder of its own.
@@ -100,7 +102,7 @@ def run_repeated(
     if scheduler is None:
         _started(experiment)
     # Before the trainings start, or each would make the same inputs.
-    _data(experiment, cohort, next(iter(every_set.values())), cache)
+    _data(experiment, cohort, next(iter(every_set.values())), cache, progress)
     every_seed = range(experiment.seed, experiment.seed + seeds)
     names = [(seed, fold) for seed in every_seed for fold in every_set]
     folders = {
@@ -118,7 +120,7 @@ def run_repeated(
         )
         for seed, fold in names
     ]
-    _each(jobs, scheduler)
+    _each(jobs, scheduler, progress)
     rows: dict[int, list[dict[str, str]]] = {seed: [] for seed in every_seed}
     for seed, fold in names:
         rows[seed] += _held_out(out / folders[seed, fold], folds)
@@ -138,23 +140,28 @@ def _folds(split: TaskSplit) -> dict[str, dict[str, Sequence[str]]]:
     }
 
 
-def _each(jobs: Sequence[tuple], scheduler: str | None) -> None:
+def _each(jobs: Sequence[tuple], scheduler: str | None, progress: Progress | None) -> None:
     if scheduler is None:
         for job in jobs:
-            _train_into(job)
+            _train_into(job, progress)
         return
     with executor(None, scheduler) as pool:
-        list(pool.map(_train_into, jobs))
+        for done, _ in enumerate(pool.map(_train_into, jobs), start=1):
+            if progress is not None:
+                progress(done, len(jobs), "trainings")
 
 
-def _train_into(job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str]], Path, Path]) -> None:
+def _train_into(
+    job: tuple[Experiment, Cohort, Splits, Mapping[str, Sequence[str]], Path, Path],
+    progress: Progress | None = None,
+) -> None:
     """One training, wherever it runs."""
     keep_freed_memory()
     experiment, cohort, splits, sets, folder, cache = job
-    data, preprocessing = _data(experiment, cohort, sets, cache)
-    _train(
-        experiment, *_started(experiment), data, preprocessing, splits, prepare_folder(folder, RESULT_FILES)
-    )
+    progress = prefixed(progress, folder.name)
+    data, preprocessing = _data(experiment, cohort, sets, cache, progress)
+    prepare_folder(folder, RESULT_FILES)
+    _train(experiment, *_started(experiment), data, preprocessing, splits, folder, progress)
 
 
 def _held_out(folder: Path, folds: bool) -> list[dict[str, str]]:
@@ -186,10 +193,14 @@ def _mean_over_seeds(
 
 
 def _data(
-    experiment: Experiment, cohort: Cohort, sets: Mapping[str, Sequence[str]], cache: Path
+    experiment: Experiment,
+    cohort: Cohort,
+    sets: Mapping[str, Sequence[str]],
+    cache: Path,
+    progress: Progress | None,
 ) -> tuple[Data, Preprocessing]:
     preprocessing = preprocessing_for(experiment.preset, experiment.network)
-    return load_data(cohort, sets, experiment.task, preprocessing, cache), preprocessing
+    return load_data(cohort, sets, experiment.task, preprocessing, cache, progress), preprocessing
 
 
 def _started(experiment: Experiment) -> tuple[nn.Module, torch.device]:
@@ -208,12 +219,13 @@ def _train(
     preprocessing: Preprocessing,
     splits: Splits,
     out: Path,
+    progress: Progress | None,
 ) -> list[str]:
     trainer = Trainer(
         model, data.labelled("training"), data.labelled("validation"), preprocessing, experiment.recipe, experiment.seed, device,
         fingerprint(experiment, data, splits),
     )  # fmt: skip
-    model = trainer.run(out / CHECKPOINT_FILE, _say_epoch)
+    model = trainer.run(out / CHECKPOINT_FILE, progress)
     logits = {
         name: predict(model, data.labelled(name).images, preprocessing)
         for name in data.cases
@@ -277,11 +289,3 @@ def _prediction_rows(
         for name in logits
         for case, label, logit, score in zip(data.cases[name], data.labels[name], logits[name], scores[name])
     ]
-
-
-def _say_epoch(epoch: Epoch) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(
-            f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation loss"
-            f" {epoch.validation_loss:.3f}, AUC {epoch.validation_auc:.3f} "
-        )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import model_input
 from HER2ViTLib.model.preprocessing import Preprocessing
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .augmentation import augment
@@ -53,6 +54,12 @@ class Epoch:
     train_loss: float
     validation_loss: float
     validation_auc: float
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.train_loss:.3f}, validation loss {self.validation_loss:.3f},"
+            f" AUC {self.validation_auc:.3f}"
+        )
 
 
 def predict(
@@ -114,16 +121,18 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
 
-    def run(
-        self, checkpoint: Path | None = None, report: Callable[[Epoch], None] = lambda _: None
-    ) -> nn.Module:
+    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Module:
         """Trains until the last epoch or until the validation figures stop improving; returns the network
-        with the best weights.
+        with the best weights. `progress` is told of each epoch, with its figures.
         """
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
+        if progress is not None:
+            progress(len(self.history), self.recipe.epochs)
         while len(self.history) < self.recipe.epochs and not self._stalled():
-            report(self._one_epoch())
+            epoch = self._one_epoch()
+            if progress is not None:
+                progress(epoch.epoch, self.recipe.epochs, str(epoch))
             if checkpoint is not None:
                 self._save(checkpoint)
         self.model.load_state_dict(self.best)
