@@ -168,10 +168,15 @@ def shuffled_aucs(task: Task, out: Path, weights: Path) -> list[float]:
     for seed in SHUFFLES:
         labels = np.random.default_rng(seed).permutation(np.concatenate([training.labels, validation.labels]))
         parts = np.split(labels, [len(training.labels)])
-        sets = (Labelled(one.images, part) for one, part in zip((training, validation), parts))
-        model = Trainer(build_network(network, seed), *sets, preprocessing, recipe, seed).run(
-            out / f"{task.name}-shuffled{seed}.safetensors"
+        trainer = Trainer(
+            build_network(network, seed),
+            training=Labelled(training.images, parts[0]),
+            validation=Labelled(validation.images, parts[1]),
+            preprocessing=preprocessing,
+            recipe=recipe,
+            seed=seed,
         )
+        model = trainer.run(out / f"{task.name}-shuffled{seed}.safetensors")
         areas.append(auc(external.labels, predict(model, external.images, preprocessing)))
     return areas
 

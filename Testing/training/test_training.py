@@ -41,9 +41,14 @@ def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, **changes):
     torch.manual_seed(seed)
     model = timm.create_model("vit_tiny_patch16_224", num_classes=1, **{**TINY, "patch_size": 8})
     preprocessing = StudyPreprocessing(size=SIZE) if recipe == "study" else SquarePreprocessing(size=SIZE)
-    changed = replace(RECIPES[recipe], **changes)
     return Trainer(
-        model, cases(count, 1), cases(24, 2), preprocessing, changed, seed, fingerprint=fingerprint
+        model,
+        training=cases(count, 1),
+        validation=cases(24, 2),
+        preprocessing=preprocessing,
+        recipe=replace(RECIPES[recipe], **changes),
+        seed=seed,
+        fingerprint=fingerprint,
     )
 
 
@@ -142,15 +147,15 @@ def test_it_learns_a_plain_signal():
 
 def test_one_class_is_refused():
     part = cases(8, 1)
+    single = Labelled(part.images, part.labels * 0)
     with pytest.raises(InputError, match="validation part holds a single class"):
-        single = Labelled(part.images, part.labels * 0)
         Trainer(
             timm.create_model("vit_tiny_patch16_224", num_classes=1, **TINY),
-            part,
-            single,
-            SquarePreprocessing(),
-            RECIPES["default"],
-            1,
+            training=part,
+            validation=single,
+            preprocessing=SquarePreprocessing(),
+            recipe=RECIPES["default"],
+            seed=1,
         )
 
 

@@ -222,9 +222,15 @@ def _train(
     progress: Progress | None,
 ) -> list[str]:
     trainer = Trainer(
-        model, data.labelled("training"), data.labelled("validation"), preprocessing, experiment.recipe, experiment.seed, device,
-        fingerprint(experiment, data, splits),
-    )  # fmt: skip
+        model,
+        training=data.labelled("training"),
+        validation=data.labelled("validation"),
+        preprocessing=preprocessing,
+        recipe=experiment.recipe,
+        seed=experiment.seed,
+        device=device,
+        fingerprint=fingerprint(experiment, data, splits),
+    )
     model = trainer.run(out / CHECKPOINT_FILE, progress)
     logits = {
         name: predict(model, data.labelled(name).images, preprocessing)

@@ -1,10 +1,5 @@
-"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed goes
-on where it was.
-
-Two recipes. `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs,
-early stopping on the validation loss, no augmentation. `default` is ours: augmentation on the batch, on the
-device; AdamW with warm-up, cosine and layer-wise learning-rate decay; class weights from the training part;
-averaged weights; early stopping on the validation AUC.
+"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed
+resumes where it was.
 """
 
 from __future__ import annotations
@@ -77,17 +72,19 @@ def predict(
 
 
 class Trainer:
-    """One training: `run` trains to the end; with a checkpoint file it goes on from there, and ends with the
-    same weights (on the CPU).
+    """One training: `run` trains to the end; with a checkpoint file it resumes there, and ends with the same
+    weights (on the CPU).
 
-    `train` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and settings: a
-    checkpoint of another training is refused with `InputError`.
+    `training` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and
+    settings: a checkpoint of another training is refused with `InputError`; so is a part without both
+    classes.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Labelled,
+        *,
+        training: Labelled,
         validation: Labelled,
         preprocessing: Preprocessing,
         recipe: Recipe,
@@ -95,26 +92,27 @@ class Trainer:
         device: torch.device | str = "cpu",
         fingerprint: str = "",
     ) -> None:
-        for part, name in ((train, "training"), (validation, "validation")):
-            if len(np.unique(part.labels)) < 2:
-                held = "a single class" if len(part.labels) else "no case of this task"
-                raise InputError(
-                    f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split"
-                    " are needed"
-                )
+        _require_both_classes(training, "training")
+        _require_both_classes(validation, "validation")
         self.model = model.to(device)
-        self.preprocessing, self.recipe, self.fingerprint = preprocessing, recipe, fingerprint
+        self.preprocessing = preprocessing
+        self.recipe = recipe
+        self.fingerprint = fingerprint
         self.validation = validation
-        self.images = torch.from_numpy(train.images).to(device)
-        self.labels = torch.from_numpy(train.labels.astype(np.float32)).to(device)
+        self.images = torch.from_numpy(training.images).to(device)
+        self.labels = torch.from_numpy(training.labels.astype(np.float32)).to(device)
         positive = float(self.labels.sum())
         self.positive_weight = torch.tensor(
             (len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device
         )
         self.optimizer = timm.optim.create_optimizer_v2(
-            self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay,
+            self.model,
+            opt=recipe.optimizer,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
             filter_bias_and_bn=recipe.name != "study",
-        )  # fmt: skip
+        )
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.averaged = copy.deepcopy(self.model).requires_grad_(False) if recipe.averaging else self.model
         self.best = copy.deepcopy(self.model.state_dict())
@@ -255,6 +253,14 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.generator.set_state(tensors["generator"])
         self.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+
+
+def _require_both_classes(part: Labelled, name: str) -> None:
+    if len(np.unique(part.labels)) < 2:
+        held = "a single class" if len(part.labels) else "no case of this task"
+        raise InputError(
+            f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed"
+        )
 
 
 def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Mapping[str, str]]:
