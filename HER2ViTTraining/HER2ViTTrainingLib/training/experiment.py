@@ -18,7 +18,7 @@ from HER2ViTTrainingLib.cohort.splits import Splits
 from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .inputs import ModelInput, model_inputs
-from .networks import Network, weights_sha256
+from .networks import Network, preprocessing_for, weights_sha256
 from .recipes import METHOD, RECIPES, Recipe
 from .trainer import Labelled
 
@@ -34,6 +34,11 @@ class Experiment:
     seed: int = 1
     device: str = "auto"
     notice: str = ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preset at the network's input size."""
+        return preprocessing_for(self.preset, self.network)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from .augmentation import augment
 from .recipes import Recipe, learning_rate_factor
 
 MIN_GAIN = 1e-6
+"""An epoch is better than all before it by at least so much: less is round-off."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Epoch:
     train_loss: float
     validation_loss: float
     validation_auc: float
+
+    def merit(self, stops_on: str) -> float:
+        """What decides which epoch is kept, the larger the better: the AUC ("auc"), or the loss ("loss")
+        with its sign turned.
+        """
+        return self.validation_auc if stops_on == "auc" else -self.validation_loss
 
     def __str__(self) -> str:
         return (
@@ -201,17 +209,18 @@ class Trainer:
         loss = functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), targets)
         return float(loss), auc(self.validation.labels, logits)
 
-    def _merit(self, epoch: Epoch) -> float:
-        return epoch.validation_auc if self.recipe.stops_on == "auc" else -epoch.validation_loss
+    def _merits(self) -> list[float]:
+        return [epoch.merit(self.recipe.stops_on) for epoch in self.history]
 
     def _improves(self, epoch: Epoch) -> bool:
-        return all(self._merit(epoch) > self._merit(former) + MIN_GAIN for former in self.history)
+        return epoch.merit(self.recipe.stops_on) > max(self._merits(), default=-math.inf) + MIN_GAIN
 
     def _stalled(self) -> bool:
         if not self.history:
             return False
-        best = max(range(len(self.history)), key=lambda n: (self._merit(self.history[n]), -n))
-        return len(self.history) - 1 - best >= self.recipe.patience
+        merits = self._merits()
+        best = merits.index(max(merits))
+        return len(merits) - 1 - best >= self.recipe.patience
 
     # Checkpoints: tensors in safetensors, the rest as JSON in its header. Written whole or not at all, after
     # every epoch.
