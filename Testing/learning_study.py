@@ -31,7 +31,7 @@ from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import load_splits
 from HER2ViTTrainingLib.commands.main import main as her2vit
-from HER2ViTTrainingLib.simulation.cohorts import oracle_auc
+from HER2ViTTrainingLib.simulation.oracle import oracle_auc
 from HER2ViTTrainingLib.stats.roc import auc
 from HER2ViTTrainingLib.training.experiment import load_data
 from HER2ViTTrainingLib.training.networks import Network, build_network, preprocessing_for

@@ -7,9 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .random_streams import draw_hidden, random_stream
-
-# RNA counts
+from .case_key import CaseKey
+from .hidden import draw_hidden
 
 GENE_LOG2_FOLD_CHANGES = {
     **{"ERBB2": 3.2, "GRB7": 2.8, "S100A9": 1.6, "SCUBE2": -2.0},
@@ -69,6 +68,7 @@ GENE_LOG2_FOLD_CHANGES = {
 """
 
 GENE_COUNT = 2000
+_GENE_SEED = 20250
 _UNCHANGED_FAMILIES = {
     **{
         "PSMA": 7,
@@ -133,14 +133,11 @@ def genes() -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
     return tuple(names), means, dispersions, changes
 
 
-_GENE_SEED = 20250
-
-
-def draw_counts(index: int, seed: int, protocol_name: str) -> np.ndarray:
-    """RNA counts (genes,) int64 of case `index`: negative binomial, with the case's own sequencing depth."""
-    status, _ = draw_hidden(index, seed, protocol_name)
+def draw_counts(key: CaseKey) -> np.ndarray:
+    """RNA counts (genes,) int64 of a case: negative binomial, with the case's own sequencing depth."""
+    status, _ = draw_hidden(key)
     _, means, dispersions, changes = genes()
-    rng = random_stream(seed, index, protocol_name, "counts")
+    rng = key.stream("counts")
     depth = math.exp(0.25 * rng.standard_normal())
     expected = means * depth * 2.0 ** (changes * (status == "positive"))
     return rng.poisson(rng.gamma(1 / dispersions, expected * dispersions))

@@ -10,33 +10,8 @@ import numpy as np
 
 from .anatomy import Breast
 from .fields import Waves, soft_step
+from .hidden import Latents
 from .protocols import Frame
-
-# Lesion and outlines
-
-
-@dataclass(frozen=True)
-class Latents:
-    """The two hidden variables that tell the classes apart, and what they do to the image. Nothing else
-    depends on class.
-    """
-
-    heterogeneity: float
-    rim: float
-
-    @property
-    def texture_amplitude(self) -> np.float32:
-        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to
-        0.58.
-        """
-        return np.float32(0.03 + 0.55 / (1 + math.exp(-1.2 * self.heterogeneity)))
-
-    @property
-    def rim_amplitude(self) -> np.float32:
-        """The same due to centre against shell: negative for a bright centre, positive for a ring; within
-        0.5.
-        """
-        return np.float32(0.5 * math.tanh(0.6 * self.rim))
 
 
 @dataclass(frozen=True)
