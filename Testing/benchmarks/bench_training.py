@@ -1,4 +1,6 @@
-"""Training: what the input pipeline costs beside the step it feeds, and how soon an unchanged cohort is back."""
+"""Training: what the input pipeline costs beside the step it feeds, and how soon an unchanged cohort is
+back.
+"""
 
 from __future__ import annotations
 

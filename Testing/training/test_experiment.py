@@ -35,8 +35,8 @@ from HER2ViTTrainingLib.training import runs as experiment
 from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.inputs import FileHashes, model_inputs
 from HER2ViTTrainingLib.training.networks import Network, build_network
-from HER2ViTTrainingLib.training.recipes import RECIPES
 from HER2ViTTrainingLib.training.predictions import Prediction
+from HER2ViTTrainingLib.training.recipes import RECIPES
 from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment, run_repeated
 from support.csv_files import rows_of, write_csv
 from support.models import a_model
@@ -51,7 +51,8 @@ def manifest(tmp_path_factory):
     simulate_cohort(36, 5, PROTOCOLS["A"], folder, scale=0.4)
     rows = rows_of(folder / "manifest.csv")
     for n, row in enumerate(rows):
-        row["cohort"], row["role"] = ("elsewhere", "external") if n >= 28 else ("here", "development")
+        row["cohort"] = "elsewhere" if n >= 28 else "here"
+        row["role"] = "external" if n >= 28 else "development"
     return write_csv(folder / "with_external.csv", rows)
 
 
@@ -74,17 +75,17 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
 ):
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, seed=2)
-    out, weights = tmp_path / "bundle", tmp_path / "weights.safetensors"
+    out = tmp_path / "bundle"
+    weights = tmp_path / "weights.safetensors"
     save_file(a_model(architecture="vit_tiny_patch16_224", img_size=64).state_dict(), weights)
     network = replace(NETWORK, pretrained=str(weights))
     run_experiment(
         TrainingJob(replace(an_experiment(), network=network), cohort, splits, out, tmp_path / "cache")
     )
     predictions = rows_of(out / "predictions.csv")
-    by_set = {
-        name: {row["case_id"] for row in predictions if row["set"] == name}
-        for name in ("training", "validation", "elsewhere")
-    }
+    by_set = {}
+    for row in predictions:
+        by_set.setdefault(row["set"], set()).add(row["case_id"])
     split = splits.tasks["zero-vs-rest"]
     assert by_set == {
         "training": {*split.training},
@@ -93,10 +94,8 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
     }
     bundle = load_bundle(out)
     validation = [row for row in predictions if row["set"] == "validation"]
-    labels, scores = (
-        np.array([int(row["label"]) for row in validation]),
-        np.array([float(row["score"]) for row in validation]),
-    )
+    labels = np.array([int(row["label"]) for row in validation])
+    scores = np.array([float(row["score"]) for row in validation])
     assert bundle.settings.threshold == youden_threshold(labels, scores)
     assert bundle.settings.splits_sha256 == splits.sha256
     assert bundle.settings.provenance["pretrained_sha256"] == file_sha256(weights)

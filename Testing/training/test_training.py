@@ -30,7 +30,8 @@ def cases(count, seed):
     y, x = np.indices(SIZE)
     images = rng.normal(0.3, 0.05, (count, *SIZE))
     for image, label in zip(images, labels):
-        (cy, cx), radius = rng.uniform(24, 40, 2), rng.uniform(10, 18)
+        cy, cx = rng.uniform(24, 40, 2)
+        radius = rng.uniform(10, 18)
         distance = np.hypot(y - cy, x - cx) / radius
         profile = 1 - distance if label else distance
         image += np.where(distance < 1, 0.3 + 0.4 * (profile - (1 / 3 if label else 2 / 3)), 0)
@@ -87,7 +88,9 @@ sys.path[:0] = {path!r}
 import torch
 torch.set_num_threads(1)
 from test_training import a_trainer
-a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), lambda done, total, text="": print(done, flush=True))
+def tell(done, total, text=""):
+    print(done, flush=True)
+a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), tell)
 """
 
 

@@ -1,9 +1,8 @@
-"""Many cases: read by several processes or a Dask cluster, each case once, and gone on with after whatever
-ended a run.
+"""Many cases, read by several processes or a Dask cluster: each is read once, and an interrupted run resumes.
 
-All that a run knows lies in the cases' folders (`batch_jobs`), each put in place whole. So a run that is
-killed at any moment loses only what it was reading; the next one reads what is missing or was made from other
-inputs, and writes the tables anew from the folders.
+All that a run knows lies in the cases' folders (`jobs`), each put in place whole. So a run that is killed at
+any moment loses only what it was reading; the next one reads what is missing or was made from other inputs,
+and writes the tables anew from the folders.
 """
 
 from __future__ import annotations
@@ -33,11 +32,13 @@ from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_fa
 LOCK_FILE = ".lock"
 RESULT_FILES = ("readings.csv", "failures.csv", "cases", LOCK_FILE)
 CHUNK = 8
-"""Cases a worker gets at a time: enough to hide the way there and back, few enough for an even end."""
+"""Cases a worker gets at a time: enough to hide the time on the way, few enough for workers to finish
+together.
+"""
 CLUSTER_WINDOW = 256
 """Chunks a cluster is given ahead of its results: more than it has workers."""
 ENDED = (
-    "the process that read it ended without a word, twice (no memory left, a fault in a library); read it"
+    "the process that read it ended without an error, twice (no memory left, a fault in a library); read it"
     " alone with: her2vit read"
 )
 
@@ -54,19 +55,19 @@ _TASK_COLUMNS = (
     "bundle_sha256",
 )
 READING_COLUMNS = (
-    *(
-        "case_id",
-        "call",
-        "p_zero",
-        "p_low",
-        "p_positive",
-        "slice",
-        "early_phase",
-        "early_phase_rule",
-        "attention",
-    ),
+    "case_id",
+    "call",
+    "p_zero",
+    "p_low",
+    "p_positive",
+    "slice",
+    "early_phase",
+    "early_phase_rule",
+    "attention",
     *(f"{task}_{column}" for task in ("task1", "task2") for column in _TASK_COLUMNS),
-    *("warnings", "her2vit", "notice"),
+    "warnings",
+    "her2vit",
+    "notice",
 )
 FAILURE_COLUMNS = ("case_id", "stage", "reason")
 
@@ -101,7 +102,8 @@ def read_batch(
     `executor`; `progress` is told of the cases to be read. Raises `InputError` for faults of the manifest,
     the bundles or the device, a folder in use, and when there is no room to write.
     """
-    manifest, out = Path(manifest).absolute(), Path(out).absolute()
+    manifest = Path(manifest).absolute()
+    out = Path(out).absolute()
     cases = read_cases(manifest)
     folders = tuple(Path(folder).absolute() for folder in bundles)
     settings = Settings(
@@ -130,8 +132,8 @@ def _bundle_sha256(folder: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder; a lock that ends with its process. A run that got nowhere leaves no
-    folder behind.
+    """Keeps other runs out of the folder, by a lock that ends with its process. A run that fails before it
+    has read a case leaves no new folder behind.
     """
     is_new = not out.exists()
     prepare_folder(out, RESULT_FILES)
@@ -228,10 +230,11 @@ def _read_together(
     finish: Callable[[Iterable[Job]], None],
 ) -> list[Job]:
     """Hands out the chunks, at most `window` at a time; returns the jobs that were out when a worker died."""
-    waiting, struck = iter(chunks), []
+    waiting = iter(chunks)
+    struck: list[Job] = []
     out: dict[Future, Sequence[Job]] = {}
     while True:
-        # then nothing more can be handed out, and all that is out comes back broken
+        # A broken pool takes nothing more, and all that is out comes back with its error.
         with contextlib.suppress(BrokenExecutor):
             for chunk in islice(waiting, window - len(out)):
                 out[pool.submit(_read_jobs, settings, chunk)] = chunk
@@ -266,7 +269,8 @@ def _read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
 
 def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures."""
-    failures, faults = [], []
+    failures: list[dict[str, str]] = []
+    faults: list[str] = []
 
     def readings() -> Iterator[dict[str, Any]]:
         for job in jobs:
@@ -305,7 +309,8 @@ def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
 
 def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a `reading.json` as a row of `readings.csv`; numbers with a fraction to six decimals."""
-    tasks, early = reading["tasks"], reading["early_phase"]
+    tasks = reading["tasks"]
+    early = reading["early_phase"]
     row = {
         "case_id": reading["case_id"],
         "call": reading["call"],

@@ -1,5 +1,5 @@
-"""Every case's model input: early phase, slice, preprocessing; done once in several processes and cached by
-what it was made from.
+"""Every case's model input (early phase, slice, preprocessing): made once, by several processes, and cached
+by what it was made from.
 
 A cached input is found by the hashes of the image and outline files, the manifest's choices for the case and
 the preprocessing: what has changed is done again, the rest is not. Files are hashed anew only when their size
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def model_inputs(
 def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     """One case's input, from its files. Raises `InputError`."""
     study = load_study(case.images, case.selection)
-    roi = read_roi(case.roi, study.geometry, case.segment or None).mask
+    roi = read_roi(_outline(case), study.geometry, case.segment or None).mask
     chosen = choose_phases(study, roi, case.early_phase)
     early = chosen.early_volume(study)
     patch = preprocessing.apply(early, roi)
@@ -92,8 +93,12 @@ def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> st
     """Names a case's input by all that it depends on."""
     images = [hashes.of(path) for path in case.images]
     chosen = [case.segment, case.early_phase, astuple(case.selection)]
-    made_from = [FORMAT, images, hashes.of(case.roi), *chosen, preprocessing.to_json()]
+    made_from = [FORMAT, images, hashes.of(_outline(case)), *chosen, preprocessing.to_json()]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def _outline(case: Case) -> Path:
+    return cast(Path, case.roi)  # only an excluded case has none
 
 
 class FileHashes:
@@ -113,7 +118,8 @@ class FileHashes:
 
     def _of_file(self, path: Path) -> str:
         # In full: one cache may serve trainings started in different folders.
-        name, status = str(path.resolve()), path.stat()
+        name = str(path.resolve())
+        status = path.stat()
         signature = [status.st_size, status.st_mtime_ns]
         if self.known.get(name, [None])[:2] != signature:
             self.known[name] = [*signature, file_sha256(path)]
@@ -121,6 +127,7 @@ class FileHashes:
         return self.known[name][2]
 
     def save(self) -> None:
+        """Remembers what was hashed anew."""
         if self.changed:
             write_atomically(self.path, json.dumps(self.known).encode(), WRITER)
 
