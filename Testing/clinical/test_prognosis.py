@@ -14,8 +14,9 @@ from HER2ViTTrainingLib.clinical.follow_up import Question, read_follow_up, tied
 from HER2ViTTrainingLib.clinical.prognosis import prognosis
 from HER2ViTTrainingLib.clinical.survival import holm, kaplan_meier
 from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
 from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up
-from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
+from HER2ViTTrainingLib.simulation.hidden import draw_hidden
 from HER2ViTTrainingLib.tables.case_table import read_cases
 from support.csv_files import rows_of, write_csv
 
@@ -339,7 +340,7 @@ def simulated(seed, cases=500):
     rng = np.random.default_rng([99, seed])
     rows = []
     for index in range(cases):
-        status, latents = draw_hidden(index, seed, "A")
+        status, latents = draw_hidden(CaseKey("A", seed, index))
         clinical = draw_clinical(rng, status, rng.uniform(0.8, 5))
         clinical.update(draw_follow_up(rng, clinical, latents.rim))
         rows.append({"case_id": index, "rim_high": int(latents.rim > 0), **clinical})

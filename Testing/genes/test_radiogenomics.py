@@ -30,8 +30,9 @@ from HER2ViTTrainingLib.genes.files import read_counts, read_groups
 from HER2ViTTrainingLib.genes.gene_sets import GeneSets, Interactions, read_gene_sets, read_interactions
 from HER2ViTTrainingLib.genes.hubs import HUB_COLUMNS, maximal_clique_centrality, network
 from HER2ViTTrainingLib.genes.results import RESULT_FILES
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
-from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
+from HER2ViTTrainingLib.simulation.hidden import draw_hidden
 from support.csv_files import rows_of
 
 # A cohort with known answers
@@ -48,12 +49,12 @@ def cohort(tmp_path_factory):
     that do not.
     """
     folder = tmp_path_factory.mktemp("genes")
-    status = {index: draw_hidden(index, 3, "A")[0] for index in range(120)}
+    status = {index: draw_hidden(CaseKey("A", 3, index))[0] for index in range(120)}
     chosen = [
         index for group in ("low", "positive") for index in [i for i, s in status.items() if s == group][:12]
     ]
     shown = len(GENE_LOG2_FOLD_CHANGES) + 600
-    columns = [draw_counts(index, 3, "A")[:shown] for index in chosen]
+    columns = [draw_counts(CaseKey("A", 3, index))[:shown] for index in chosen]
     lines = [",".join(["gene", *(f"case{index}" for index in chosen)])]
     lines += [",".join([gene, *map(str, counts)]) for gene, counts in zip(genes()[0], zip(*columns))]
     # Under a name that does not say so: compression is told by content.

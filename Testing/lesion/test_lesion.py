@@ -10,7 +10,8 @@ from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.measures import areas_mm2, dice, surface_distances
 from HER2ViTLib.lesion.outlining import outline
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.simulation.patients import simulate_case
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
+from HER2ViTTrainingLib.simulation.images import simulate_case
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
 SHAPE = (30, 72, 76)
@@ -139,7 +140,7 @@ def test_simulated_lesions_from_random_seeds():
     found = []
     for index in range(20):
         protocol = PROTOCOLS["AB"[index % 2]]
-        case = simulate_case(index, 77, protocol, phases=(0, protocol.early_phase))
+        case = simulate_case(CaseKey(protocol.name, 77, index), protocol, phases=(0, protocol.early_phase))
         pre, early = case.phases
         voxels = np.argwhere(case.true_mask)
         seed = voxels[np.random.default_rng(index).integers(len(voxels))][::-1]

@@ -69,7 +69,7 @@ def _batch(options: argparse.Namespace) -> int:
             workers=options.workers,
             scheduler=options.scheduler,
             retry_failed=options.retry_failed,
-            report=progress,
+            progress=progress,
         )
     say(
         f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed;"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 DONE = 0
 INTERNAL_ERROR = 1
@@ -64,14 +65,17 @@ def say_written(folder: Path, names: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that is told (done, all) and draws a progress bar, on a terminal only."""
+def progress_bar(what: str, unit: str = "it") -> Iterator[Progress]:
+    """Progress drawn as a bar, on a terminal only; each stage of the work starts the bar anew."""
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit=unit, disable=None) as bar:
+    with tqdm(desc=what, unit=unit, disable=None, miniters=1) as bar:
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, text: str = "", /) -> None:
             bar.total = total
+            bar.set_postfix_str(printable(text), refresh=False)
+            if done < bar.n:
+                bar.reset()
             bar.update(done - bar.n)
 
         yield advance

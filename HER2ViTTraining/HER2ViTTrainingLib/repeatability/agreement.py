@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.parallel.processes import Progress
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.agreement import HEADLINE, BlandAltman, Icc, bland_altman, icc
 
 from .outlines import Outline

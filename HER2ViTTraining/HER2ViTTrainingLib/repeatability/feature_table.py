@@ -18,7 +18,8 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.session.log import SKIPPED
 from HER2ViTLib.study.phases import choose_phases
-from HER2ViTTrainingLib.parallel.processes import Progress, in_order
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .features import ENTROPY_BINS, voxel_features
 from .outlines import Outline

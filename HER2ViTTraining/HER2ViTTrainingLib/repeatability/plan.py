@@ -23,7 +23,8 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.session.files import IMAGES, MAX_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
 from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
-from HER2ViTTrainingLib.parallel.processes import Progress, in_order
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.tables.table import grouped, read_table
 
 COORDINATOR, KEY_FILE, PLAN_FILE = "coordinator", "key.csv", "plan.json"

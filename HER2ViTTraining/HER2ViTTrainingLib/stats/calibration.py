@@ -52,7 +52,7 @@ def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine 
     if negatives.max() <= positives.min() or positives.max() <= negatives.min():
         return None
     offset, slope, variance_of_slope = _logistic_line(x, labels)
-    (intercept,), variance = _logistic_fit(np.ones((len(x), 1)), labels, x)
+    (intercept,), variance = logistic_fit(np.ones((len(x), 1)), labels, x)
     return CalibrationLine(_wald(slope, variance_of_slope), _wald(intercept, variance[0, 0]), offset)
 
 
@@ -67,7 +67,7 @@ def _wald(value: float, variance: float) -> Estimate:
     return Estimate(float(value), float(value - reach), float(value + reach))
 
 
-def _logistic_fit(
+def logistic_fit(
     design: np.ndarray, targets: np.ndarray, offset: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum-likelihood coefficients (k,) and their covariance (k, k) of a logistic regression, by Newton's
@@ -100,7 +100,7 @@ def _logistic_line(x: np.ndarray, targets: np.ndarray) -> tuple[float, float, fl
     singular.
     """
     mean, scale = x.mean(), np.ptp(x)
-    (intercept, slope), covariance = _logistic_fit(
+    (intercept, slope), covariance = logistic_fit(
         np.column_stack([np.ones_like(x), (x - mean) / scale]), targets
     )
     return float(intercept - slope * mean / scale), float(slope / scale), float(covariance[1, 1] / scale**2)
