@@ -251,27 +251,28 @@ def brute_force_mcc(graph):
 @pytest.mark.parametrize("seed", range(12))
 def test_mcc_equals_a_brute_force_count(seed):
     graph = nx.gnp_random_graph(9, 0.2 + 0.06 * seed, seed=seed)
-    found, _, complete = maximal_clique_centrality(nx.relabel_nodes(graph, "gene{}".format))
-    assert complete and found == {f"gene{node}": value for node, value in brute_force_mcc(graph).items()}
+    found = maximal_clique_centrality(nx.relabel_nodes(graph, "gene{}".format))
+    assert found.complete
+    assert found.mcc == {f"gene{node}": value for node, value in brute_force_mcc(graph).items()}
 
 
 def test_mcc_is_the_degree_without_triangles_zero_alone_and_exact_when_huge():
     star = nx.star_graph(7)
     star.add_node("alone")
-    found, _, _ = maximal_clique_centrality(nx.relabel_nodes(star, str))
-    assert found == {"0": 7, "alone": 0, **{str(n): 1 for n in range(1, 8)}}
-    assert set(maximal_clique_centrality(nx.complete_graph(200))[0].values()) == {math.factorial(199)}
+    found = maximal_clique_centrality(nx.relabel_nodes(star, str))
+    assert found.mcc == {"0": 7, "alone": 0, **{str(n): 1 for n in range(1, 8)}}
+    assert set(maximal_clique_centrality(nx.complete_graph(200)).mcc.values()) == {math.factorial(199)}
 
 
 def test_too_many_cliques_are_bounded_and_said():
     # 2^40 maximal cliques
     pairs_apart = nx.relabel_nodes(nx.complete_multipartite_graph(*[2] * 40), "g{}".format)
-    found = network(list(pairs_apart), Interactions(None, pairs_apart, ""), most_cliques=2000)
+    found = network(list(pairs_apart), Interactions(None, pairs_apart, ""), max_cliques=2000)
     assert (found.cliques, found.complete) == (2000, False)
     assert sum(row["mcc"] for row in found.rows) == 2000 * 40 * math.factorial(39)
     assert (
         found.rows
-        == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), most_cliques=2000).rows
+        == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), max_cliques=2000).rows
     )
 
 
