@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.session.session import Session
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.repeatability.results import feature_groups, kind
+from HER2ViTTrainingLib.repeatability.results import feature_groups
+from HER2ViTTrainingLib.repeatability.sentences import kind
 from HER2ViTTrainingLib.stats.agreement import FORMS, HEADLINE, bland_altman, grade, icc
 from support.csv_files import rows_of
 
