@@ -49,9 +49,9 @@ def cohort(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("genes")
     status = {index: draw_hidden(index, 3, "A")[0] for index in range(120)}
-    chosen = [
-        index for group in ("low", "positive") for index in [i for i, s in status.items() if s == group][:12]
-    ]
+    low = [index for index, of_case in status.items() if of_case == "low"][:12]
+    positive = [index for index, of_case in status.items() if of_case == "positive"][:12]
+    chosen = low + positive
     shown = len(GENE_LOG2_FOLD_CHANGES) + 600
     columns = [draw_counts(index, 3, "A")[:shown] for index in chosen]
     lines = [",".join(["gene", *(f"case{index}" for index in chosen)])]
@@ -66,8 +66,12 @@ def cohort(tmp_path_factory):
         "case_id,group\n" + "".join(f"case{index},{status[index]}\n" for index in chosen),
     )
     hubs = [gene for gene, change in GENE_LOG2_FOLD_CHANGES.items() if change == 1.4]
-    write(folder / "sets.gmt", "IMMUNE\thttp://none\t" + "\t".join(hubs) + "\nPROTEASOME\t\t" + "\t".join(f"PSMA{n},1.0" for n in range(1, 8)) + "\n"
-          + "MAPK\t\t" + "\t".join(["ERBB2", *(f"MAPK{n}" for n in range(1, 15))]) + "\n")  # fmt: skip
+    sets = [
+        ["IMMUNE", "http://none", *hubs],
+        ["PROTEASOME", "", *(f"PSMA{n},1.0" for n in range(1, 8))],
+        ["MAPK", "", "ERBB2", *(f"MAPK{n}" for n in range(1, 15))],
+    ]
+    write(folder / "sets.gmt", "".join("\t".join(words) + "\n" for words in sets))
     edges = [
         *combinations(hubs[:6], 2),
         ("ERBB2", "GRB7"),
@@ -343,21 +347,31 @@ GROUPS = "case_id,group\na1,low\na2,low\nb1,positive\nb2,positive\n"
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        (COUNTS.replace("70", "-4"), "row 2 (gene ERBB2), column b1, value '-4': is negative (1 such values)"),
+        (
+            COUNTS.replace("70", "-4"),
+            "row 2 (gene ERBB2), column b1, value '-4': is negative (1 such values)",
+        ),
         (COUNTS.replace("3,2", "3,"), "row 3 (gene GRB7), column a2, value '': is no number"),
         (COUNTS.replace("3,2", "NA,2"), "row 3 (gene GRB7), column a1, value 'NA': is no number"),
-        (COUNTS.replace("90,80", "1.75,2.5"), "row 4 (gene ACTB), column a1, value '1.75': is no whole number (2 such values); give raw"),
+        (
+            COUNTS.replace("90,80", "1.75,2.5"),
+            "row 4 (gene ACTB), column a1, value '1.75': is no whole number (2 such values); give raw counts",
+        ),
         (COUNTS.replace("90", "9e12"), "is too large for a count of reads"),
         (COUNTS + "GRB7,1,1,1,1\n", "gene 'GRB7' is there more than once"),
-        (COUNTS.replace("ACTB", "1-Mar") + "Sep-02,1,1,1,1\n", "gene '1-Mar', 'Sep-02': a spreadsheet made dates"),
+        (
+            COUNTS.replace("ACTB", "1-Mar") + "Sep-02,1,1,1,1\n",
+            "gene '1-Mar', 'Sep-02': a spreadsheet made dates",
+        ),
         (COUNTS.replace("ACTB", ""), "row 4: the gene has no name"),
         (COUNTS.replace("a2,", "a1,", 1), "row 1: case 'a1' is there more than once"),
+        (COUNTS.replace("a2,", ",", 1), "row 1: column 3 has no name; name the case"),
         (COUNTS.replace("gene,", "", 1), "row 1: 4 names where row 2 has 5 values"),
         ("gene,a1\nA,0\nB,0\n", "column a1: every count is 0"),
         ("gene,a1\n", "holds no gene"),
         (COUNTS + "X,1,2,3,4,5\n", "is no table"),
     ],
-)  # fmt: skip
+)
 def test_bad_counts_are_one_clear_line(counts, said, tmp_path):
     path = write(tmp_path / "counts.csv", counts)
     with pytest.raises(InputError) as error:
@@ -558,7 +572,8 @@ def test_what_could_not_be_tested_or_ranked_is_said(tmp_path, capsys):
 
 
 def test_bad_options_leave_nothing_behind(tmp_path, capsys):
-    counts, groups = write(tmp_path / "counts.csv", COUNTS), write(tmp_path / "groups.csv", GROUPS)
+    counts = write(tmp_path / "counts.csv", COUNTS)
+    groups = write(tmp_path / "groups.csv", GROUPS)
     run = ["genes", str(counts), "--groups", str(groups), "--out", str(tmp_path / "out")]
     for arguments, said in (
         (["--alpha", "2"], "alpha must lie between 0 and 1"),

@@ -86,9 +86,9 @@ def _case_overlaps(case: _CaseOutlines) -> Overlaps:
             inputs[outline.role] = sha256
     found = []
     for pair in case.pairs:
-        one, other = (masks[rater] for rater in pair)
-        distances = surface_distances(one, other, geometry)
-        found.append(Overlap(pair, first.case_id, dice(one, other), distances.hausdorff95, distances.mean))
+        both = [masks[rater] for rater in pair]
+        distances = surface_distances(*both, geometry)
+        found.append(Overlap(pair, first.case_id, dice(*both), distances.hausdorff95, distances.mean))
     return Overlaps(tuple(found), inputs)
 
 
