@@ -86,9 +86,10 @@ def _case_overlaps(case: _CaseOutlines) -> Overlaps:
             inputs[outline.role] = sha256
     found = []
     for pair in case.pairs:
-        both = [masks[rater] for rater in pair]
-        distances = surface_distances(*both, geometry)
-        found.append(Overlap(pair, first.case_id, dice(*both), distances.hausdorff95, distances.mean))
+        one = masks[pair[0]]
+        other = masks[pair[1]]
+        distances = surface_distances(one, other, geometry)
+        found.append(Overlap(pair, first.case_id, dice(one, other), distances.hausdorff95, distances.mean))
     return Overlaps(tuple(found), inputs)
 
 
