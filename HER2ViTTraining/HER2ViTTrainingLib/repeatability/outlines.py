@@ -1,5 +1,5 @@
 """Outlines with the images they were drawn on, and those in the columns of a manifest; those of a session
-come from `session_reads`.
+come from `reads`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
+from HER2ViTLib.imaging.image_files import image_sha256
+from HER2ViTLib.imaging.volume import Geometry
+from HER2ViTLib.lesion.masks import Roi, read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import SessionCase, session_study
 from HER2ViTLib.study.loading import load_study
@@ -34,11 +37,22 @@ class Outline:
     session_case: SessionCase | None = None
     selection: Selection = EVERYTHING
 
+    @property
+    def role(self) -> str:
+        """By what results name its file."""
+        return f"outline {self.rater}, case {self.case_id}"
+
     def study(self) -> Study:
         """The images as a study. Raises `InputError` as `load_study`."""
         if self.session_case is None:
             return load_study(self.images, self.selection)
         return session_study(self.session_case, self.images)
+
+    def read(self, reference: Geometry) -> tuple[Roi, str]:
+        """The outline on the images' geometry, and the SHA-256 of its file. Raises `InputError` as
+        `read_roi`.
+        """
+        return read_roi(self.roi, reference, self.segment or None), image_sha256(self.roi)
 
 
 def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:

@@ -1,15 +1,16 @@
-"""Reads ratings: case, rater, features."""
+"""Ratings of the same cases by several raters, and the CSV files they are read from."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.faults import require_columns
 from HER2ViTTrainingLib.tables.table import Row, read_table
@@ -18,13 +19,10 @@ KEY_COLUMNS = ("case_id", "rater")
 _MISSING = ("", "na", "nan")
 
 
-# Ratings
-
-
 @dataclass(frozen=True)
 class Ratings:
     """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases,
-    raters).
+    raters). `inputs` are the SHA-256 of the files they come from, by role.
     """
 
     cases: tuple[str, ...]
@@ -32,6 +30,7 @@ class Ratings:
     features: tuple[str, ...]
     values: np.ndarray
     rated: np.ndarray
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, raters: Sequence[str]) -> np.ndarray:
         """The values of these raters (cases, raters, features), for the cases they have rated.
@@ -42,16 +41,15 @@ class Ratings:
         columns = [self.raters.index(rater) for rater in raters]
         rated = self.rated[:, columns]
         seen = rated.any(axis=1)
-        lacking = {
-            rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
-            for rater, own in zip(raters, rated.T)
-        }
-        faults = [
-            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add"
-            " rows (empty cells where not rated)"
-            for rater, cases in lacking.items()
-            if cases
-        ]
+        faults = []
+        for rater, own in zip(raters, rated.T):
+            lacking = [self.cases[n] for n in np.flatnonzero(seen & ~own)]
+            if lacking:
+                others = ", ".join(other for other in raters if other != rater)
+                faults.append(
+                    f"rater {rater!r}: has no row for {_listed(lacking)}, which {others} rated; add rows"
+                    " (empty cells where not rated)"
+                )
         if not faults and seen.sum() < 2:
             faults = [
                 f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"
@@ -59,10 +57,6 @@ class Ratings:
         if faults:
             raise InputError(faults)
         return self.values[seen][:, columns]
-
-
-def _others(rater: str, raters: Sequence[str]) -> str:
-    return ", ".join(other for other in raters if other != rater)
 
 
 def _listed(cases: Sequence[str], shown: int = 3) -> str:
@@ -77,56 +71,79 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing
     columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
-    tables = [(Path(path), *read_table(path)) for path in paths]
-    features = _common_features([(path, columns) for path, columns, _ in tables])
-    faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
-    rows = [row for _, _, members in tables for row in members]
+    tables = [_Table(Path(path), *read_table(path)) for path in paths]
+    inputs = {f"ratings {n}": file_sha256(table.path) for n, table in enumerate(tables, start=1)}
+    features = _common_features(tables)
+    faults = []
+    rows: list[Row] = []
+    for table in tables:
+        faults += _cell_faults(table.path, table.rows, features)
+        rows += table.rows
     keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
-    files = ", ".join(str(path) for path, _, _ in tables)
+    files = ", ".join(str(table.path) for table in tables)
     faults += _twice(files, keys)
     if not faults and len(raters) < 2:
         what = f"rater {raters[0]!r} only" if raters else "no row"
         faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
     if faults:
         raise InputError(faults)
-    return ratings_of(
-        features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
-    )
+    values = {}
+    for key, row in zip(keys, rows):
+        values[key] = [_number(row[feature]) for feature in features]
+    return replace(ratings_of(features, values), inputs=inputs)
 
 
 def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
-    """Ratings from the values of the features by case and rater; cases and raters in the order they come in."""
-    cases, raters = (tuple(dict.fromkeys(names)) for names in zip(*values))
-    case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come
+    in.
+    """
+    cases = tuple(dict.fromkeys(case for case, _ in values))
+    raters = tuple(dict.fromkeys(rater for _, rater in values))
+    case_place = {name: n for n, name in enumerate(cases)}
+    rater_place = {name: n for n, name in enumerate(raters)}
     table = np.full((len(cases), len(raters), len(features)), np.nan)
     rated = np.zeros(table.shape[:2], bool)
     for (case, rater), row in values.items():
-        at = case_place[case], rater_place[rater]
-        rated[at], table[at] = True, row
+        at = (case_place[case], rater_place[rater])
+        rated[at] = True
+        table[at] = row
     return Ratings(cases, raters, tuple(features), table, rated)
 
 
-def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
-    for path, columns in tables:
-        require_columns(path, columns, KEY_COLUMNS)
-    (first, columns), *others = tables
-    features = tuple(name for name in columns if name not in KEY_COLUMNS)
+@dataclass(frozen=True)
+class _Table:
+    """A file of ratings as it was read."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: list[Row]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return tuple(name for name in self.columns if name not in KEY_COLUMNS)
+
+
+def _common_features(tables: Sequence[_Table]) -> tuple[str, ...]:
+    """The features that every file has, in the order of the first one. Raises `InputError` for missing or
+    differing columns, and for no feature.
+    """
+    for table in tables:
+        require_columns(table.path, table.columns, KEY_COLUMNS)
+    first, *others = tables
+    features = first.features
     if not features:
         raise InputError(
-            f"{first}: row 1: no feature column beside case_id and rater; add one column a feature"
+            f"{first.path}: row 1: no feature column beside case_id and rater; add one column a feature"
         )
     faults = []
-    for path, theirs in others:
-        differing = [
-            name
-            for name in (*features, *theirs)
-            if name not in KEY_COLUMNS and (name in features) != (name in theirs)
-        ]
+    for table in others:
+        both = (*features, *table.features)
+        differing = [name for name in both if name not in features or name not in table.features]
         if differing:
             faults.append(
-                f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the"
-                " same features in both"
+                f"{table.path}: row 1, column {differing[0]}: is in one of this file and {first.path} only;"
+                " rate the same features in both"
             )
     if faults:
         raise InputError(faults)
@@ -169,6 +186,7 @@ def _number(text: str) -> float:
 
 
 def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:
+    """A line per rater that rates cases twice."""
     seen: set[tuple[str, str]] = set()
     repeated: dict[str, list[str]] = {}
     for key in keys:
