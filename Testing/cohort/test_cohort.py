@@ -530,14 +530,14 @@ def test_mama_mia_becomes_a_manifest(mama_mia, tmp_path, capsys):
     assert [path.name for path in duke.images] == [f"duke_001_000{n}.nii.gz" for n in range(4)]
     assert all(path.resolve().is_file() for path in (*duke.images, duke.roi))
     assert (duke.cohort, duke.role, duke.her2_status) == ("DUKE", "external", "positive")
-    assert {name: duke.values[name] for name in ("age", "menopause", "grade", "er", "pr")} == {
+    assert {name: duke.row[name] for name in ("age", "menopause", "grade", "er", "pr")} == {
         "age": "41.0",
         "menopause": "no",
         "grade": "G3",
         "er": "negative",
         "pr": "negative",
     }
-    assert [case.values["menopause"] for case in cohort.cases[1:4]] == ["yes", "no", "NA"]
+    assert [case.row.written("menopause") for case in cohort.cases[1:4]] == ["yes", "no", "NA"]
 
 
 def test_mama_mia_keeps_an_edited_manifest_and_asks_for_the_table_as_csv(mama_mia, tmp_path, capsys):

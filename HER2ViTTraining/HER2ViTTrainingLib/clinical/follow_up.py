@@ -15,7 +15,6 @@ from HER2ViTTrainingLib.tables.case_table import (
     MAX_LEVELS,
     CaseTable,
     cases_text,
-    is_missing,
     levels_in_order,
 )
 from HER2ViTTrainingLib.tables.faults import RowFaults
@@ -115,7 +114,7 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     event at all.
     """
     with_any = cases.chosen(
-        lambda row: not (is_missing(row[time]) and is_missing(row[event])),
+        lambda row: bool(row[time] or row[event]),
         f"without follow-up ({time}, {event}), left out",
     )
     if not with_any.rows:
@@ -123,7 +122,7 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     faults = RowFaults(cases.path)
     for row in with_any.rows:
         for column, other in ((time, event), (event, time)):
-            if is_missing(row[column]):
+            if not row[column]:
                 faults.note(row, column, f"is missing where {other} is not; fill it in, or empty both")
     coding = _wanted_events(with_any.texts(event))
     checks = [

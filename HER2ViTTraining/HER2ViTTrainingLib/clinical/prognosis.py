@@ -27,7 +27,7 @@ import numpy as np
 
 from HER2ViTLib.messages import InputError, each
 from HER2ViTTrainingLib.tables.case_table import MAX_LEVELS, CaseTable, levels_in_order
-from HER2ViTTrainingLib.tables.faults import as_number
+from HER2ViTTrainingLib.tables.cells import as_number
 
 from .cox import CoxModel, Variable, continuous_variable, fit_cox, level_variable
 from .follow_up import (

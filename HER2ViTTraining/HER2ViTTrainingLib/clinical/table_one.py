@@ -45,7 +45,6 @@ from HER2ViTTrainingLib.tables.case_table import (
     MAX_LEVELS,
     CaseTable,
     cases_text,
-    is_missing,
     levels_in_order,
 )
 
@@ -206,7 +205,7 @@ def table_one(cases: CaseTable, plan: Plan) -> TableOne:
     Raises `InputError`, a line per fault: a single group, groups of one case, more than 20 groups, values of
     a continuous column that are no numbers.
     """
-    cases = cases.chosen(lambda row: not is_missing(row[plan.by]), f"without {plan.by}, left out")
+    cases = cases.chosen(lambda row: bool(row[plan.by]), f"without {plan.by}, left out")
     labels = np.array(cases.texts(plan.by))
     groups = tuple(levels_in_order(labels.tolist()))
     _require_groups(cases, plan.by, groups, labels)

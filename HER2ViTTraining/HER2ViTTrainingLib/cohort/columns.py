@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from HER2ViTLib.her2 import HER2Status, ihc_score, ish_result
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.cells import as_number
 
 REQUIRED_COLUMNS = ("case_id", "image", "roi")
 CLINICAL_COLUMNS = (
@@ -90,17 +90,12 @@ def _one_of(*allowed: str, **also: str) -> Callable[[str], str]:
     return check
 
 
-def _number(low: float, high: float, whole: bool = False) -> Callable[[str], float | None]:
+def _number(low: float, high: float, whole: bool = False) -> Callable[[str], float]:
     kind = "a whole number" if whole else "a number with a decimal point"
     cure = "use 0 or 1" if whole and (low, high) == (0, 1) else f"use {kind} between {low:g} and {high:g}"
 
-    def check(text: str) -> float | None:
-        if text.upper() == "NA":
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+    def check(text: str) -> float:
+        value = as_number(text)
         # NaN fails the comparison. Programs write 1 as 1.0 where others of the column are missing.
         if not low <= value <= high or (whole and not value.is_integer()):
             raise InputError(f"{cure}, or leave it empty")
@@ -116,7 +111,7 @@ def external_name(text: str) -> str:
 
 
 def _reason(text: str) -> str:
-    if text.lower() in ("0", "1", "no", "yes", "n", "y", "false", "true", "x", "na", "none"):
+    if text.lower() in ("0", "1", "no", "yes", "n", "y", "false", "true", "x", "none"):
         raise InputError("is not a reason; write why the case is excluded, or leave it empty")
     return text
 

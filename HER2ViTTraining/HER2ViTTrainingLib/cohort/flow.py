@@ -153,7 +153,7 @@ def _cases_csv(cohort: Cohort) -> bytes:
     def row(case: Case) -> dict[str, str]:
         status = case.her2_status.value if case.her2_status else ""
         return {
-            **case.values,
+            **case.row.values,
             "her2_status": status,
             "included": "yes" if case.included else "no",
             "reason": case.reason,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.table import read_table
 
 from .columns import EXTERNAL
 
@@ -115,7 +116,7 @@ def _manifest_row(
         "cohort": row["dataset"],
         "role": EXTERNAL,
         "exclude": exclude,
-        "age": "" if row["age"].lower() == "nan" else row["age"],
+        "age": row["age"],
         "menopause": {"pre": "no", "post": "yes"}.get(row["menopause"].partition(" ")[0].lower(), "NA"),
         "grade": _GRADES.get(row["nottingham_grade"].lower(), "NA"),
         "er": _YES_NO.get(_flag(row["er"]), "NA"),

@@ -18,7 +18,8 @@ from typing import Any
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.her2 import HER2Status, Task, discordance, her2_status
 from HER2ViTLib.messages import ReadingWarning
-from HER2ViTTrainingLib.tables.table import Faults, Row, checked_table, grouped
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.table import Faults, checked_table, grouped
 
 from .columns import (
     CHECKS,
@@ -36,11 +37,10 @@ from .columns import (
 
 @dataclass(frozen=True)
 class Case:
-    """One lesion of one study. Paths are resolved against the manifest; `values` holds the manifest's row as
-    text, by column.
+    """One lesion of one study, from one row of the manifest. Paths are resolved against the manifest.
 
     `her2_status` is None where nothing is known of it. `reason` says why the case is excluded; empty for a
-    case that is in. `row` is the row as a spreadsheet counts it: the header is row 1.
+    case that is in.
     """
 
     case_id: str
@@ -53,16 +53,15 @@ class Case:
     early_phase: int | None
     her2_status: HER2Status | None
     reason: str
-    row: int
-    values: Mapping[str, str]
+    row: Row
 
     @property
     def selection(self) -> Selection:
         """Which images of a DICOM examination are meant: the columns `series` (several joined by `;`) and
         `image_type`.
         """
-        series = (name.strip() for name in self.values.get("series", "").split(";"))
-        return Selection(tuple(name for name in series if name), self.values.get("image_type", ""))
+        series = (name.strip() for name in self.row["series"].split(";"))
+        return Selection(tuple(name for name in series if name), self.row["image_type"])
 
     @property
     def included(self) -> bool:
@@ -210,7 +209,9 @@ def _case(
 
 def _require_case_id(row: Row, columns: Sequence[str], faults: Faults) -> None:
     if not row["case_id"] and "case_id" in columns:
-        faults.add(row.number, "case_id", "", "is missing; give every case an id of its own")
+        faults.add(
+            row.number, "case_id", row.written("case_id"), "is missing; give every case an id of its own"
+        )
 
 
 def _made_case(
@@ -227,8 +228,7 @@ def _made_case(
         early_phase=early_phase,
         her2_status=status,
         reason=reason,
-        row=row.number,
-        values=row.values,
+        row=row,
     )
 
 
@@ -272,7 +272,12 @@ def _check_files(
     """
     names = [name.strip() for name in row["image"].split(";")]
     if "image" in columns and not row["image"]:
-        faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
+        faults.add(
+            row.number,
+            "image",
+            row.written("image"),
+            "is missing; give the image, or set exclude to the reason",
+        )
     elif "image" in columns and len(names) > MAX_PHASES:
         faults.add(
             row.number,
@@ -300,7 +305,12 @@ def _check_files(
             f"image has {len(names)} phases; give 0-{len(names) - 1}",
         )
     if "roi" in columns and not row["roi"]:
-        faults.add(row.number, "roi", "", "is missing; give the outline, or set exclude to the reason")
+        faults.add(
+            row.number,
+            "roi",
+            row.written("roi"),
+            "is missing; give the outline, or set exclude to the reason",
+        )
     for column in (column for column in columns if column == "roi" or column.startswith("roi_")):
         name = row[column]
         if name and name in names:
@@ -324,10 +334,10 @@ def _check_case_ids(cases: Sequence[Case], faults: Faults) -> None:
     ).values():
         for case in same[1:]:
             faults.add(
-                case.row,
+                case.row.number,
                 "case_id",
                 case.case_id,
-                f"is the case of row {same[0].row} already; give every case an id of its own",
+                f"is the case of row {same[0].row.number} already; give every case an id of its own",
             )
 
 
@@ -348,16 +358,16 @@ def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[Readin
         same = by_lesion.setdefault((*files, case.segment), case) if case.images and case.roi else case
         if first:
             what = (
-                f"has an image or outline of row {first.row}, patient {first.patient_id!r}; give both rows"
+                f"has an image or outline of row {first.row.number}, patient {first.patient_id!r}; give both rows"
                 " one patient_id, or correct the path"
             )
-            faults.add(case.row, "patient_id", case.values.get("patient_id", ""), what)
+            faults.add(case.row.number, "patient_id", case.row.written("patient_id"), what)
         elif same is not case:
             faults.add(
-                case.row,
+                case.row.number,
                 "roi",
-                case.values["roi"],
-                f"same image, outline and segment as row {same.row}; give each lesion once",
+                case.row["roi"],
+                f"same image, outline and segment as row {same.row.number}; give each lesion once",
             )
         for path in files:
             by_file.setdefault(path, case)
@@ -365,12 +375,13 @@ def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[Readin
         for case in theirs[1:]:
             if case.role != theirs[0].role:
                 what = (
-                    f"is {theirs[0].role} in row {theirs[0].row} and {case.role} here; a patient has one role"
+                    f"is {theirs[0].role} in row {theirs[0].row.number} and {case.role} here; a patient has one"
+                    " role"
                 )
-                faults.add(case.row, "patient_id", patient, what)
+                faults.add(case.row.number, "patient_id", patient, what)
         statuses = [status.value for status in STATUSES if any(case.her2_status is status for case in theirs)]
         if len(statuses) > 1:
-            rows = ", ".join(str(case.row) for case in theirs)
+            rows = ", ".join(str(case.row.number) for case in theirs)
             text = (
                 f"rows {rows}: one patient, different HER2 status ({', '.join(statuses)}); the study excluded"
                 " such patients (column exclude)"

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import RowFaults, as_number, require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row, as_number
+from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.table import read_table
 
 REQUIRED_COLUMNS = ("case_id", "set", "label", "score")
 MAX_SETS = 100
@@ -77,7 +78,7 @@ def _prediction_set(
     name: str, rows: Sequence[Row], with_patients: bool, compare: Sequence[str], by: Sequence[str]
 ) -> PredictionSet:
     def numbers(column: str) -> np.ndarray:
-        return np.array([float(row[column]) for row in rows])
+        return np.array([as_number(row[column]) for row in rows])
 
     def texts(column: str) -> np.ndarray:
         return np.array([row[column] for row in rows])
@@ -97,15 +98,23 @@ def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]
         for column in ("case_id", "set"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")
-        if as_number(row["label"]) not in (0, 1):
+        if not row["label"]:
+            faults.note(row, "label", "is missing; fill it in or leave the case out")
+        elif as_number(row["label"]) not in (0, 1):
             faults.note(
                 row,
                 "label",
                 "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out",
             )
         for column in score_columns:
-            if not math.isfinite(as_number(row[column])):
-                faults.note(row, column, "is not a finite number; score the case or leave it out")
+            if not row[column]:
+                faults.note(row, column, "is missing; score the case or leave it out")
+            elif math.isnan(as_number(row[column])):
+                faults.note(
+                    row,
+                    column,
+                    "is not a finite number with a decimal point; correct it or leave the case out",
+                )
         times = cases[row["set"], row["case_id"]]
         if row["case_id"] and times > 1:
             faults.note(

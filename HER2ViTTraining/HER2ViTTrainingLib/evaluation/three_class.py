@@ -20,8 +20,9 @@ from HER2ViTLib.her2 import HER2Status, her2_status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTTrainingLib.pages.texts import estimate_text
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap, estimates
+from HER2ViTTrainingLib.tables.cells import Row
 from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.table import read_table
 
 from .judging import OPTIMISM_NOTICE
 
@@ -117,7 +118,9 @@ def _calls(path: Path) -> dict[str, Row]:
         raise InputError(f"{path}: holds no reading; read some cases first")
     faults = RowFaults(path)
     for row in rows:
-        if row["call"] not in CLASSES:
+        if not row["call"]:
+            faults.note(row, "call", "is missing; read the case with the bundles of both tasks")
+        elif row["call"] not in CLASSES:
             faults.note(
                 row, "call", "is not zero, low or positive; read the case with the bundles of both tasks"
             )

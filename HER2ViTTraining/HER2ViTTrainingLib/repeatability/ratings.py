@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.cells import Row, as_number
 from HER2ViTTrainingLib.tables.faults import require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.table import read_table
 
 KEY_COLUMNS = ("case_id", "rater")
-_MISSING = ("", "na", "nan")
 
 
 # Ratings
@@ -74,7 +74,7 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same
     features in each file.
 
-    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing
+    A cell may be missing (`cells.is_missing`). Raises `InputError` with all faults: missing or differing
     columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
     tables = [(Path(path), *read_table(path)) for path in paths]
@@ -91,7 +91,7 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     if faults:
         raise InputError(faults)
     return ratings_of(
-        features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
+        features, {key: [as_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
     )
 
 
@@ -143,12 +143,12 @@ def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> li
         path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1"
     )
     for feature in features:
-        wrong = [row for row in rows if math.isinf(_number(row[feature]))]
+        wrong = [row for row in rows if row[feature] and math.isnan(as_number(row[feature]))]
         faults += _column_fault(
             path,
             feature,
             wrong,
-            "is not a finite number; correct it, leave it empty where not rated, or remove the column",
+            "is not a finite number with a decimal point; correct it, leave it empty where not rated, or remove the column",
         )
     return faults
 
@@ -156,16 +156,9 @@ def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> li
 def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
     more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
     return [
-        f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]
+        f"{path}: row {row.number}{more}, column {column}, value {row.written(column)!r}: {cure}"
+        for row in rows[:1]
     ]
-
-
-def _number(text: str) -> float:
-    """The number in a cell; NaN where it is empty, infinite where it is no number."""
-    try:
-        return math.nan if text.lower() in _MISSING else float(text)
-    except ValueError:
-        return math.inf
 
 
 def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,7 +1,7 @@
 """A table of cases for the statistics: read, joined with others by `case_id`, its columns as numbers or
 levels with what is missing told apart.
 
-`NA`, `N/A`, `NaN` and an empty cell are missing, whatever the column. Cases that are excluded (`exclude` of a
+What is missing is missing in every column (`cells.is_missing`). Cases that are excluded (`exclude` of a
 manifest, `included` of `her2vit cohort`) are left out.
 """
 
@@ -23,10 +23,10 @@ from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
 
-from .faults import RowFaults, as_number, require_columns
-from .table import Row, read_table
+from .cells import Row, as_number, is_missing
+from .faults import RowFaults, require_columns
+from .table import read_table
 
-MISSING = frozenset(("", "na", "n/a", "nan"))
 MAX_LEVELS = 20
 
 _FEW_NUMBERS = 5
@@ -58,7 +58,7 @@ class CaseTable:
 
     def texts(self, column: str) -> list[str]:
         """The column's cells, empty where missing."""
-        return ["" if is_missing(row[column]) else row[column] for row in self.rows]
+        return [row[column] for row in self.rows]
 
     def numbers(
         self, column: str, check: Callable[[float], str] = lambda value: "", no_number: str = _NO_NUMBER
@@ -70,10 +70,10 @@ class CaseTable:
         """
         joined = f" (joined from {self.sources[column]})" if column in self.sources else ""
         faults = RowFaults(self.path)
-        values = [math.nan if is_missing(row[column]) else as_number(row[column]) for row in self.rows]
+        values = [as_number(row[column]) for row in self.rows]
         for row, value in zip(self.rows, values):
-            if not is_missing(row[column]):
-                wrong = check(value) if math.isfinite(value) else no_number
+            if row[column]:
+                wrong = no_number if math.isnan(value) else check(value)
                 if wrong:
                     faults.note(row, column, f"{wrong}{joined}")
         faults.raise_any()
@@ -86,7 +86,7 @@ class CaseTable:
         values = {as_number(text) for text in self.texts(column) if text}
         return (
             bool(values)
-            and all(map(math.isfinite, values))
+            and not any(map(math.isnan, values))
             and (len(values) > _FEW_NUMBERS or any(value % 1 for value in values))
         )
 
@@ -99,11 +99,6 @@ class CaseTable:
             if left_out
             else self
         )
-
-
-def is_missing(text: str) -> bool:
-    """Whether a cell tells nothing."""
-    return text.lower() in MISSING
 
 
 def cases_text(count: int) -> str:
@@ -204,7 +199,11 @@ def _merged(row: Row, other: Row | None) -> Mapping[str, str]:
         if other is None
         else {
             **other.values,
-            **{name: text for name, text in row.values.items() if text or name not in other.values},
+            **{
+                name: text
+                for name, text in row.values.items()
+                if not is_missing(text) or name not in other.values
+            },
         }
     )
 
@@ -214,7 +213,7 @@ def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], other
     for row in rows:
         other = others[row["case_id"]]
         for name in columns:
-            if row[name] != other[name] and not is_missing(row[name]) and not is_missing(other[name]):
+            if row[name] and other[name] and row[name] != other[name]:
                 faults.note(
                     other,
                     name,

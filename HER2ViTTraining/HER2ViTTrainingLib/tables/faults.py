@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from HER2ViTLib.messages import InputError
 
-from .table import Row, grouped
+from .cells import Row
+from .table import grouped
 
 MAX_ALIKE = 20
 
@@ -35,7 +35,7 @@ class RowFaults:
         self.rows: dict[tuple[str, str, str], list[int]] = {}
 
     def note(self, row: Row, column: str, cure: str) -> None:
-        self.rows.setdefault((column, row[column], cure), []).append(row.number)
+        self.rows.setdefault((column, row.written(column), cure), []).append(row.number)
 
     def raise_any(self) -> None:
         alike = grouped(self.rows, lambda what: (what[0], what[2])).values()
@@ -63,11 +63,3 @@ def _rows_text(numbers: Sequence[int], shown: int = 5) -> str:
         if len(numbers) == 1
         else f"rows {text}" + (f" and {len(numbers) - shown} more" if len(numbers) > shown else "")
     )
-
-
-def as_number(text: str) -> float:
-    """The number a cell holds, NaN when it holds none."""
-    try:
-        return float(text) if "_" not in text else math.nan
-    except ValueError:
-        return math.nan

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
 
+from .cells import Row
+
 
 def grouped(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Any, tuple]:
     """The items by key, both in the order they come in."""
@@ -22,20 +24,6 @@ def grouped(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Any, t
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return {name: tuple(group) for name, group in groups.items()}
-
-
-# Reading a table
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: its number as a spreadsheet counts, and its values by column, stripped."""
-
-    number: int
-    values: Mapping[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.values.get(column, "")
 
 
 @dataclass
@@ -52,7 +40,7 @@ class Faults:
         self.found.append((row, f"{self.path}: row {row}: {what}"))
 
     def checked(self, row: Row, column: str, check: Callable[[str], Any], default: Any = None) -> Any:
-        """The parsed value; the default where the cell is empty, or faulty, which is noted."""
+        """The parsed value; the default where the cell is missing, or faulty, which is noted."""
         if not row[column]:
             return default
         try:
