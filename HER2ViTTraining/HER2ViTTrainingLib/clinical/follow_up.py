@@ -17,7 +17,7 @@ from HER2ViTTrainingLib.tables.case_table import (
     cases_text,
     levels_in_order,
 )
-from HER2ViTTrainingLib.tables.faults import RowFaults
+from HER2ViTTrainingLib.tables.faults import Faults
 
 SELECT_P = "p"
 SELECT_ALL = "all"
@@ -119,7 +119,7 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     )
     if not with_any.rows:
         raise InputError(f"{cases.path}: columns {time}, {event}: empty in every row; no case has follow-up")
-    faults = RowFaults(cases.path)
+    faults = Faults(cases.path)
     for row in with_any.rows:
         for column, other in ((time, event), (event, time)):
             if not row[column]:

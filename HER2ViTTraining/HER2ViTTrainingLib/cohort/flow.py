@@ -14,7 +14,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, prepare_folder, write_atomically
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .columns import RESULT_COLUMNS, SET_NAMES, STATUSES
 from .flow_diagram import flow_png

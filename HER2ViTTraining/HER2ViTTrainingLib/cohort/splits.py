@@ -15,7 +15,7 @@ from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import json_bytes
 from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .columns import STATUSES
 from .manifest import Case, Cohort

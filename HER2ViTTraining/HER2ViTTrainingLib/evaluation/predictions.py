@@ -13,7 +13,7 @@ import numpy as np
 
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.cells import Row, as_number
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import Faults, require_columns
 from HER2ViTTrainingLib.tables.table import read_table
 
 REQUIRED_COLUMNS = ("case_id", "set", "label", "score")
@@ -92,7 +92,7 @@ def _prediction_set(
 
 
 def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]) -> None:
-    faults = RowFaults(path)
+    faults = Faults(path)
     cases = Counter((row["set"], row["case_id"]) for row in rows)
     for row in rows:
         for column in ("case_id", "set"):

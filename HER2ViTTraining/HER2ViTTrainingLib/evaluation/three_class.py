@@ -16,12 +16,17 @@ import numpy as np
 
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import json_bytes, write_results
-from HER2ViTLib.her2 import HER2Status, her2_status
+from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTTrainingLib.cohort.reference_standard import (
+    INDETERMINATE,
+    STATUS_MISSING,
+    reference_standard,
+)
 from HER2ViTTrainingLib.pages.texts import estimate_text
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap, estimates
 from HER2ViTTrainingLib.tables.cells import Row
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import Faults, require_columns
 from HER2ViTTrainingLib.tables.table import read_table
 
 from .judging import OPTIMISM_NOTICE
@@ -69,7 +74,7 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
         raise InputError(
             f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read"
         )
-    faults = RowFaults(readings)
+    faults = Faults(readings)
     for case_id in (case_id for case_id in calls if case_id not in cases):
         faults.note(
             calls[case_id], "case_id", f"is not in {manifest}; add the case there or take the reading out"
@@ -97,7 +102,7 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
 
 
 def _by_case(path: Path, rows: Sequence[Row]) -> dict[str, Row]:
-    faults, found = RowFaults(path), {}
+    faults, found = Faults(path), {}
     for row in rows:
         case_id = row["case_id"]
         if not case_id or case_id in found:
@@ -116,7 +121,7 @@ def _calls(path: Path) -> dict[str, Row]:
     require_columns(path, columns, ("case_id", "call"))
     if not rows:
         raise InputError(f"{path}: holds no reading; read some cases first")
-    faults = RowFaults(path)
+    faults = Faults(path)
     for row in rows:
         if not row["call"]:
             faults.note(row, "call", "is missing; read the case with the bundles of both tasks")
@@ -136,26 +141,19 @@ def _manifest_rows(path: Path) -> list[Row]:
 
 def _truths(path: Path, cases: Mapping[str, Row]) -> dict[str, str]:
     """A case's class, else the reason why it has none."""
-    faults, truths = RowFaults(path), {}
-    for case_id, row in cases.items():
-        try:
-            truths[case_id] = f"excluded: {row['exclude']}" if row["exclude"] else _status(row)
-        except InputError as error:
-            faults.note(row, "ihc" if row["ihc"] else "her2_status", str(error))
+    faults = Faults(path)
+    truths = {case_id: _truth(row, faults) for case_id, row in cases.items()}
     faults.raise_any()
     return truths
 
 
-def _status(row: Row) -> str:
-    given = row["her2_status"].lower()
-    if given not in ("", *(status.value for status in HER2Status)):
-        raise InputError("is no status; use zero, low, positive or indeterminate")
-    derived = her2_status(row["ihc"], row["ish"]).value if row["ihc"] else given
-    if given and given != derived:
-        raise InputError(
-            f"with ish {row['ish']!r} is {derived}, but her2_status is {given}; correct one of them"
-        )
-    return derived if derived in CLASSES else "HER2 indeterminate" if derived else "HER2 status missing"
+def _truth(row: Row, faults: Faults) -> str:
+    if row["exclude"]:
+        return f"excluded: {row['exclude']}"
+    status = reference_standard(row, faults).status
+    if status is None:
+        return STATUS_MISSING
+    return INDETERMINATE if status is HER2Status.INDETERMINATE else status.value
 
 
 # Judging

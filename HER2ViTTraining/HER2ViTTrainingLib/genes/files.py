@@ -22,7 +22,7 @@ from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import Faults, require_columns
 from HER2ViTTrainingLib.tables.table import read_table, require_no_separator_line
 
 MIN_GROUP = 2
@@ -251,7 +251,7 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
     columns, rows = read_table(path)
     require_columns(path, columns, ("case_id", "group"))
     times = Counter(row["case_id"] for row in rows)
-    faults = RowFaults(path)
+    faults = Faults(path)
     for row in rows:
         for column in ("case_id", "group"):
             if not row[column]:

@@ -24,7 +24,8 @@ from HER2ViTLib.session.files import IMAGES, MAX_WASHOUT_DAYS, SESSION_FILE, VER
 from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
 from HER2ViTTrainingLib.parallel.processes import Progress, in_order
-from HER2ViTTrainingLib.tables.table import grouped, read_table
+from HER2ViTTrainingLib.tables.grouping import grouped
+from HER2ViTTrainingLib.tables.table import read_table
 
 COORDINATOR, KEY_FILE, PLAN_FILE = "coordinator", "key.csv", "plan.json"
 _FORMAT = "her2vit-session-plan"

@@ -12,7 +12,7 @@ import numpy as np
 
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.cells import Row, as_number
-from HER2ViTTrainingLib.tables.faults import require_columns
+from HER2ViTTrainingLib.tables.faults import Faults, require_columns
 from HER2ViTTrainingLib.tables.table import read_table
 
 KEY_COLUMNS = ("case_id", "rater")
@@ -79,8 +79,11 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     """
     tables = [(Path(path), *read_table(path)) for path in paths]
     features = _common_features([(path, columns) for path, columns, _ in tables])
-    faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
-    rows = [row for _, _, members in tables for row in members]
+    faults: list[str] = []
+    rows: list[Row] = []
+    for path, _, members in tables:
+        faults += _cell_faults(path, members, features)
+        rows += members
     keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
     files = ", ".join(str(path) for path, _, _ in tables)
@@ -134,31 +137,23 @@ def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str,
 
 
 def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
-    """A line per column that is at fault."""
-    faults = []
-    for column in KEY_COLUMNS:
-        empty = [row for row in rows if not row[column]]
-        faults += _column_fault(path, column, empty, "is missing; fill it in")
-    faults += _column_fault(
-        path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1"
-    )
-    for feature in features:
-        wrong = [row for row in rows if row[feature] and math.isnan(as_number(row[feature]))]
-        faults += _column_fault(
-            path,
-            feature,
-            wrong,
-            "is not a finite number with a decimal point; correct it, leave it empty where not rated, or remove the column",
-        )
-    return faults
-
-
-def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
-    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    return [
-        f"{path}: row {row.number}{more}, column {column}, value {row.written(column)!r}: {cure}"
-        for row in rows[:1]
-    ]
+    """The faults of a file's cells as lines."""
+    faults = Faults(path)
+    for row in rows:
+        for column in KEY_COLUMNS:
+            if not row[column]:
+                faults.note(row, column, "is missing; fill it in")
+        if "," in row["rater"]:
+            faults.note(row, "rater", "holds a comma; use labels such as A1")
+        for feature in features:
+            if row[feature] and math.isnan(as_number(row[feature])):
+                faults.note(
+                    row,
+                    feature,
+                    "is not a finite number with a decimal point; correct it, leave it empty where not rated,"
+                    " or remove the column",
+                )
+    return faults.lines()
 
 
 def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:

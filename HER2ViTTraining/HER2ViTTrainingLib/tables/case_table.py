@@ -24,7 +24,7 @@ from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
 
 from .cells import Row, as_number, is_missing
-from .faults import RowFaults, require_columns
+from .faults import Faults, require_columns
 from .table import read_table
 
 MAX_LEVELS = 20
@@ -69,7 +69,7 @@ class CaseTable:
         Raises `InputError`, a line for each kind of fault, naming its rows.
         """
         joined = f" (joined from {self.sources[column]})" if column in self.sources else ""
-        faults = RowFaults(self.path)
+        faults = Faults(self.path)
         values = [as_number(row[column]) for row in self.rows]
         for row, value in zip(self.rows, values):
             if row[column]:
@@ -153,7 +153,7 @@ def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) 
 
 
 def _require_single_cases(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    faults, times = RowFaults(path), Counter(row["case_id"] for row in rows)
+    faults, times = Faults(path), Counter(row["case_id"] for row in rows)
     for row in rows if "case_id" in columns else ():
         if not row["case_id"]:
             faults.note(row, "case_id", "is missing; fill it in")
@@ -209,7 +209,7 @@ def _merged(row: Row, other: Row | None) -> Mapping[str, str]:
 
 
 def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], others: Mapping[str, Row]) -> None:
-    faults = RowFaults(path)
+    faults = Faults(path)
     for row in rows:
         other = others[row["case_id"]]
         for name in columns:

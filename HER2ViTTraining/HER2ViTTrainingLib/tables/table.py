@@ -6,52 +6,14 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
 
 from .cells import Row
-
-
-def grouped(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Any, tuple]:
-    """The items by key, both in the order they come in."""
-    groups: dict[Any, list] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return {name: tuple(group) for name, group in groups.items()}
-
-
-@dataclass
-class Faults:
-    """Collects what is wrong in a file, to say it all at once."""
-
-    path: Path
-    found: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, row: int, column: str, value: str, what: str) -> None:
-        self.found.append((row, f"{self.path}: row {row}, column {column}, value {value!r}: {what}"))
-
-    def add_row(self, row: int, what: str) -> None:
-        self.found.append((row, f"{self.path}: row {row}: {what}"))
-
-    def checked(self, row: Row, column: str, check: Callable[[str], Any], default: Any = None) -> Any:
-        """The parsed value; the default where the cell is missing, or faulty, which is noted."""
-        if not row[column]:
-            return default
-        try:
-            return check(row[column])
-        except InputError as error:
-            self.add(row.number, column, row[column], str(error).rpartition(": ")[2])
-            return default
-
-    def raise_any(self) -> None:
-        if self.found:
-            raise InputError([text for _, text in sorted(self.found, key=lambda fault: fault[0])])
+from .faults import Faults
 
 
 def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
@@ -86,15 +48,16 @@ def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
         )
     for n, name in enumerate(columns, start=1):
         if not name:
-            faults.add_row(1, f"column {n} has no name; name it or remove it")
+            faults.note_row(1, f"column {n} has no name; name it or remove it")
         elif name in columns[: n - 1]:
-            faults.add(1, name, name, f"is column {columns.index(name) + 1} and column {n}; keep one")
+            first = columns.index(name) + 1
+            faults.note(Row(1, {name: name}), name, f"is column {first} and column {n}; keep one")
     whole = []
     for number, values in rows:
         if len(values) == len(columns):
             whole.append(Row(number, dict(zip(columns, (csv_text(value.strip()) for value in values)))))
         else:
-            faults.add_row(
+            faults.note_row(
                 number,
                 f"{len(values)} values where the header has {len(columns)} columns; check its commas and"
                 " quotes",
