@@ -1,9 +1,11 @@
 """Faults of a table, collected: a line each, in the order of the rows."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
+from HER2ViTLib.her2 import ihc_score
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.repeatability.ratings import read_ratings
 from HER2ViTTrainingLib.tables.cells import Row
@@ -63,6 +65,28 @@ def test_faults_are_told_in_the_order_of_the_rows_with_the_cell_as_it_is_written
         "t.csv: row 5, column image, value 'a': phase 1 is empty",
         "t.csv: rows 7, 9: 2 values where the header has 3 columns; check its commas",
     )
+
+
+def test_a_check_gives_its_reason_and_the_collector_says_where():
+    def refuse(text):
+        raise InputError("no date: write year-month-day: 2024-05-01")
+
+    faults = Faults(TABLE)
+    row = a_row(2, ihc="4: +", date="May", age="N/A")
+    assert faults.checked(row, "ihc", ihc_score, default="") == ""
+    assert faults.checked(row, "date", refuse) is None
+    assert faults.checked(row, "age", refuse, default=0) == 0, "what is missing is not checked"
+    assert faults.lines() == [
+        "t.csv: row 2, column ihc, value '4: +': not a score; use 0, 1+, 2+ or 3+",
+        "t.csv: row 2, column date, value 'May': no date: write year-month-day: 2024-05-01",
+    ]
+
+
+def test_a_reason_survives_another_process():
+    with pytest.raises(InputError) as error:
+        ihc_score("4+")
+    copy = pickle.loads(pickle.dumps(error.value))
+    assert (copy.faults, copy.reason) == (error.value.faults, "not a score; use 0, 1+, 2+ or 3+")
 
 
 def test_ratings_name_every_value_that_is_wrong(tmp_path):

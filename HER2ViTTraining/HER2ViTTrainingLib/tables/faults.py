@@ -60,7 +60,7 @@ class Faults:
         try:
             return check(row[column])
         except InputError as error:
-            self.note(row, column, str(error).rpartition(": ")[2])
+            self.note(row, column, error.reason)
             return default
 
     def lines(self) -> list[str]:
