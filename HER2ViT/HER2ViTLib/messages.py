@@ -20,8 +20,8 @@ class InputError(ValueError):
     """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with
     status 2.
 
-    `reason` is what is wrong and the cure without the value, for a caller that says itself where it stands; the
-    faults themselves where nothing shorter is given.
+    `reason` is what is wrong and the cure without the value, for a caller that says itself where it stands;
+    the faults themselves where nothing shorter is given.
     """
 
     def __init__(self, faults: str | Sequence[str], reason: str = "") -> None:

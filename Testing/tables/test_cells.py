@@ -137,7 +137,7 @@ def test_predictions_may_lack_patients_and_subgroups_but_no_score_or_label(tmp_p
         {"case_id": name, "set": "s", "label": n % 2, "score": 0.1 * n, "patient_id": "N/A", "site": "N/A"}
         for n, name in enumerate("abcd")
     ]
-    (cases,) = read_predictions(write_csv(tmp_path / "p.csv", rows), by=["site"])
+    (cases,) = read_predictions(write_csv(tmp_path / "p.csv", rows), by=["site"]).sets
     assert cases.patients.tolist() == ["a", "b", "c", "d"]
     assert set(cases.subgroups["site"].tolist()) == {""}
     for column in ("case_id", "set", "label", "score"):

@@ -4,7 +4,6 @@ text, as a diagram; and the files of it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +59,7 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
             for warning in (*cohort.warnings, *_missing_classes(cohort))
         ],
         "versions": {"her2vit": __version__},
-        "inputs": [{"role": "manifest", "sha256": hashlib.sha256(cohort.path.read_bytes()).hexdigest()}],
+        "inputs": [{"role": "manifest", "sha256": cohort.sha256}],
         "notice": RESEARCH_NOTICE,
     }
 

@@ -51,19 +51,18 @@ def write_mama_mia_manifest(folder: str | os.PathLike, path: str | os.PathLike) 
     manifest (edited, perhaps).
     """
     folder, path = Path(folder), Path(path)
-    table = _table(folder)
-    columns, rows = read_table(table)
-    missing = [name for name in ("patient_id", "dataset", "her2") if name not in columns]
+    table = read_table(_table(folder))
+    missing = [name for name in ("patient_id", "dataset", "her2") if name not in table.columns]
     if missing:
         raise InputError(
             [
-                f"{table}: row 1: column {name} is missing; save the sheet dataset_info as it is"
+                f"{table.path}: row 1: column {name} is missing; save the sheet dataset_info as it is"
                 for name in missing
             ]
         )
     images = {entry.name.lower(): entry for entry in _entries(folder / "images")}
     outlines = {entry.name.lower(): entry for entry in _entries(folder / "segmentations" / "expert")}
-    content = csv_bytes(COLUMNS, (_manifest_row(row, images, outlines, path.parent) for row in rows))
+    content = csv_bytes(COLUMNS, (_manifest_row(row, images, outlines, path.parent) for row in table.rows))
     if path.exists() and path.read_bytes() != content:
         raise InputError(
             f"{path}: is another manifest, or was edited; give it to the command as the manifest, or"

@@ -77,11 +77,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The cases of a manifest in its order, its columns, and what is doubtful about it."""
+    """The cases of a manifest in its order, its columns, its SHA-256, and what is doubtful about it."""
 
     path: Path
     columns: tuple[str, ...]
     cases: tuple[Case, ...]
+    sha256: str
     warnings: tuple[ReadingWarning, ...] = ()
 
     @property
@@ -112,15 +113,15 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
     path = Path(path)
     faults = Faults(path, row_by_row=True)
     warnings: list[ReadingWarning] = []
-    columns, rows = checked_table(faults)
-    _check_columns(columns, faults, warnings)
-    if not rows and not faults:
+    table = checked_table(faults)
+    _check_columns(table.columns, faults, warnings)
+    if not table.rows and not faults:
         faults.note_row(2, "no case; give one row a case")
-    cases = [_case(row, columns, path.parent, faults, warnings) for row in rows]
+    cases = [_case(row, table.columns, path.parent, faults, warnings) for row in table.rows]
     _check_case_ids(cases, faults)
     _check_patients([case for case in cases if case.included and case.patient_id], faults, warnings)
     faults.raise_any()
-    return Cohort(path, columns, tuple(cases), tuple(warnings))
+    return Cohort(path, table.columns, tuple(cases), table.sha256, tuple(warnings))
 
 
 def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
@@ -132,10 +133,10 @@ def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     """
     path = Path(path)
     faults = Faults(path, row_by_row=True)
-    columns, rows = checked_table(faults)
-    _require_columns([name for name in REQUIRED_COLUMNS if name not in columns], faults)
-    _check_names(columns, faults, [])
-    cases = [_case_to_read(row, columns, path.parent, faults) for row in rows]
+    table = checked_table(faults)
+    _require_columns([name for name in REQUIRED_COLUMNS if name not in table.columns], faults)
+    _check_names(table.columns, faults, [])
+    cases = [_case_to_read(row, table.columns, path.parent, faults) for row in table.rows]
     _check_case_ids(cases, faults)
     if not any(case.included for case in cases) and not faults:
         faults.note_row(2, "no case to read; give one row a case, with exclude left empty")

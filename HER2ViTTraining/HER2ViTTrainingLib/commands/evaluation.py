@@ -80,11 +80,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.stats.resampling import Resampling
 
     require_own_folder(options.out, RESULT_FILES)
-    sets = read_predictions(options.predictions, options.compare, options.by)
+    predictions = read_predictions(options.predictions, options.compare, options.by)
     plan = Resampling(options.resamples, options.seed, options.stratified)
-    evaluation = evaluate(sets, plan, options.threshold, options.threshold_from)
+    evaluation = evaluate(predictions, plan, options.threshold, options.threshold_from)
     pictures = {} if options.no_figures else evaluation_pictures(evaluation.sets, evaluation.plan)
-    written = write_evaluation(evaluation, options.predictions, options.out, pictures)
+    written = write_evaluation(evaluation, options.out, pictures)
     say(table2_text(evaluation))
     say_written(options.out, written)
 
@@ -118,6 +118,6 @@ def _evaluate3(options: argparse.Namespace) -> None:
     require_own_folder(options.out, RESULT_FILES)
     cases = match(options.readings, options.truth)
     evaluation = evaluate_three_class(cases, Resampling(options.resamples, options.seed, options.stratified))
-    written = write_three_class(evaluation, options.readings, options.truth, options.out)
+    written = write_three_class(evaluation, options.out)
     say(three_class_text(evaluation))
     say_written(options.out, written)

@@ -22,7 +22,7 @@ from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap_metrics, is_probability
 from HER2ViTTrainingLib.stats.roc import DelongTest, OperatingPoint, delong_interval, delong_test, youden
 
-from .predictions import PredictionSet
+from .predictions import Predictions, PredictionSet
 
 OWN_THRESHOLD = "self (optimistic)"
 GIVEN_THRESHOLD = "given"
@@ -68,17 +68,20 @@ class SetResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All sets; the subgroups of each as (column, level, result); what concerns the file as a whole."""
+    """All sets; the subgroups of each as (column, level, result); what concerns the file as a whole, and its
+    SHA-256.
+    """
 
     sets: tuple[SetResult, ...]
     subgroups: tuple[tuple[str, str, SetResult], ...]
     notes: tuple[str, ...]
     plan: Resampling
     by_patient: bool
+    sha256: str
 
 
 def evaluate(
-    sets: Sequence[PredictionSet],
+    predictions: Predictions,
     plan: Resampling,
     threshold: float | None = None,
     threshold_from: str | None = None,
@@ -89,6 +92,7 @@ def evaluate(
     Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class to take
     the threshold from.
     """
+    sets = predictions.sets
     optima = {cases.name: _optimum(cases) for cases in sets}
     if threshold is not None and threshold_from is not None:
         raise InputError(
@@ -127,7 +131,7 @@ def evaluate(
                 (column, level, judge(part, *operating_point(cases.name), plan)) for level, part in parts
             ]
     by_patient = any(cases.patients is not None for cases in sets)
-    return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient)
+    return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient, predictions.sha256)
 
 
 def _optimum(cases: PredictionSet) -> OperatingPoint | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,14 +108,14 @@ def table2_text(evaluation: Evaluation) -> str:
     return "\n".join([*table, OPTIMISM_NOTICE, RESEARCH_NOTICE])
 
 
-def metrics_json(evaluation: Evaluation, sha256: str) -> dict[str, Any]:
+def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
     """`metrics.json`: per set everything there is, with how it was made."""
     plan = evaluation.plan
     return {
         "notice": RESEARCH_NOTICE,
         "optimism": OPTIMISM_NOTICE,
         "versions": VERSIONS,
-        "inputs": [{"role": "predictions", "sha256": sha256}],
+        "inputs": [{"role": "predictions", "sha256": evaluation.sha256}],
         "positive": "score >= threshold",
         "bootstrap": {
             **asdict(plan),
@@ -153,7 +151,7 @@ def _set_json(result: SetResult) -> dict[str, Any]:
     }
 
 
-def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, bytes]) -> bytes:
+def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
     """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All
     texts are escaped.
     """
@@ -164,16 +162,12 @@ def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, byte
         rows=table2_rows(evaluation),
         evaluation=evaluation,
         optimism=OPTIMISM_NOTICE,
-        sha256=sha256,
         versions=VERSIONS,
     )
 
 
 def write_evaluation(
-    evaluation: Evaluation,
-    predictions: str | os.PathLike,
-    folder: str | os.PathLike,
-    pictures: Mapping[str, bytes],
+    evaluation: Evaluation, folder: str | os.PathLike, pictures: Mapping[str, bytes]
 ) -> list[str]:
     """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former
     run go. Returns the files' names.
@@ -187,12 +181,11 @@ def write_evaluation(
         for column, level, result in evaluation.subgroups
     ]
     comparison = comparison_rows(evaluation)
-    sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
     contents = {
         "metrics.csv": csv_bytes(list(rows[0]), rows),
-        "metrics.json": json_bytes(metrics_json(evaluation, sha256)),
+        "metrics.json": json_bytes(metrics_json(evaluation)),
         "table2.csv": csv_bytes(list(table2[0]), table2),
-        "table2.html": table2_html(evaluation, sha256, pictures),
+        "table2.html": table2_html(evaluation, pictures),
         **({"subgroups.csv": csv_bytes(list(subgroups[0]), subgroups)} if subgroups else {}),
         **({"comparison.csv": csv_bytes(list(comparison[0]), comparison)} if comparison else {}),
         **pictures,

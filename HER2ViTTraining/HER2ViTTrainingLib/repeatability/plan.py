@@ -310,7 +310,7 @@ def case_of_code(folder: Path) -> dict[str, str]:
     none.
     """
     path = folder / COORDINATOR / KEY_FILE
-    columns, rows = read_table(path)
-    if not {"code", "case_id"} <= set(columns):
+    table = read_table(path)
+    if not {"code", "case_id"} <= set(table.columns):
         raise InputError(f"{path}: row 1: columns code and case_id are needed; put back a copy of it")
-    return {row["code"]: row["case_id"] for row in rows}
+    return {row["code"]: row["case_id"] for row in table.rows}

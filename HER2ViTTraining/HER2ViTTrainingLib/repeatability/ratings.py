@@ -6,14 +6,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.cells import Row, as_number
-from HER2ViTTrainingLib.tables.faults import Faults, require_columns
-from HER2ViTTrainingLib.tables.table import read_table
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
 KEY_COLUMNS = ("case_id", "rater")
 
@@ -77,16 +76,16 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     A cell may be missing (`cells.is_missing`). Raises `InputError` with all faults: missing or differing
     columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
-    tables = [(Path(path), *read_table(path)) for path in paths]
-    features = _common_features([(path, columns) for path, columns, _ in tables])
+    tables = [read_table(path) for path in paths]
+    features = _common_features(tables)
     faults: list[str] = []
     rows: list[Row] = []
-    for path, _, members in tables:
-        faults += _cell_faults(path, members, features)
-        rows += members
+    for table in tables:
+        faults += _cell_faults(table, features)
+        rows += table.rows
     keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
-    files = ", ".join(str(path) for path, _, _ in tables)
+    files = ", ".join(str(table.path) for table in tables)
     faults += _twice(files, keys)
     if not faults and len(raters) < 2:
         what = f"rater {raters[0]!r} only" if raters else "no row"
@@ -110,36 +109,37 @@ def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequenc
     return Ratings(cases, raters, tuple(features), table, rated)
 
 
-def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
-    for path, columns in tables:
-        require_columns(path, columns, KEY_COLUMNS)
-    (first, columns), *others = tables
-    features = tuple(name for name in columns if name not in KEY_COLUMNS)
+def _common_features(tables: Sequence[Table]) -> tuple[str, ...]:
+    for table in tables:
+        table.require(KEY_COLUMNS)
+    first, *others = tables
+    features = _features_of(first)
     if not features:
         raise InputError(
-            f"{first}: row 1: no feature column beside case_id and rater; add one column a feature"
+            f"{first.path}: row 1: no feature column beside case_id and rater; add one column a feature"
         )
     faults = []
-    for path, theirs in others:
-        differing = [
-            name
-            for name in (*features, *theirs)
-            if name not in KEY_COLUMNS and (name in features) != (name in theirs)
-        ]
+    for other in others:
+        theirs = _features_of(other)
+        differing = [name for name in (*features, *theirs) if (name in features) != (name in theirs)]
         if differing:
             faults.append(
-                f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the"
-                " same features in both"
+                f"{other.path}: row 1, column {differing[0]}: is in one of this file and {first.path} only;"
+                " rate the same features in both"
             )
     if faults:
         raise InputError(faults)
     return features
 
 
-def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
+def _features_of(table: Table) -> tuple[str, ...]:
+    return tuple(name for name in table.columns if name not in KEY_COLUMNS)
+
+
+def _cell_faults(table: Table, features: Sequence[str]) -> list[str]:
     """The faults of a file's cells as lines."""
-    faults = Faults(path)
-    for row in rows:
+    faults = Faults(table.path)
+    for row in table.rows:
         for column in KEY_COLUMNS:
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")

@@ -97,15 +97,3 @@ def _rows_text(numbers: Sequence[int]) -> str:
     more = len(numbers) - MAX_ROWS_NAMED
     named = ", ".join(map(str, numbers[:MAX_ROWS_NAMED]))
     return f"rows {named}" + (f" and {more} more" if more > 0 else "")
-
-
-def require_columns(path: Path, columns: Sequence[str], wanted: Iterable[str]) -> None:
-    """Raises `InputError` with a line per column that is missing."""
-    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
-    if missing:
-        raise InputError(
-            [
-                f"{path}: row 1: column {name} is missing; add it, or name one of: {', '.join(columns)}"
-                for name in missing
-            ]
-        )
