@@ -17,6 +17,9 @@ from sklearn.linear_model import LogisticRegression
 
 from HER2ViTLib.files.output import csv_cell, csv_text
 from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.evaluation.curves import MAX_BAND_RESAMPLES, curves_of
+from HER2ViTTrainingLib.evaluation.judging import evaluate
+from HER2ViTTrainingLib.evaluation.predictions import read_predictions
 from HER2ViTTrainingLib.evaluation.three_class import NAMES, judge
 from HER2ViTTrainingLib.stats.calibration import (
     calibration_groups,
@@ -685,6 +688,20 @@ def test_the_page_names_its_input_and_versions(tmp_path):
     page = (tmp_path / "out" / "table2.html").read_text()
     assert made["inputs"][0]["sha256"] in page
     assert all(f"{name} {version}" in page for name, version in made["versions"].items())
+
+
+def test_curves_of_the_pictures_are_computed_with_a_bound_and_empty_where_undefined(tmp_path):
+    rows = [*some_rows("s"), *([f"x{i}", "one class", 1, 0.1 * i] for i in range(8))]
+    rows += [[*row[:1], "logits", row[2], 8 * row[3] - 4] for row in some_rows("s")]
+    predictions = read_predictions(write(tmp_path / "p.csv", HEADER, rows))
+    found = {result.cases.name: result for result in evaluate(predictions, Resampling(10)).sets}
+    curves = curves_of(found["s"], Resampling(MAX_BAND_RESAMPLES + 500))
+    expected = curves_of(found["s"], Resampling(MAX_BAND_RESAMPLES))
+    assert np.array_equal(curves.roc.band, expected.roc.band)
+    assert not np.array_equal(curves.roc.band, curves_of(found["s"], Resampling(10)).roc.band)
+    assert sum(group.n for group in curves.calibration) == 60
+    assert curves_of(found["one class"], Resampling(10)).roc is None
+    assert curves_of(found["logits"], Resampling(10)).calibration == ()
 
 
 # Three classes

@@ -73,6 +73,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
+    from HER2ViTTrainingLib.evaluation.curves import curves_of
     from HER2ViTTrainingLib.evaluation.figures import evaluation_pictures
     from HER2ViTTrainingLib.evaluation.judging import evaluate
     from HER2ViTTrainingLib.evaluation.predictions import read_predictions
@@ -83,7 +84,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     predictions = read_predictions(options.predictions, options.compare, options.by)
     plan = Resampling(options.resamples, options.seed, options.stratified)
     evaluation = evaluate(predictions, plan, options.threshold, options.threshold_from)
-    pictures = {} if options.no_figures else evaluation_pictures(evaluation.sets, evaluation.plan)
+    pictures = {}
+    if not options.no_figures:
+        curves = [curves_of(result, plan) for result in evaluation.sets]
+        pictures = evaluation_pictures(evaluation.sets, curves)
     written = write_evaluation(evaluation, options.out, pictures)
     say(table2_text(evaluation))
     say_written(options.out, written)
