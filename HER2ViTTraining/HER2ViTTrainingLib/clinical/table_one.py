@@ -47,29 +47,13 @@ LEFT_COLUMNS = ("variable", "level")
 RIGHT_COLUMNS = ("test", "statistic", "p", "smd")
 BOOKKEEPING = frozenset(
     (
-        *(
-            "case_id",
-            "patient_id",
-            "image",
-            "roi",
-            "segment",
-            "early_phase",
-            "exclude",
-            "included",
-            "reason",
-            "role",
-            "ihc",
-            "ish",
-        ),
-        *("label", "score", "score_raw"),
+        *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason"),
+        *("role", "ihc", "ish", "label", "score", "score_raw"),
     )
 )
 """Columns of a manifest, a case table or predictions that describe files and rows; in a table only when
 named.
 """
-
-
-# The table
 
 
 @dataclass(frozen=True)
@@ -95,6 +79,7 @@ class TableOne:
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The columns of `table1.csv`."""
         return (*LEFT_COLUMNS, *self.groups, *RIGHT_COLUMNS)
 
 
@@ -122,12 +107,12 @@ def make_plan(
     }
     cases.require([by, *named])
     times = Counter([by, *continuous, *nonnormal, *categorical])
-    if any(count > 1 for count in times.values()):
+    twice = {name: count for name, count in times.items() if count > 1}
+    if twice:
         raise InputError(
             [
                 f"column {name}: named {count} times; name it once, as one kind"
-                for name, count in times.items()
-                if count > 1
+                for name, count in twice.items()
             ]
         )
     if named:
@@ -272,24 +257,16 @@ def _categorical_rows(
             f" {MAX_LEVELS}"
         )
     sizes = {group: int((labels == group).sum()) for group in groups}
-    counts = np.array(
-        [[((texts == level) & (labels == group)).sum() for group in groups] for level in levels]
-    ).reshape(len(levels), len(groups))
-    rows: list[dict[str, Any]] = [
-        {
-            "variable": name,
-            "level": level,
-            **{group: share_text(n, sizes[group]) for group, n in zip(groups, line)},
-        }
-        for level, line in zip(levels, counts)
-    ]
+    counts = _level_counts(texts, levels, labels, groups)
+    rows: list[dict[str, Any]] = []
+    for level, line in zip(levels, counts):
+        shares = {group: share_text(n, sizes[group]) for group, n in zip(groups, line)}
+        rows.append({"variable": name, "level": level, **shares})
     if not rows:
         notes.append(f"{name}: empty in every case")
     elif not counts.any(axis=0).all():
-        notes.append(
-            f"{name}: not tested, no value in"
-            f" {', '.join(group for group, n in zip(groups, counts.sum(axis=0)) if not n)}"
-        )
+        without = [group for group, n in zip(groups, counts.sum(axis=0)) if not n]
+        notes.append(f"{name}: not tested, no value in {', '.join(without)}")
     elif len(levels) < 2:
         notes.append(f"{name}: not tested, one level only")
     else:
@@ -298,6 +275,17 @@ def _categorical_rows(
             notes.append(f"{name}: no standardised difference, two groups have no level in common")
         rows[0].update(_tested(table_test(counts, rng), difference))
     return [*rows, *_missing_row(name, texts == "", labels, groups)]
+
+
+def _level_counts(
+    texts: np.ndarray, levels: Sequence[str], labels: np.ndarray, groups: Sequence[str]
+) -> np.ndarray:
+    """How many cases of each group have each level: (levels, groups) int."""
+    counts = np.zeros((len(levels), len(groups)), int)
+    for row, level in enumerate(levels):
+        for column, group in enumerate(groups):
+            counts[row, column] = ((texts == level) & (labels == group)).sum()
+    return counts
 
 
 def mean_text(values: np.ndarray) -> str:

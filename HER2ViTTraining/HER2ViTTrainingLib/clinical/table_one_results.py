@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-from typing import Any
 
 import numpy as np
 import scipy
@@ -14,7 +13,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.pages.texts import p_text
+from HER2ViTTrainingLib.pages.texts import aligned, p_text, with_decimals
 from HER2ViTTrainingLib.stats.fisher import MONTE_CARLO_TABLES
 from HER2ViTTrainingLib.tables.case_table import cases_text
 
@@ -56,31 +55,28 @@ METHODS = (
 
 def readable_rows(table: TableOne) -> list[list[str]]:
     """The table's rows for people: p to three decimals, a variable's name on its first row only."""
-
-    def number(row: dict[str, Any], name: str, text: str) -> str:
-        value = row.get(name, math.nan)
-        return "" if math.isnan(value) else format(value, text)
-
-    rows, last = [], None
+    rows = []
+    last = None
     for row in table.rows:
-        name = "" if row["variable"] == last else row["variable"]
-        tail = [
-            row.get("test", ""),
-            number(row, "statistic", ".3f"),
-            p_text(row.get("p", math.nan)),
-            number(row, "smd", ".3f"),
-        ]
-        rows.append([name, row["level"], *(row[group] for group in table.groups), *tail])
+        rows.append(
+            [
+                "" if row["variable"] == last else row["variable"],
+                row["level"],
+                *(row[group] for group in table.groups),
+                row.get("test", ""),
+                with_decimals(row.get("statistic", math.nan)),
+                p_text(row.get("p", math.nan)),
+                with_decimals(row.get("smd", math.nan)),
+            ]
+        )
         last = row["variable"]
     return rows
 
 
 def table_one_text(table: TableOne) -> str:
     """The table as aligned plain text, with its notes and the notice."""
-    lines = [list(table.columns), *readable_rows(table)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    aligned = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
-    return "\n".join([*aligned, *table.notes, RESEARCH_NOTICE])
+    lines = aligned([list(table.columns), *readable_rows(table)])
+    return "\n".join([*lines, *table.notes, RESEARCH_NOTICE])
 
 
 def table_one_html(table: TableOne) -> bytes:

@@ -1,4 +1,4 @@
-"""The evaluation's files: metrics, Table 2, comparisons."""
+"""The files of an evaluation: metrics, Table 2, comparisons, subgroups; and what `her2vit evaluate` says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.pages.texts import estimate_text, p_text, with_decimals
+from HER2ViTTrainingLib.pages.texts import aligned, estimate_text, p_text, with_decimals
 from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import METRICS
 
@@ -38,9 +38,7 @@ TABLE2_COLUMNS = {
     "f1": "F1",
 }
 VERSIONS = {"her2vit": __version__, "numpy": np.__version__}
-
-
-# Results as tables
+_UNDEFINED = Estimate(math.nan)
 
 
 def metrics_row(result: SetResult) -> dict[str, Any]:
@@ -54,9 +52,9 @@ def metrics_row(result: SetResult) -> dict[str, Any]:
     for name in METRICS:
         row.update(_columns(name, result.metrics.estimates[name]))
     row.update(auc_delong_low=result.delong.low, auc_delong_high=result.delong.high)
-    empty, line = Estimate(math.nan), result.calibration
-    row.update(_columns("calibration_slope", line.slope if line else empty))
-    row.update(_columns("calibration_intercept", line.intercept if line else empty))
+    line = result.calibration
+    row.update(_columns("calibration_slope", line.slope if line else _UNDEFINED))
+    row.update(_columns("calibration_intercept", line.intercept if line else _UNDEFINED))
     return {**row, "redrawn": result.metrics.redrawn, "notes": "; ".join(result.notes)}
 
 
@@ -85,26 +83,22 @@ def comparison_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def table2_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """The study's Table 2: a row per set, point estimates with 95 % intervals to two decimals."""
-    return [
-        {
-            "set": result.cases.name,
-            "n (positive)": f"{len(result.cases.labels)} ({result.cases.labels.sum()})",
-            **{
-                title: estimate_text(result.metrics.estimates[name]) for name, title in TABLE2_COLUMNS.items()
-            },
-            "threshold": with_decimals(result.threshold),
-            "threshold from": result.threshold_source,
-        }
-        for result in evaluation.sets
-    ]
+    rows = []
+    for result in evaluation.sets:
+        labels = result.cases.labels
+        row = {"set": result.cases.name, "n (positive)": f"{len(labels)} ({labels.sum()})"}
+        for name, title in TABLE2_COLUMNS.items():
+            row[title] = estimate_text(result.metrics.estimates[name])
+        row["threshold"] = with_decimals(result.threshold)
+        row["threshold from"] = result.threshold_source
+        rows.append(row)
+    return rows
 
 
 def table2_text(evaluation: Evaluation) -> str:
     """Table 2 as aligned plain text, with the notices."""
     rows = table2_rows(evaluation)
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
+    table = aligned([list(rows[0]), *(list(row.values()) for row in rows)])
     return "\n".join([*table, OPTIMISM_NOTICE, RESEARCH_NOTICE])
 
 

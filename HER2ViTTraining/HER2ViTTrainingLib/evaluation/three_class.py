@@ -33,7 +33,8 @@ from .judging import OPTIMISM_NOTICE
 RESULT_FILES = ("three_class.json",)
 CLASSES = (HER2Status.ZERO.value, HER2Status.LOW.value, HER2Status.POSITIVE.value)
 NAMES = (
-    *(f"{what}_{name}" for what in ("sensitivity", "ppv") for name in CLASSES),
+    *(f"sensitivity_{name}" for name in CLASSES),
+    *(f"ppv_{name}" for name in CLASSES),
     "accuracy",
     "balanced_accuracy",
     "weighted_kappa",
@@ -155,9 +156,6 @@ def _truth(row: Row, faults: Faults) -> str:
     return INDETERMINATE if status is HER2Status.INDETERMINATE else status.value
 
 
-# Judging
-
-
 @dataclass(frozen=True)
 class ThreeClassResult:
     """`matrix` (3, 3): rows the reference standard, columns the call, in the order of CLASSES; NAMES with
@@ -177,7 +175,7 @@ def judge(
 
     Balanced accuracy is the mean sensitivity of the three classes, NaN when the truth lacks one. Kappa (Cohen
     1968) has linear weights: calling zero positive counts twice as wrong as calling it low. Percentile
-    bootstrap intervals as in `evaluation.bootstrap`.
+    bootstrap intervals as in `resampling.bootstrap`.
     """
     cells = np.eye(9)[3 * truth + call]
 
@@ -199,17 +197,17 @@ def judge(
 
 def _agreement(matrices: np.ndarray) -> np.ndarray:
     """NAMES (b, 9) of confusion matrices (b, 3, 3)."""
-    rows, columns, n = matrices.sum(axis=2), matrices.sum(axis=1), matrices.sum(axis=(1, 2))
+    rows = matrices.sum(axis=2)
+    columns = matrices.sum(axis=1)
+    n = matrices.sum(axis=(1, 2))
     right = np.diagonal(matrices, axis1=1, axis2=2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, ppv = right / rows, right / columns
+        sensitivity = right / rows
+        ppv = right / columns
         observed = (matrices * _DISTANCE).sum(axis=(1, 2))
         expected = np.einsum("bi,ij,bj->b", rows, _DISTANCE, columns) / n
         kappa = 1 - observed / expected
     return np.column_stack([sensitivity, ppv, right.sum(axis=1) / n, sensitivity.mean(axis=1), kappa])
-
-
-# Result
 
 
 @dataclass(frozen=True)
