@@ -2,8 +2,7 @@
 
 Layout as downloaded: `images/PATIENT/PATIENT_0000.nii.gz` (pre-contrast), `_0001`, ... in time order;
 `segmentations/expert/PATIENT.nii.gz`; `clinical_and_imaging_info.xlsx`, whose sheet `dataset_info` must be
-saved as CSV beside it (reading workbooks is no business of this package). Letter case of folders and files
-differs between releases.
+saved as CSV beside it (workbooks are not read). Letter case of folders and files differs between releases.
 """
 
 from __future__ import annotations
@@ -50,7 +49,8 @@ def write_mama_mia_manifest(folder: str | os.PathLike, path: str | os.PathLike) 
     for none. Raises `InputError` when folder or table is not as described, or when `path` holds another
     manifest (edited, perhaps).
     """
-    folder, path = Path(folder), Path(path)
+    folder = Path(folder)
+    path = Path(path)
     table = read_table(_table(folder))
     missing = [name for name in ("patient_id", "dataset", "her2") if name not in table.columns]
     if missing:
@@ -128,11 +128,9 @@ def _phases(folder: Path | None, patient: str) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
     names = {entry.name.lower(): entry for entry in folder.iterdir()}
-    numbers = sorted(
-        int(m[1])
-        for m in (re.fullmatch(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz", name) for name in names)
-        if m
-    )
+    pattern = re.compile(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz")
+    matches = map(pattern.fullmatch, names)
+    numbers = sorted(int(match[1]) for match in matches if match)
     if len(numbers) < 2 or numbers != list(range(len(numbers))):
         return []
     return [names[f"{patient.lower()}_{number:04d}.nii.gz"] for number in numbers]

@@ -1,4 +1,4 @@
-"""Reads ratings: case, rater, features."""
+"""Ratings of the same cases by several raters, read from tables: case, rater, features."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.table import Table, read_table
 
 KEY_COLUMNS = ("case_id", "rater")
-
-
-# Ratings
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,14 @@ class Ratings:
         columns = [self.raters.index(rater) for rater in raters]
         rated = self.rated[:, columns]
         seen = rated.any(axis=1)
-        lacking = {
-            rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
-            for rater, own in zip(raters, rated.T)
-        }
-        faults = [
-            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add"
-            " rows (empty cells where not rated)"
-            for rater, cases in lacking.items()
-            if cases
-        ]
+        faults = []
+        for rater, own in zip(raters, rated.T):
+            lacking = [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
+            if lacking:
+                faults.append(
+                    f"rater {rater!r}: has no row for {_listed(lacking)}, which {_others(rater, raters)}"
+                    " rated; add rows (empty cells where not rated)"
+                )
         if not faults and seen.sum() < 2:
             faults = [
                 f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"
@@ -92,20 +87,24 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
         faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
     if faults:
         raise InputError(faults)
-    return ratings_of(
-        features, {key: [as_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
-    )
+    values = {}
+    for key, row in zip(keys, rows):
+        values[key] = [as_number(row[feature]) for feature in features]
+    return ratings_of(features, values)
 
 
 def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
-    """Ratings from the values of the features by case and rater; cases and raters in the order they come in."""
-    cases, raters = (tuple(dict.fromkeys(names)) for names in zip(*values))
-    case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come."""
+    cases = tuple(dict.fromkeys(case for case, _ in values))
+    raters = tuple(dict.fromkeys(rater for _, rater in values))
+    case_place = {name: n for n, name in enumerate(cases)}
+    rater_place = {name: n for n, name in enumerate(raters)}
     table = np.full((len(cases), len(raters), len(features)), np.nan)
     rated = np.zeros(table.shape[:2], bool)
     for (case, rater), row in values.items():
         at = case_place[case], rater_place[rater]
-        rated[at], table[at] = True, row
+        rated[at] = True
+        table[at] = row
     return Ratings(cases, raters, tuple(features), table, rated)
 
 
