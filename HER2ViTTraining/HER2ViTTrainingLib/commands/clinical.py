@@ -1,4 +1,4 @@
-"""table1, prognosis."""
+"""The commands `table1` and `prognosis`."""
 
 from __future__ import annotations
 

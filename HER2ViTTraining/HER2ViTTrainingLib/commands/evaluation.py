@@ -1,4 +1,4 @@
-"""evaluate, evaluate3."""
+"""The commands `evaluate` and `evaluate3`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from .options import add_command, add_seed, positive_number, say, say_written
-
-# Evaluation
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:

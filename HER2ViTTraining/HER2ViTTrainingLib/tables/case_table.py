@@ -93,11 +93,9 @@ class CaseTable:
         """The rows wanted; `note` says why the others go, after their number."""
         rows = tuple(row for row in self.rows if wanted(row))
         left_out = len(self.rows) - len(rows)
-        return (
-            replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}"))
-            if left_out
-            else self
-        )
+        if not left_out:
+            return self
+        return replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}"))
 
 
 def cases_text(count: int) -> str:
