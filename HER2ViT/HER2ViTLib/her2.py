@@ -28,7 +28,8 @@ def ihc_score(text: str) -> str:
     score = str(text).strip()
     score = score if score in IHC_SCORES else {"1": "1+", "2": "2+", "3": "3+"}.get(score, "")
     if not score:
-        raise InputError(f"ihc {text!r}: not a score; use 0, 1+, 2+ or 3+")
+        reason = "not a score; use 0, 1+, 2+ or 3+"
+        raise InputError(f"ihc {text!r}: {reason}", reason)
     return score
 
 
@@ -38,7 +39,8 @@ def ish_result(text: str | None) -> str:
     """
     result = (text or "").strip().lower()
     if result not in ISH_RESULTS:
-        raise InputError(f"ish {text!r}: not a result; use positive, negative, equivocal or leave it empty")
+        reason = "not a result; use positive, negative, equivocal or leave it empty"
+        raise InputError(f"ish {text!r}: {reason}", reason)
     return result
 
 

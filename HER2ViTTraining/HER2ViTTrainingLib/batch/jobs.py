@@ -105,8 +105,8 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
             case.segment,
             case.early_phase,
             astuple(case.selection),
-            case.values["image"],
-            case.values["roi"],
+            case.row["image"],
+            case.row["roi"],
         ],
         [_signature(path) for path in (*case.images, roi)],
     ]

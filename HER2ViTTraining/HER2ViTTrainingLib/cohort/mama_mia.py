@@ -2,8 +2,7 @@
 
 Layout as downloaded: `images/PATIENT/PATIENT_0000.nii.gz` (pre-contrast), `_0001`, ... in time order;
 `segmentations/expert/PATIENT.nii.gz`; `clinical_and_imaging_info.xlsx`, whose sheet `dataset_info` must be
-saved as CSV beside it (reading workbooks is no business of this package). Letter case of folders and files
-differs between releases.
+saved as CSV beside it (workbooks are not read). Letter case of folders and files differs between releases.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from pathlib import Path
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.table import read_table
 
 from .columns import EXTERNAL
 
@@ -49,20 +49,20 @@ def write_mama_mia_manifest(folder: str | os.PathLike, path: str | os.PathLike) 
     for none. Raises `InputError` when folder or table is not as described, or when `path` holds another
     manifest (edited, perhaps).
     """
-    folder, path = Path(folder), Path(path)
-    table = _table(folder)
-    columns, rows = read_table(table)
-    missing = [name for name in ("patient_id", "dataset", "her2") if name not in columns]
+    folder = Path(folder)
+    path = Path(path)
+    table = read_table(_table(folder))
+    missing = [name for name in ("patient_id", "dataset", "her2") if name not in table.columns]
     if missing:
         raise InputError(
             [
-                f"{table}: row 1: column {name} is missing; save the sheet dataset_info as it is"
+                f"{table.path}: row 1: column {name} is missing; save the sheet dataset_info as it is"
                 for name in missing
             ]
         )
     images = {entry.name.lower(): entry for entry in _entries(folder / "images")}
     outlines = {entry.name.lower(): entry for entry in _entries(folder / "segmentations" / "expert")}
-    content = csv_bytes(COLUMNS, (_manifest_row(row, images, outlines, path.parent) for row in rows))
+    content = csv_bytes(COLUMNS, (_manifest_row(row, images, outlines, path.parent) for row in table.rows))
     if path.exists() and path.read_bytes() != content:
         raise InputError(
             f"{path}: is another manifest, or was edited; give it to the command as the manifest, or"
@@ -115,7 +115,7 @@ def _manifest_row(
         "cohort": row["dataset"],
         "role": EXTERNAL,
         "exclude": exclude,
-        "age": "" if row["age"].lower() == "nan" else row["age"],
+        "age": row["age"],
         "menopause": {"pre": "no", "post": "yes"}.get(row["menopause"].partition(" ")[0].lower(), "NA"),
         "grade": _GRADES.get(row["nottingham_grade"].lower(), "NA"),
         "er": _YES_NO.get(_flag(row["er"]), "NA"),
@@ -128,11 +128,9 @@ def _phases(folder: Path | None, patient: str) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
     names = {entry.name.lower(): entry for entry in folder.iterdir()}
-    numbers = sorted(
-        int(m[1])
-        for m in (re.fullmatch(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz", name) for name in names)
-        if m
-    )
+    pattern = re.compile(re.escape(patient.lower()) + r"_(\d{4})\.nii\.gz")
+    matches = map(pattern.fullmatch, names)
+    numbers = sorted(int(match[1]) for match in matches if match)
     if len(numbers) < 2 or numbers != list(range(len(numbers))):
         return []
     return [names[f"{patient.lower()}_{number:04d}.nii.gz"] for number in numbers]

@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.table import read_table, require_no_separator_line
 
 MIN_GROUP_CASES = 2
@@ -279,18 +278,18 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
     without counts, no such reference.
     """
     path = Path(path)
-    columns, rows = read_table(path)
-    require_columns(path, columns, ("case_id", "group"))
-    times = Counter(row["case_id"] for row in rows)
-    faults = RowFaults(path)
-    for row in rows:
+    table = read_table(path)
+    table.require(("case_id", "group"))
+    times = Counter(row["case_id"] for row in table.rows)
+    faults = Faults(path)
+    for row in table.rows:
         for column in ("case_id", "group"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in or remove the row")
         if row["case_id"] and times[row["case_id"]] > 1:
             faults.note(row, "case_id", f"is there {times[row['case_id']]} times; keep one row a case")
     faults.raise_any()
-    of_case = {row["case_id"]: row["group"] for row in rows}
+    of_case = {row["case_id"]: row["group"] for row in table.rows}
     _require_counted(of_case, path, counts)
     sizes = Counter(of_case.values())
     if len(sizes) != 2:
@@ -311,7 +310,7 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
     if small:
         raise InputError(small)
     (other,) = sizes.keys() - {reference}
-    return Groups(path, of_case, reference, other, file_sha256(path))
+    return Groups(path, of_case, reference, other, table.sha256)
 
 
 def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> None:

@@ -72,13 +72,13 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
             case.case_id,
             rater.strip(),
             case.images,
-            cohort.path.parent / case.values[roi_column],
+            cohort.path.parent / case.row[roi_column],
             case.segment,
             case.early_phase,
             selection=case.selection,
         )
         for case in cohort.cases
-        if case.included and case.values.get(roi_column)
+        if case.included and case.row[roi_column]
     ]
     if not found:
         raise InputError(

@@ -11,7 +11,7 @@ from HER2ViTLib.lesion.measures import dice, surface_distances
 from HER2ViTLib.messages import InputError, faults_of
 from HER2ViTTrainingLib.parallel.processes import in_order
 from HER2ViTTrainingLib.parallel.progress import Progress
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .feature_table import feature_table
 from .outlines import Outline

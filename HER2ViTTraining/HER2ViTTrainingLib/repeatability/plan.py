@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib import __version__
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, write_atomically
 from HER2ViTLib.imaging.image_files import write_volume
@@ -26,7 +25,8 @@ from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
 from HER2ViTTrainingLib.parallel.processes import in_order
 from HER2ViTTrainingLib.parallel.progress import Progress
-from HER2ViTTrainingLib.tables.table import grouped, read_table
+from HER2ViTTrainingLib.tables.grouping import grouped
+from HER2ViTTrainingLib.tables.table import read_table
 
 COORDINATOR = "coordinator"
 KEY_FILE = "key.csv"
@@ -191,7 +191,7 @@ class _Draw:
 def _draw(manifest: str | os.PathLike, plan: Plan) -> _Draw:
     """Codes are numbered in the order of reading."""
     cohort = read_manifest(manifest)
-    manifest_sha256 = file_sha256(cohort.path)
+    manifest_sha256 = cohort.sha256
     cases = draw_cases(cohort, plan)
     shuffled = _shuffler([case for case in cohort.cases if case.included], plan.seed)
     digits = max(3, len(str(len(cases))))
@@ -329,7 +329,7 @@ def case_of_code(folder: Path) -> dict[str, str]:
     none.
     """
     path = folder / COORDINATOR / KEY_FILE
-    columns, rows = read_table(path)
-    if not {"code", "case_id"} <= set(columns):
+    table = read_table(path)
+    if not {"code", "case_id"} <= set(table.columns):
         raise InputError(f"{path}: row 1: columns code and case_id are needed; put back a copy of it")
-    return {row["code"]: row["case_id"] for row in rows}
+    return {row["code"]: row["case_id"] for row in table.rows}

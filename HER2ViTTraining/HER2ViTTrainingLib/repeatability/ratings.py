@@ -1,4 +1,4 @@
-"""Ratings of the same cases by several raters, and the CSV files they are read from."""
+"""Ratings of the same cases by several raters, read from tables: case, rater, features."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row, as_number
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
 KEY_COLUMNS = ("case_id", "rater")
-_MISSING = ("", "na", "nan")
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,11 @@ class Ratings:
         seen = rated.any(axis=1)
         faults = []
         for rater, own in zip(raters, rated.T):
-            lacking = [self.cases[n] for n in np.flatnonzero(seen & ~own)]
+            lacking = [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
             if lacking:
-                others = ", ".join(other for other in raters if other != rater)
                 faults.append(
-                    f"rater {rater!r}: has no row for {_listed(lacking)}, which {others} rated; add rows"
-                    " (empty cells where not rated)"
+                    f"rater {rater!r}: has no row for {_listed(lacking)}, which {_others(rater, raters)}"
+                    " rated; add rows (empty cells where not rated)"
                 )
         if not faults and seen.sum() < 2:
             faults = [
@@ -57,6 +54,10 @@ class Ratings:
         if faults:
             raise InputError(faults)
         return self.values[seen][:, columns]
+
+
+def _others(rater: str, raters: Sequence[str]) -> str:
+    return ", ".join(other for other in raters if other != rater)
 
 
 def _listed(cases: Sequence[str], shown: int = 3) -> str:
@@ -68,16 +69,16 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same
     features in each file.
 
-    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing
+    A cell may be missing (`cells.is_missing`). Raises `InputError` with all faults: missing or differing
     columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
-    tables = [_Table(Path(path), *read_table(path)) for path in paths]
-    inputs = {f"ratings {n}": file_sha256(table.path) for n, table in enumerate(tables, start=1)}
+    tables = [read_table(path) for path in paths]
+    inputs = {f"ratings {n}": table.sha256 for n, table in enumerate(tables, start=1)}
     features = _common_features(tables)
-    faults = []
+    faults: list[str] = []
     rows: list[Row] = []
     for table in tables:
-        faults += _cell_faults(table.path, table.rows, features)
+        faults += _cell_faults(table, features)
         rows += table.rows
     keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
@@ -90,14 +91,12 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
         raise InputError(faults)
     values = {}
     for key, row in zip(keys, rows):
-        values[key] = [_number(row[feature]) for feature in features]
+        values[key] = [as_number(row[feature]) for feature in features]
     return replace(ratings_of(features, values), inputs=inputs)
 
 
 def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
-    """Ratings from the values of the features by case and rater; cases and raters in the order they come
-    in.
-    """
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come."""
     cases = tuple(dict.fromkeys(case for case, _ in values))
     raters = tuple(dict.fromkeys(rater for _, rater in values))
     case_place = {name: n for n, name in enumerate(cases)}
@@ -105,44 +104,28 @@ def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequenc
     table = np.full((len(cases), len(raters), len(features)), np.nan)
     rated = np.zeros(table.shape[:2], bool)
     for (case, rater), row in values.items():
-        at = (case_place[case], rater_place[rater])
+        at = case_place[case], rater_place[rater]
         rated[at] = True
         table[at] = row
     return Ratings(cases, raters, tuple(features), table, rated)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A file of ratings as it was read."""
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: list[Row]
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        return tuple(name for name in self.columns if name not in KEY_COLUMNS)
-
-
-def _common_features(tables: Sequence[_Table]) -> tuple[str, ...]:
-    """The features that every file has, in the order of the first one. Raises `InputError` for missing or
-    differing columns, and for no feature.
-    """
+def _common_features(tables: Sequence[Table]) -> tuple[str, ...]:
     for table in tables:
-        require_columns(table.path, table.columns, KEY_COLUMNS)
+        table.require(KEY_COLUMNS)
     first, *others = tables
-    features = first.features
+    features = _features_of(first)
     if not features:
         raise InputError(
             f"{first.path}: row 1: no feature column beside case_id and rater; add one column a feature"
         )
     faults = []
-    for table in others:
-        both = (*features, *table.features)
-        differing = [name for name in both if name not in features or name not in table.features]
+    for other in others:
+        theirs = _features_of(other)
+        differing = [name for name in (*features, *theirs) if (name in features) != (name in theirs)]
         if differing:
             faults.append(
-                f"{table.path}: row 1, column {differing[0]}: is in one of this file and {first.path} only;"
+                f"{other.path}: row 1, column {differing[0]}: is in one of this file and {first.path} only;"
                 " rate the same features in both"
             )
     if faults:
@@ -150,43 +133,31 @@ def _common_features(tables: Sequence[_Table]) -> tuple[str, ...]:
     return features
 
 
-def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
-    """A line per column that is at fault."""
-    faults = []
-    for column in KEY_COLUMNS:
-        empty = [row for row in rows if not row[column]]
-        faults += _column_fault(path, column, empty, "is missing; fill it in")
-    faults += _column_fault(
-        path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1"
-    )
-    for feature in features:
-        wrong = [row for row in rows if math.isinf(_number(row[feature]))]
-        faults += _column_fault(
-            path,
-            feature,
-            wrong,
-            "is not a finite number; correct it, leave it empty where not rated, or remove the column",
-        )
-    return faults
+def _features_of(table: Table) -> tuple[str, ...]:
+    return tuple(name for name in table.columns if name not in KEY_COLUMNS)
 
 
-def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
-    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    return [
-        f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]
-    ]
-
-
-def _number(text: str) -> float:
-    """The number in a cell; NaN where it is empty, infinite where it is no number."""
-    try:
-        return math.nan if text.lower() in _MISSING else float(text)
-    except ValueError:
-        return math.inf
+def _cell_faults(table: Table, features: Sequence[str]) -> list[str]:
+    """The faults of a file's cells as lines."""
+    faults = Faults(table.path)
+    for row in table.rows:
+        for column in KEY_COLUMNS:
+            if not row[column]:
+                faults.note(row, column, "is missing; fill it in")
+        if "," in row["rater"]:
+            faults.note(row, "rater", "holds a comma; use labels such as A1")
+        for feature in features:
+            if row[feature] and math.isnan(as_number(row[feature])):
+                faults.note(
+                    row,
+                    feature,
+                    "is not a finite number with a decimal point; correct it, leave it empty where not rated,"
+                    " or remove the column",
+                )
+    return faults.lines()
 
 
 def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:
-    """A line per rater that rates cases twice."""
     seen: set[tuple[str, str]] = set()
     repeated: dict[str, list[str]] = {}
     for key in keys:
