@@ -40,7 +40,7 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
         axis.set_title(f"{task.title}\nattention ({found.attention.method})", fontsize=10)
     _draw_probabilities(axes[1, 0], reading)
     for axis, (task, found) in zip(axes[1, 1:], tasks):
-        _draw_score(axis, task.positive_label, found)
+        _draw_score(axis, task.target_name, found)
     call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
     figure.suptitle(plain(f"{reading.case_id}   {call}"), fontsize=13, fontweight="bold")
     figure.text(

@@ -61,7 +61,7 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
     rows.append(("Early phase", f"{early.index} ({early.rule}{when})"))
     for task in TASKS.values():
         if task.key in reading.tasks:
-            rows += _task_rows(task.title, task.positive_label, reading.tasks[task.key])
+            rows += _task_rows(task.title, task.target_name, reading.tasks[task.key])
     rows.append(("Device", reading.device))
     rows += [("Warning", f"{warning.code}: {warning.text}") for warning in reading.warnings]
     rows += [("Note", note) for note in reading.notes]

@@ -95,7 +95,7 @@ def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
     return [
         ReadingWarning("missing_class", f"no development case is {label}: {task.title} cannot be trained")
         for task in TASKS.values()
-        for value, label in ((0, task.negative_label), (1, task.positive_label))
+        for value, label in ((0, task.other_name), (1, task.target_name))
         if all(case.label(task) != value for case in cohort.development)
     ]
 

@@ -128,7 +128,7 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
 
 
 def _task_class(task: Task) -> Callable[[Case], str | None]:
-    names = {0: task.negative_label, 1: task.positive_label, None: None}
+    names = {0: task.other_name, 1: task.target_name, None: None}
     return lambda case: names[case.label(task)]
 
 

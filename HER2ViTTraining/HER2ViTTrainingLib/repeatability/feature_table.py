@@ -253,7 +253,7 @@ def _about(table: FeatureTable) -> dict[str, Any]:
         }
         meanings[f"score_{key}"] = {
             "unit": "1",
-            "meaning": f"{bundle.task.name}: calibrated probability of {bundle.task.positive_label}",
+            "meaning": f"{bundle.task.name}: calibrated probability of {bundle.task.target_name}",
         }
     return {
         "features": meanings,
