@@ -72,7 +72,9 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     }
     digest.update(
         json.dumps(
-            {**settings, "splits": splits.sha256, "method": METHOD}, sort_keys=True, default=str
+            {**settings, "task": experiment.task.name, "splits": splits.sha256, "method": METHOD},
+            sort_keys=True,
+            default=str,
         ).encode()
     )
     for name in ("training", "validation"):
