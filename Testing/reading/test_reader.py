@@ -1,5 +1,6 @@
 """The reading: one slice choice per task, the two-step call, warnings, devices, one task alone."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
-from HER2ViTLib.lesion.masks import Roi, roi_on
+from HER2ViTLib.lesion.masks import Roi, read_roi, roi_on, write_segmentation
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.attention import METHODS
 from HER2ViTLib.model.bundle import load_bundle
@@ -86,6 +88,29 @@ def test_the_whole_reading(bundles):
     assert codes(reading) == []
     assert "trained on simulated images" in reading.notices
     assert [file.role for file in reading.inputs] == ["phase0", "phase1", "phase2", "phase3", "roi"]
+
+
+def test_what_was_hashed_is_said(bundles, tmp_path):
+    voxels = a_study().phases[1].volume.array
+    from_nodes = reading_json(read(bundles))["inputs"]
+    assert {hashed["of"] for hashed in from_nodes} == {"voxels"}
+    assert from_nodes[1] == {
+        "role": "phase1",
+        "sha256": hashlib.sha256(voxels.tobytes()).hexdigest(),
+        "of": "voxels",
+    }
+    path = tmp_path / "roi.seg.nrrd"
+    write_segmentation(a_lesion(), GEOMETRY, path)
+    sha256 = file_sha256(path)
+    roi = read_roi(path, GEOMETRY)
+    path.write_bytes(b"another outline, since saved")
+    reading = Reader(bundles, "cpu").read(a_study(), roi.with_slice_axis("k"), input_names={"roi": "x.nrrd"})
+    assert reading_json(reading)["inputs"][-1] == {
+        "role": "roi",
+        "sha256": sha256,
+        "of": "file",
+        "name": "x.nrrd",
+    }
 
 
 def test_the_score_is_the_models_own(bundles):

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
-from HER2ViTLib.files.hashes import file_sha256
+from HER2ViTLib.files.hashes import InputHash, file_sha256
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
@@ -79,7 +79,7 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
     assert_phases(study, arrays * np.float32(0.5) - 7)
     assert starts(study) == [0, 60, 120]
     assert study.contrast_start_s == 64.5
-    assert [role for role, _ in study.image_sha256] == ["image"]
+    assert [hashed.role for hashed in study.inputs] == ["image"]
 
     write_phase(tmp_path / "one", arrays[0], misleading_names(), ORIGIN, OBLIQUE)
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "one"))
@@ -246,7 +246,7 @@ def test_folders_a_phase_in_the_order_given(tmp_path):
     study = load_study([tmp_path / "pre", tmp_path / "post"])
     assert_phases(study, arrays)
     assert starts(study) == [0, 600]
-    assert [role for role, _ in study.image_sha256] == ["phase0", "phase1"]
+    assert [hashed.role for hashed in study.inputs] == ["phase0", "phase1"]
 
 
 def test_faults_of_dicom_folders(tmp_path):
@@ -325,7 +325,7 @@ def test_4d_nifti_with_plausible_times_only(tmp_path, step, unit, expected):
     assert_phases(study, arrays)
     assert starts(study) == (expected or [None] * 3)
     np.testing.assert_allclose(study.geometry.spacing, GEOMETRY.spacing, atol=1e-6)
-    assert study.image_sha256 == (("image", file_sha256(path)),)
+    assert study.inputs == (InputHash("image", file_sha256(path), "file"),)
 
 
 SEQUENCE = """NRRD0004
@@ -383,7 +383,10 @@ def test_a_file_a_phase_keeps_the_order_given(tmp_path):
     ]
     study = load_study(paths)
     assert_phases(study, arrays)
-    assert study.image_sha256 == tuple((f"phase{n}", file_sha256(path)) for n, path in enumerate(paths))
+    assert study.inputs == (
+        InputHash("phase0", file_sha256(paths[0]), "file"),
+        InputHash("phase1", file_sha256(paths[1]), "file"),
+    )
     assert_phases(load_study(paths[:1]), arrays[:1])
     turned = study.with_slice_axis("i")
     np.testing.assert_array_equal(turned.phases[1].volume.array, arrays[1].transpose(2, 0, 1))

@@ -13,8 +13,15 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from HER2ViTLib.files.hashes import FILE, VOXELS, InputHash, array_sha256
 from HER2ViTLib.files.inputs import is_dicom_file, require_file
-from HER2ViTLib.imaging.image_files import nrrd_header, nrrd_list_axis, read_sitk, write_volume
+from HER2ViTLib.imaging.image_files import (
+    image_sha256,
+    nrrd_header,
+    nrrd_list_axis,
+    read_sitk,
+    write_volume,
+)
 from HER2ViTLib.imaging.volume import (
     Geometry,
     Volume,
@@ -56,10 +63,20 @@ lesion at the edge.
 class Roi:
     """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about
     bringing it there.
+
+    `file_sha256`: of the file it was read from, None where it came from none.
     """
 
     mask: np.ndarray
     warnings: tuple[ReadingWarning, ...] = ()
+    file_sha256: str | None = None
+
+    @property
+    def input(self) -> InputHash:
+        """By what a result names the outline: its file, else its voxels (packed, eight to a byte)."""
+        if self.file_sha256 is not None:
+            return InputHash("roi", self.file_sha256, FILE)
+        return InputHash("roi", array_sha256(np.packbits(self.mask)), VOXELS)
 
     def with_slice_axis(self, axis: str) -> Roi:
         """The outline cut across array axis `axis` ("i", "j" or "k"), as `Study.with_slice_axis`."""
@@ -92,6 +109,7 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     """
     _require_no_dicom(require_file(path, "the outline's file"))
     image = read_sitk(path)
+    sha256 = image_sha256(path)
     header = nrrd_header(path)
     named = _header_segments(header, str(path))
     if not named:
@@ -104,11 +122,9 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
             " segmentation again"
         )
     layer = layers[found.layer]
-    return roi_on(
-        layer.with_array(layer.array == found.label),
-        reference,
-        f"{path}: segment {found}" if found.id else str(path),
-    )
+    name = f"{path}: segment {found}" if found.id else str(path)
+    roi = roi_on(layer.with_array(layer.array == found.label), reference, name)
+    return replace(roi, file_sha256=sha256)
 
 
 def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:

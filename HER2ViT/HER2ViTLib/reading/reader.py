@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from HER2ViTLib.files.hashes import InputHash
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.lesion.masks import Roi
@@ -24,7 +24,7 @@ from HER2ViTLib.study.study import Study
 
 from .checks import call_warnings, slice_warnings
 from .provenance import default_case_id, versions
-from .reading import NO_NAMES, NO_OVERRIDES, InputFile, Overrides, Reading, TaskReading
+from .reading import NO_NAMES, NO_OVERRIDES, Overrides, Reading, TaskReading
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PreparedCase:
     slice_axis: str
     early_phase: EarlyPhase
     patches: Mapping[str, Patch]
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputHash, ...]
     warnings: tuple[ReadingWarning, ...]
     notes: tuple[str, ...]
 
@@ -68,13 +68,10 @@ class Reader:
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
-        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> Reading:
         """Reads one case: `prepare`, then `read_prepared`."""
-        prepared = self.prepare(
-            study, roi, overrides, case_id=case_id, roi_sha256=roi_sha256, input_names=input_names
-        )
+        prepared = self.prepare(study, roi, overrides, case_id=case_id, input_names=input_names)
         return self.read_prepared([prepared])[0]
 
     def prepare(
@@ -84,13 +81,12 @@ class Reader:
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
-        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> PreparedCase:
         """All of a reading that needs no model. `roi` is the outline on the study's geometry.
 
-        `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in
-        the reading. Raises `InputError` for an empty outline or one of another shape, and for overrides that
+        `case_id` is made from the images' hashes where it is not given; `input_names` (by role) show up in the
+        reading. Raises `InputError` for an empty outline or one of another shape, and for overrides that
         do not fit the study.
         """
         mask = roi.mask.astype(bool, copy=False)
@@ -114,8 +110,9 @@ class Reader:
         warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
         warnings += slice_warnings(mask, list(made.values()))
         warnings += self._unlike_training(early, pre, mask, patches)
-        hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
-        inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
+        inputs = tuple(
+            replace(hashed, name=input_names.get(hashed.role)) for hashed in (*study.inputs, roi.input)
+        )
         told = tuple(dict.fromkeys(warnings))
         return PreparedCase(
             case_id or default_case_id(study),

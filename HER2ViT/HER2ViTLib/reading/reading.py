@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from HER2ViTLib.files.hashes import InputHash
 from HER2ViTLib.her2 import LOW_VS_POSITIVE
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import ReadingWarning
@@ -26,15 +27,6 @@ class Overrides:
 
 NO_OVERRIDES = Overrides()
 NO_NAMES: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """What a reading was made from: role, hash, and the file's name only where the user asked for names."""
-
-    role: str
-    sha256: str
-    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class Reading:
     warnings: tuple[ReadingWarning, ...]
     device: str
     versions: Mapping[str, str]
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputHash, ...]
     notices: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

@@ -29,10 +29,7 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "notes": list(reading.notes),
         "device": reading.device,
         "versions": dict(reading.versions),
-        "inputs": [
-            {key: value for key, value in asdict(file).items() if value is not None}
-            for file in reading.inputs
-        ],
+        "inputs": [hashed.to_json() for hashed in reading.inputs],
         "notice": " ".join(reading.notices),
     }
 

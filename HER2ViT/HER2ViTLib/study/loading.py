@@ -7,12 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
+from HER2ViTLib.files.hashes import FILE
 from HER2ViTLib.files.inputs import is_dicom_file, require_file
 from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
 from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
 
-from .study import Phase, Study, on_its_own_clock, require_different, require_equal_geometry
+from .study import (
+    Phase,
+    Study,
+    image_hashes,
+    on_its_own_clock,
+    require_different,
+    require_equal_geometry,
+)
 
 # Reading
 
@@ -35,7 +43,11 @@ def load_study(
         [series] = _read(paths, selection)
         phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
         study = Study(
-            phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes
+            phases,
+            series.contrast_start_s,
+            image_hashes([series.sha256], FILE),
+            series.warnings,
+            notes=series.notes,
         )
         names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
     else:
@@ -57,7 +69,7 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     return Study(
         phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
-        image_sha256=tuple((f"phase{n}", one.sha256) for n, one in enumerate(series)),
+        inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
     )

@@ -131,7 +131,6 @@ def _scene_writers() -> dict[str, Callable]:
 
 
 def _one_reading(options: argparse.Namespace) -> tuple:
-    from HER2ViTLib.imaging.image_files import image_sha256
     from HER2ViTLib.lesion.masks import read_roi
     from HER2ViTLib.model.bundle import load_bundle
     from HER2ViTLib.reading.reader import Reader
@@ -149,7 +148,6 @@ def _one_reading(options: argparse.Namespace) -> tuple:
         roi,
         Overrides(options.early_phase, options.pre_phase, options.slice),
         case_id=options.case_id or names.get("image") or names.get("phase0"),
-        roi_sha256=image_sha256(options.roi),
         input_names=names,
     )
     return reading, study, roi.mask

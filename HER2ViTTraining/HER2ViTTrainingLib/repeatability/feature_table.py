@@ -12,7 +12,6 @@ import SimpleITK as sitk
 
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
-from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import RESEARCH_NOTICE, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
@@ -114,8 +113,7 @@ def _measure(job: tuple[Outline, Mapping[str, Preprocessing]]) -> _Measured:
             key: preprocessing.apply(early, mask).image for key, preprocessing in preprocessings.items()
         }
     keys = {"case_id": outline.case_id, "rater": outline.rater}
-    hashes = [*study.image_sha256, ("roi", image_sha256(outline.roi))]
-    inputs = [{"role": role, "sha256": digest} for role, digest in hashes]
+    inputs = [hashed.to_json() for hashed in (*study.inputs, roi.input)]
     about = {
         **keys,
         "inputs": inputs,
