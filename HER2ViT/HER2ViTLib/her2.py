@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from .messages import InputError
 
 
-class HER2Status(str, Enum):
+class HER2Status(StrEnum):
     """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result."""
 
     ZERO = "zero"
@@ -76,9 +76,9 @@ def discordance(ihc: str, ish: str | None = None) -> str | None:
 class Task:
     """A question with two answers that a model is trained for.
 
-    `target` are the statuses that label 1 stands for: their probability is the model's score, and the metrics'
-    "positive class" is theirs, which need not be HER2-positive. `other` are those that label 0 stands for. A
-    status in neither is not asked about.
+    `target` are the statuses that label 1 stands for: their probability is the model's score, and they are
+    the "positive class" of the metrics, which need not be HER2-positive. `other` are those that label 0
+    stands for. A status in neither is not asked about.
     """
 
     key: str
@@ -90,12 +90,12 @@ class Task:
     @property
     def target_name(self) -> str:
         """The target in words, such as "low/positive"."""
-        return "/".join(status.value for status in self.target)
+        return "/".join(self.target)
 
     @property
     def other_name(self) -> str:
         """The other side in words, such as "zero"."""
-        return "/".join(status.value for status in self.other)
+        return "/".join(self.other)
 
     def label(self, status: HER2Status) -> int | None:
         """1 for the target, 0 for the other side, None for a status the task does not ask about."""
