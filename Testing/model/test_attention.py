@@ -30,7 +30,7 @@ def a_model(kind):
 
 
 def plain_attentions(model, images):
-    """Every block's attention by hand, in float64, together with the logits and the gradients of their sum."""
+    """Every block's attention by hand, in float64, with the logits and the gradients of their sum."""
     model = model.double()
     x = model.norm_pre(model._pos_embed(model.patch_embed(images.double()))).requires_grad_()
     attentions = []

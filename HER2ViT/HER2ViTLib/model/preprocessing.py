@@ -41,11 +41,18 @@ class Patch:
     def geometry(self) -> Geometry:
         """The patch in patient space: a one-slice geometry (1, H, W) as thick as the volume's slices."""
         volume = self.volume_geometry
-        scale = (float(self.pixel_to_index[0, 0]), float(self.pixel_to_index[1, 1]), 1.0)
-        corner = (*self.pixel_to_index[:2, 2], self.slice)
-        spacing = tuple(s * f for s, f in zip(volume.spacing, scale))
+        height, width = self.image.shape
+        spacing_x, spacing_y, thickness = volume.spacing
+        x, y, z = volume.to_lps((*self.pixel_to_index[:2, 2], self.slice)).tolist()
         return Geometry(
-            (1, *self.image.shape), spacing, tuple(map(float, volume.to_lps(corner))), volume.direction
+            shape=(1, height, width),
+            spacing=(
+                spacing_x * float(self.pixel_to_index[0, 0]),
+                spacing_y * float(self.pixel_to_index[1, 1]),
+                thickness,
+            ),
+            origin=(x, y, z),
+            direction=volume.direction,
         )
 
 
@@ -56,6 +63,16 @@ class Preprocessing(ABC):
     preset: ClassVar[str]
 
     size: tuple[int, int] = (224, 224)
+
+    @property
+    @abstractmethod
+    def mean(self) -> tuple[float, ...]:
+        """What the network's input is shifted by, a number a channel."""
+
+    @property
+    @abstractmethod
+    def std(self) -> tuple[float, ...]:
+        """What the network's input is divided by after that."""
 
     def to_json(self) -> dict[str, Any]:
         return {"preset": self.preset, **asdict(self)}
@@ -134,16 +151,19 @@ class StudyPreprocessing(Preprocessing):
         rows, columns = bounding_box(mask)
         # The far edge is exclusive, so the crop holds one pixel less after the outline than before it: the
         # published code's quirk.
-        top, left = max(rows.start - self.margin_px, 0), max(columns.start - self.margin_px, 0)
+        top = max(rows.start - self.margin_px, 0)
+        left = max(columns.start - self.margin_px, 0)
         window = np.s_[top : rows.stop - 1 + self.margin_px, left : columns.stop - 1 + self.margin_px]
-        crop, outline = image[window], mask[window]
+        crop = image[window]
+        outline = mask[window]
         # Whole numbers go through double precision, as nibabel's get_fdata hands them to OpenCV; floats stay
         # what they are.
         crop = np.ascontiguousarray(
             crop if crop.dtype in (np.float32, np.float64) else crop.astype(np.float64)
         )
         require_contrast(crop)
-        grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        unscaled: Any = None  # OpenCV makes the array itself; its type hints do not know
+        grey: np.ndarray = cv2.normalize(crop, unscaled, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         grey = cv2.createCLAHE(self.clip_limit, (self.tiles, self.tiles)).apply(grey)
         # Truncated, not rounded: 0.3 v + 0.7 v falls just below v for some grey levels, and they lose one
         # level.
@@ -151,7 +171,8 @@ class StudyPreprocessing(Preprocessing):
         require_contrast(grey)
         z = ((grey - grey.mean()) / grey.std()).astype(np.float32)
         height, width = self.size
-        scale_x, scale_y = outline.shape[1] / width, outline.shape[0] / height
+        scale_x = outline.shape[1] / width
+        scale_y = outline.shape[0] / height
         pixel_to_index = np.array(
             [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5], [0, 0, 1]]
         )
@@ -211,8 +232,10 @@ class SquarePreprocessing(Preprocessing):
         )
         height, width = self.size
         pixel_mm = side_mm / min(height, width)
-        scale_x, scale_y = pixel_mm / spacing_x, pixel_mm / spacing_y
-        centre_x, centre_y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
+        scale_x = pixel_mm / spacing_x
+        scale_y = pixel_mm / spacing_y
+        centre_x = (columns.start + columns.stop - 1) / 2
+        centre_y = (rows.start + rows.stop - 1) / 2
         pixel_to_index = np.array(
             [
                 [scale_x, 0, centre_x - scale_x * (width - 1) / 2],
@@ -272,14 +295,16 @@ def preprocessing_from_json(settings: Mapping[str, Any]) -> Preprocessing:
     return made
 
 
-def _is_number(value: Any, low: float, high: float, kind: type = float) -> bool:
+def _is_number(value: Any, low: float, high: float, kind: type[int] | type[float] = float) -> bool:
     """Whether a setting is a finite number from `low` to `high`; of kind `int` a whole one."""
     if isinstance(value, bool) or not isinstance(value, (int, kind)):
         return False
     return low <= value <= high and math.isfinite(value)  # NaN fails the comparison
 
 
-def _are_numbers(value: Any, count: int, low: float, high: float, kind: type = float) -> bool:
+def _are_numbers(
+    value: Any, count: int, low: float, high: float, kind: type[int] | type[float] = float
+) -> bool:
     """Whether a setting is a tuple of so many numbers, each as `_is_number` has it."""
     if not isinstance(value, tuple) or len(value) != count:
         return False
