@@ -22,6 +22,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from HER2ViTLib.files.hashes import array_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.imaging.volume import require_finite
 from HER2ViTLib.messages import InputError, ReadingWarning
@@ -85,10 +86,8 @@ def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
             read_file(path, "the DICOM file"), str(path), 1 + max(frame.number for frame in members)
         )
         for frame in members:
-            image = np.ascontiguousarray(stored[frame.number])
-            found[path, frame.number] = (
-                None if image.min() == image.max() else hashlib.sha256(image).hexdigest()
-            )
+            image = stored[frame.number]
+            found[path, frame.number] = None if image.min() == image.max() else array_sha256(image)
     return found
 
 

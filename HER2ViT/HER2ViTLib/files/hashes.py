@@ -44,4 +44,4 @@ def file_sha256(path: str | os.PathLike) -> str:
 
 def array_sha256(array: np.ndarray) -> str:
     """SHA-256 of an array's values in C order."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

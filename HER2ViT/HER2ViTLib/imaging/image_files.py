@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
@@ -84,7 +84,7 @@ def _require_utf8_name(path: Path) -> None:
 
 
 def _image_io(path: Path) -> str:
-    """The reader of SimpleITK for the file. Raises `ValueError` when it has none among the formats read here."""
+    """The name of SimpleITK's reader for the file. Raises `ValueError` for a format that is not read here."""
     if path.suffix == ".nrrd" and _starts_as_nrrd(path):
         return "NrrdImageIO"  # asking every format in turn takes as long as reading a small image
     name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
@@ -230,7 +230,9 @@ def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
     with _inflated(path) as file:
         start = file.read(offset)
     voxels = sitk.GetArrayViewFromImage(image)
-    return size == (offset + voxels.nbytes) % (1 << 32) and check_sum == zlib.crc32(voxels, zlib.crc32(start))
+    return size == (offset + voxels.nbytes) % (1 << 32) and check_sum == zlib.crc32(
+        voxels.data, zlib.crc32(start)
+    )
 
 
 def _stored(path: Path, offset: int, length: int) -> bytes:
@@ -248,7 +250,7 @@ def _stored(path: Path, offset: int, length: int) -> bytes:
     return stored
 
 
-def _inflated(path: Path) -> IO[bytes]:
+def _inflated(path: Path) -> BinaryIO | gzip.GzipFile:
     """The file opened, uncompressed. What it is tells its content, as ITK has it, whatever its name."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
