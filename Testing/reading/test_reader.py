@@ -17,6 +17,7 @@ from HER2ViTLib.model.attention import METHODS
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import StudyPreprocessing
+from HER2ViTLib.reading.checks import unlike_training
 from HER2ViTLib.reading.folder import write_reading
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.reading.reading import Overrides
@@ -210,6 +211,14 @@ def test_unlike_training_compares_scale_free_properties(bundles):
     assert [
         w.text for w in read([with_settings(bundles[0], training_percentiles=limits)], study=scaled).warnings
     ] == texts
+
+
+def test_a_property_on_the_limit_or_unknown_is_no_reason_to_warn():
+    limits = {"slice_thickness": (1.0, 3.0), "lesion_area": (10.0, 900.0), "relative_enhancement": (0.5, 2.0)}
+    [warning] = unlike_training("task2", {"slice_thickness": 3.0, "lesion_area": 9.0}, limits)
+    assert warning.text == (
+        "task2: lesion area 9 mm2 lies outside the training set's 1st to 99th percentile (10 to 900 mm2)"
+    )
 
 
 def test_overrides_are_obeyed_and_checked(bundles):

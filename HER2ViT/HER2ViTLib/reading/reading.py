@@ -18,7 +18,7 @@ from HER2ViTLib.study.phases import EarlyPhase
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
+    """What the user sets against the rules: phase indices (`pre_phase` may be "none"), the slice to read."""
 
     early_phase: int | None = None
     pre_phase: int | str | None = None
@@ -27,6 +27,21 @@ class Overrides:
 
 NO_OVERRIDES = Overrides()
 NO_NAMES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task
+    key.
+    """
+
+    case_id: str
+    slice_axis: str
+    early_phase: EarlyPhase
+    patches: Mapping[str, Patch]
+    inputs: tuple[InputHash, ...]
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

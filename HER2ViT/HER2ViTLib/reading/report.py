@@ -73,12 +73,12 @@ def table_text(reading: Reading) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _task_rows(title: str, positive: str, task: TaskReading) -> list[tuple[str, str]]:
+def _task_rows(title: str, target: str, task: TaskReading) -> list[tuple[str, str]]:
     side, sign = ("reached", ">=") if task.score >= task.threshold else ("not reached", "<")
     attention = task.attention
     return [
-        (title, f"P({positive}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
-        ("  at prevalence", f"{task.prevalence:.2f} of {positive} in the development set"),
+        (title, f"P({target}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
+        ("  at prevalence", f"{task.prevalence:.2f} of {target} in the development set"),
         ("  slice, area", f"{task.slice}, {task.area_mm2:.1f} mm2"),
         (
             f"  attention ({attention.method})",

@@ -27,8 +27,8 @@ from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
-from HER2ViTLib.reading.reader import PreparedCase, Reader
-from HER2ViTLib.reading.reading import Overrides, Reading
+from HER2ViTLib.reading.reader import Reader
+from HER2ViTLib.reading.reading import Overrides, PreparedCase, Reading
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
