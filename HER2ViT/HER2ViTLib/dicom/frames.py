@@ -113,7 +113,7 @@ class Frame:
 
     @property
     def own_scale(self) -> float:
-        """What the rescaled values are divided by where each phase has a scale of its own: `has_own_scales`."""
+        """What rescaled values are divided by where the phases have scales of their own: `has_own_scales`."""
         return self.slope * (self.scale_slope or 1.0)
 
     @property

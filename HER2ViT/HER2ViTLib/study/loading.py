@@ -22,8 +22,6 @@ from .study import (
     require_equal_geometry,
 )
 
-# Reading
-
 
 def load_study(
     paths: str | os.PathLike | Sequence[str | os.PathLike], selection: Selection = EVERYTHING
@@ -35,12 +33,12 @@ def load_study(
     study: missing files, colour or 2D images, NaN, phases of different geometry, a file given twice, a 4D
     file among several; a selection where nothing is DICOM.
     """
-    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    if not paths:
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    files = [Path(path) for path in given]
+    if not files:
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
-    paths = [Path(path) for path in paths]
-    if len(paths) == 1:
-        [series] = _read(paths, selection)
+    if len(files) == 1:
+        [series] = _read(files, selection)
         phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
         study = Study(
             phases,
@@ -49,10 +47,10 @@ def load_study(
             series.warnings,
             notes=series.notes,
         )
-        names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
+        names = [f"{files[0]} phase {n}" for n in range(len(phases))]
     else:
-        study = _one_phase_each(paths, selection)
-        names = [str(path) for path in paths]
+        study = _one_phase_each(files, selection)
+        names = [str(path) for path in files]
     require_equal_geometry([phase.volume for phase in study.phases], names)
     return on_its_own_clock(study)
 
@@ -90,7 +88,8 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
         # pydicom takes longer to import than a NIfTI study to read
         from HER2ViTLib.dicom.series import read_dicom
 
-        of_dicom = iter(read_dicom([path for path, is_one in zip(paths, is_dicom) if is_one], selection))
+        dicom_paths = [path for path, is_one in zip(paths, is_dicom) if is_one]
+        of_dicom = iter(read_dicom(dicom_paths, selection))
     return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
 
 

@@ -27,9 +27,9 @@ class Phase:
 class Study:
     """The phases of a DCE-MRI in time order, all of one geometry.
 
-    `contrast_start_s` is on the clock of the phases. `inputs` are the hashes of what was read, in the roles of
-    `image_roles`. `slice_axis` names the axis of the stored array that the slices are cut across. `notes` say,
-    without alarm, what was done with the files (series not used).
+    `contrast_start_s` is on the clock of the phases. `inputs` are the hashes of what was read, in the roles
+    of `image_roles`. `slice_axis` names the axis of the stored array that the slices are cut across. `notes`
+    say, without alarm, what was done with the files (series not used).
     """
 
     phases: tuple[Phase, ...]
@@ -42,6 +42,12 @@ class Study:
     @property
     def geometry(self) -> Geometry:
         return self.phases[0].volume.geometry
+
+    @property
+    def starts_s(self) -> list[float] | None:
+        """When the phases started (s), None unless that is known of every one."""
+        starts = [phase.start_s for phase in self.phases if phase.start_s is not None]
+        return starts if len(starts) == len(self.phases) else None
 
     def with_slice_axis(self, axis: str) -> Study:
         """The study cut across array axis `axis` ("i", "j" or "k"); nothing is resampled."""
@@ -115,18 +121,17 @@ def require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> N
 
 
 def on_its_own_clock(study: Study) -> Study:
-    """The study with times counted from its earliest phase: the time of day of an examination is nobody's
-    business.
+    """The study with times counted from its earliest phase; without times where one phase has none.
+
+    Absolute times are dropped: they could help to identify the patient.
     """
-    starts = [phase.start_s for phase in study.phases]
-    if None in starts:
-        return replace(
-            study, contrast_start_s=None, phases=tuple(Phase(phase.volume) for phase in study.phases)
-        )
+    starts = study.starts_s
+    if starts is None:
+        untimed = tuple(Phase(phase.volume) for phase in study.phases)
+        return replace(study, contrast_start_s=None, phases=untimed)
     zero = min(starts)
-    phases = tuple(replace(phase, start_s=phase.start_s - zero) for phase in study.phases)
-    return replace(
-        study,
-        phases=phases,
-        contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero,
+    phases = tuple(
+        replace(phase, start_s=start - zero) for phase, start in zip(study.phases, starts, strict=True)
     )
+    contrast_start = None if study.contrast_start_s is None else study.contrast_start_s - zero
+    return replace(study, phases=phases, contrast_start_s=contrast_start)
