@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
-from HER2ViTLib.imaging import image_files
+from HER2ViTLib.imaging import nifti as nifti_checks
 from HER2ViTLib.imaging.volume import PLAUSIBLE_SPACING_MM
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.study.loading import load_study
@@ -482,9 +482,9 @@ def test_a_compressed_nifti_file_is_inflated_once_where_its_check_sum_tells_enou
     byte.
     """
     looked_at = []
-    stored = image_files._stored
+    stored = nifti_checks._stored
     monkeypatch.setattr(
-        image_files, "_stored", lambda path, *where: looked_at.append(path.name) or stored(path, *where)
+        nifti_checks, "_stored", lambda path, *where: looked_at.append(path.name) or stored(path, *where)
     )
     for name, header, more in (
         ("plain", {}, b""),
