@@ -66,7 +66,7 @@ def write_slice(
 def write_phase(
     folder, array, names, origin=(0, 0, 0), orientation=(1, 0, 0, 0, 1, 0), step=2.0, slices=None, **tags
 ):
-    """A classic phase, a file a slice, stacked along the normal from `origin`; `names` yields the file names."""
+    """A classic phase, a file a slice, stacked along the normal from `origin`; `names` yields file names."""
     normal = np.cross(orientation[:3], orientation[3:])
     for k in range(len(array)) if slices is None else slices:
         write_slice(

@@ -41,7 +41,7 @@ for any memory or time.
 
 @dataclass(frozen=True)
 class Settings:
-    """What a bundle holds beside the network: what turns a logit into a call, and the model's origin.
+    """What a bundle holds beside the network: what turns a logit into a call, and its provenance.
 
     `threshold` is on the calibrated scale. `prevalence` is the target's share of the development set.
     `training_percentiles` gives per property the 1st and 99th percentile over the training set; a case
