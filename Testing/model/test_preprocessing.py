@@ -31,9 +31,12 @@ def reference_patch(image, mask):
     """The study's steps written out plainly, with OpenCV's arithmetic."""
     k = mask.sum(axis=(1, 2)).argmax()
     rows, columns = np.where(mask[k])
-    r0, r1 = max(rows.min() - 10, 0), min(rows.max() + 10, image.shape[1])
-    c0, c1 = max(columns.min() - 10, 0), min(columns.max() + 10, image.shape[2])
-    crop, roi = image[k, r0:r1, c0:c1].astype(np.float64), mask[k, r0:r1, c0:c1].astype(np.uint8)
+    r0 = max(rows.min() - 10, 0)
+    r1 = min(rows.max() + 10, image.shape[1])
+    c0 = max(columns.min() - 10, 0)
+    c1 = min(columns.max() + 10, image.shape[2])
+    crop = image[k, r0:r1, c0:c1].astype(np.float64)
+    roi = mask[k, r0:r1, c0:c1].astype(np.uint8)
     grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     grey = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
     grey = (0.3 * grey + 0.7 * grey * roi).astype(np.uint8)
@@ -65,7 +68,7 @@ def test_preset_study_on_the_real_case(shared_data):
 
 def test_largest_slice_and_its_ties():
     mask = np.zeros((7, 30, 30), bool)
-    mask[1, 10:14, 10:14] = mask[4, 10:14, 10:14] = True
+    mask[[1, 4], 10:14, 10:14] = True
     mask[5, 10:12, 10:12] = True
     volume = a_volume(np.random.default_rng(0).random(mask.shape))
     assert StudyPreprocessing().apply(volume, mask).slice == 1
@@ -103,7 +106,8 @@ def test_square_keeps_the_aspect_ratio_and_repeats_the_edge():
 
 
 def test_faults_of_outline_and_image():
-    mask, image = a_lesion(), np.ones((9, 80, 90))
+    mask = a_lesion()
+    image = np.ones((9, 80, 90))
     for preset in (StudyPreprocessing(), SquarePreprocessing()):
         with pytest.raises(InputError, match="constant"):
             preset.apply(a_volume(image), mask)

@@ -72,7 +72,8 @@ def codes(reading):
 
 def test_the_whole_reading(bundles):
     reading = read(bundles)
-    task1, task2 = reading.tasks["task1"], reading.tasks["task2"]
+    task1 = reading.tasks["task1"]
+    task2 = reading.tasks["task2"]
     assert reading.early_phase.index == 2
     assert reading.early_phase.rule == "enhancement"
     assert (task1.slice, task1.area_mm2) == (4, pytest.approx(a_lesion()[4].sum() * 0.81))
@@ -125,7 +126,8 @@ def test_the_score_is_the_models_own(bundles):
 
 def test_the_call_follows_the_thresholds_and_says_where_they_differ_from_the_largest_probability(bundles):
     first, second = read(bundles).tasks.values()
-    above, below = 0.0, 1.0
+    above = 0.0
+    below = 1.0
 
     def call(t1, t2):
         return read([with_settings(bundles[0], threshold=t1), with_settings(bundles[1], threshold=t2)])

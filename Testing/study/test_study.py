@@ -62,7 +62,8 @@ def write_nrrd(path, array, header):
 
 
 def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
     for n, time in enumerate(("235850.5", "235950.5", "000050.5")):
         tags = dict(TemporalPositionIdentifier=n + 1, AcquisitionTime=time, ContrastBolusStartTime="235955")
         write_phase(
@@ -92,7 +93,8 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
 
 
 def test_series_a_phase_told_apart_by_acquisition_time_among_other_things(tmp_path):
-    arrays, names = some_phases(4), misleading_names()
+    arrays = some_phases(4)
+    names = misleading_names()
     for n, (folder, time) in enumerate(
         (("z/pre", "100000"), ("m", "100200"), ("b", "100330"), ("a", "100500"))
     ):
@@ -205,7 +207,8 @@ def test_enhanced_file_with_interleaved_phases(tmp_path):
     ],
 )
 def test_phases_are_told_apart_by_whatever_separates_them(tmp_path, tags, expected):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
     for array, phase_tags in zip(arrays, tags):
         write_phase(tmp_path, array, names, **phase_tags)
     study = load_study(tmp_path)
@@ -238,7 +241,8 @@ def test_compressed_pixels(tmp_path, compressor, transfer_syntax):
 
 
 def test_folders_a_phase_in_the_order_given(tmp_path):
-    arrays, names = some_phases(2), misleading_names()
+    arrays = some_phases(2)
+    names = misleading_names()
     for n, folder in enumerate(("pre", "post")):
         write_phase(
             tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", AcquisitionTime=f"10{n}000"
@@ -250,7 +254,8 @@ def test_folders_a_phase_in_the_order_given(tmp_path):
 
 
 def test_faults_of_dicom_folders(tmp_path):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
 
     def write(folder, n=0, **tags):
         write_phase(tmp_path / folder, arrays[n], names, **tags)
@@ -301,7 +306,9 @@ def test_faults_of_dicom_folders(tmp_path):
 # Files
 
 
-SECONDS, MILLISECONDS, NO_UNIT = 8, 16, 0
+SECONDS = 8
+MILLISECONDS = 16
+NO_UNIT = 0
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ MAX_MODEL_ARGUMENT = {
     "mlp_ratio": 8,
     "reg_tokens": 16,
 }
-"""What a model may be built with: more than any real model takes, and less than would let a hostile config ask
-for any memory or time.
+"""What a model may be built with, at most. No real model takes more; a hostile config could ask for any
+memory or time.
 """
 
 
