@@ -144,7 +144,7 @@ def companion_files(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix in (".hdr", ".img"):
         return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
-    # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
+    # Longer files hold their voxels; reading a pipe could wait for ever.
     may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _MAX_HEADER
     return _files_of_header(path) if may_be_header else []
 
