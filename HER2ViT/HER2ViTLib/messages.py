@@ -36,7 +36,7 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def faults_of(whose: str) -> Iterator[None]:
-    """Whatever is found faulty inside is told with whose fault it is, such as "case C7"."""
+    """Prefixes the faults raised inside with their owner, such as "case C7"."""
     try:
         yield
     except InputError as error:

@@ -69,7 +69,8 @@ def test_no_leak_into_vessel_skin_and_chest_wall():
     lesion = ball(geometry, CENTRE, 9)
     k, j, i = np.indices(geometry.shape)
     vessel = ((j == 34) | (j == 35)) & (k == 15) & (i > 36)  # 2 mm wide, as bright as the lesion
-    skin, chest_wall = j < 4, j > 62
+    skin = j < 4
+    chest_wall = j > 62
     early, pre = phases(geometry, (chest_wall, 160), (skin, 200), (vessel, 300), (lesion, 300))
     found = outline(early, pre, seed_at(geometry))
     assert dice(found, lesion) > 0.88
@@ -79,7 +80,8 @@ def test_no_leak_into_vessel_skin_and_chest_wall():
 
 def test_a_seed_in_a_dark_core_finds_the_rim_and_fills_it():
     geometry = a_geometry(spacing=(1.0, 1.0, 1.5))
-    lesion, core = ball(geometry, CENTRE, 12), ball(geometry, CENTRE, 6)
+    lesion = ball(geometry, CENTRE, 12)
+    core = ball(geometry, CENTRE, 6)
     early, pre = phases(geometry, (lesion, 300), (core, 10))
     found = outline(early, pre, seed_at(geometry))
     assert dice(found, lesion) > 0.9

@@ -23,13 +23,12 @@ import SimpleITK as sitk
 import torch
 
 from HER2ViTLib import __version__
-from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
-from HER2ViTLib.reading.reader import PreparedCase, Reader
-from HER2ViTLib.reading.reading import Overrides, Reading
+from HER2ViTLib.reading.reader import Reader
+from HER2ViTLib.reading.reading import Overrides, PreparedCase, Reading
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
@@ -121,10 +120,9 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
         study = load_study(job.images, job.selection)
         stage = "outline"
         roi = read_roi(job.roi, study.geometry, job.segment)
-        digest = image_sha256(job.roi)
         stage = "reading"
-        case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id, roi_sha256=digest)
-    except Exception as error:  # noqa: BLE001  whatever is wrong with one case, the others go on
+        case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id)
+    except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on
         return Failure(stage, _reason(error, settings))
     return _Prepared(case, study, roi.mask) if settings.figures else _Prepared(case, None, None)
 

@@ -96,7 +96,7 @@ def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
     warnings = []
     for task in TASKS.values():
         there = {case.label(task) for case in cohort.development}
-        for value, label in ((0, task.negative_label), (1, task.positive_label)):
+        for value, label in ((0, task.other_name), (1, task.target_name)):
             if value not in there:
                 text = f"no development case is {label}: {task.title} cannot be trained"
                 warnings.append(ReadingWarning("missing_class", text))

@@ -122,7 +122,7 @@ def _sorted_ids(cases: Iterable[Case]) -> tuple[str, ...]:
 
 
 def _task_class(task: Task) -> Callable[[Case], str | None]:
-    names = {0: task.negative_label, 1: task.positive_label, None: None}
+    names = {0: task.other_name, 1: task.target_name, None: None}
     return lambda case: names[case.label(task)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from HER2ViTLib import __version__
+from HER2ViTLib.files.hashes import InputHash
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
@@ -44,14 +45,14 @@ class MeasuredCase:
 
     case_id: str
     rater: str
-    inputs: tuple[tuple[str, str], ...]
+    inputs: tuple[InputHash, ...]
     warnings: tuple[ReadingWarning, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "case_id": self.case_id,
             "rater": self.rater,
-            "inputs": [{"role": role, "sha256": digest} for role, digest in self.inputs],
+            "inputs": [one.to_json() for one in self.inputs],
             "warnings": [asdict(warning) for warning in self.warnings],
         }
 
@@ -127,14 +128,14 @@ class _Measured:
 def _measure(outline: Outline, preprocessings: Mapping[str, Preprocessing]) -> _Measured:
     with faults_of(f"case {outline.case_id}, rater {outline.rater}"):
         study = outline.study()
-        roi, roi_sha256 = outline.read(study.geometry)
+        roi = outline.read(study.geometry)
         chosen = choose_phases(study, roi.mask, outline.early_phase)
         early = chosen.early_volume(study)
         patches = {key: one.apply(early, roi.mask).image for key, one in preprocessings.items()}
     case = MeasuredCase(
         outline.case_id,
         outline.rater,
-        (*study.image_sha256, ("roi", roi_sha256)),
+        (*study.inputs, roi.input),
         (*study.warnings, *roi.warnings, *chosen.warnings),
     )
     return _Measured(case, voxel_features(study, roi.mask, chosen.pre, chosen.early.index), patches)

@@ -77,7 +77,7 @@ def model_feature_meanings(bundle: Bundle) -> dict[str, Feature]:
     task = bundle.task
     return {
         f"{_embedding_name(bundle)}_NNN": Feature("1", f"{task.name}: what the model's last layer gets"),
-        f"score_{task.key}": Feature("1", f"{task.name}: calibrated probability of {task.positive_label}"),
+        f"score_{task.key}": Feature("1", f"{task.name}: calibrated probability of {task.target_name}"),
     }
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
-from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.lesion.masks import Roi, read_roi
 from HER2ViTLib.messages import InputError
@@ -48,11 +47,9 @@ class Outline:
             return load_study(self.images, self.selection)
         return session_study(self.session_case, self.images)
 
-    def read(self, reference: Geometry) -> tuple[Roi, str]:
-        """The outline on the images' geometry, and the SHA-256 of its file. Raises `InputError` as
-        `read_roi`.
-        """
-        return read_roi(self.roi, reference, self.segment or None), image_sha256(self.roi)
+    def read(self, reference: Geometry) -> Roi:
+        """The outline on the images' geometry. Raises `InputError` as `read_roi`."""
+        return read_roi(self.roi, reference, self.segment or None)
 
 
 def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:

@@ -82,9 +82,9 @@ def _case_overlaps(case: _CaseOutlines) -> Overlaps:
         geometry = first.study().geometry
         for rater in dict.fromkeys(itertools.chain.from_iterable(case.pairs)):
             outline = case.outlines[rater]
-            roi, sha256 = outline.read(geometry)
+            roi = outline.read(geometry)
             masks[rater] = roi.mask
-            inputs[outline.role] = sha256
+            inputs[outline.role] = roi.input.sha256
     found = []
     for pair in case.pairs:
         one = masks[pair[0]]
@@ -111,5 +111,7 @@ def outline_ratings(
     values = {key: [math.nan] * len(features) for key in itertools.product(compared, raters)}
     for row in table.rows:
         values[row["case_id"], row["rater"]] = [row.get(name, math.nan) for name in features]
-    inputs = {outline.role: dict(case.inputs)["roi"] for outline, case in zip(measured, table.cases)}
+    inputs = {}
+    for outline, case in zip(measured, table.cases):
+        inputs[outline.role] = next(one.sha256 for one in case.inputs if one.role == "roi")
     return replace(ratings_of(features, values), inputs=inputs)

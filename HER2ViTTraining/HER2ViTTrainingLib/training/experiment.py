@@ -92,7 +92,12 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     weights = weights_sha256(experiment.network) or experiment.network.pretrained
     # Without the device: a run may go on elsewhere.
     named = replace(experiment, device="", network=replace(experiment.network, pretrained=weights))
-    settings = {**asdict(named), "splits": splits.sha256, "method": METHOD}
+    settings = {
+        **asdict(named),
+        "task": experiment.task.name,
+        "splits": splits.sha256,
+        "method": METHOD,
+    }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for name in ("training", "validation"):
         digest.update(data.labels[name].tobytes())

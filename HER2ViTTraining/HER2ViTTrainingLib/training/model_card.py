@@ -15,7 +15,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from HER2ViTLib import __version__
-from HER2ViTLib.model.bundle import Settings
+from HER2ViTLib.model.config import Settings
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .experiment import Data, Experiment

@@ -12,8 +12,9 @@ import numpy as np
 
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.bundle import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Settings, save_bundle
+from HER2ViTLib.model.bundle import CARD_FILE, WEIGHTS_FILE, save_bundle
 from HER2ViTLib.model.calibration import Calibration, sigmoid
+from HER2ViTLib.model.config import CONFIG_FILE, Settings
 from HER2ViTLib.model.devices import choose_device
 from HER2ViTTrainingLib.cohort.manifest import Cohort
 from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit
