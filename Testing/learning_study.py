@@ -2,7 +2,7 @@
 training, one table.
 
 .venv/bin/python Testing/learning_study.py --weights WEIGHTS.safetensors --out DIR     (about two hours on two
-cores; run again = go on)
+cores; run again = resume)
 
 400 development cases (protocol A, 8:2) and 200 external ones (protocol B). For each task, judged on the
 external cases: recipe `default`, recipe `study` (with its own preprocessing), a CNN with recipe `default`,
@@ -31,7 +31,7 @@ from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import load_splits
 from HER2ViTTrainingLib.commands.main import main as her2vit
-from HER2ViTTrainingLib.simulation.cohorts import oracle_auc
+from HER2ViTTrainingLib.simulation.oracle import oracle_auc
 from HER2ViTTrainingLib.stats.roc import auc
 from HER2ViTTrainingLib.training.experiment import load_data
 from HER2ViTTrainingLib.training.networks import Network, build_network, preprocessing_for
@@ -49,7 +49,8 @@ So the mean of five, which the project first asked to lie in 0.44-0.56, leaves t
 with no fault at all, and the mean of twenty one time in a thousand. The number and these seeds were fixed,
 and committed, before any of them ran.
 """
-SHUFFLED_SIZE, SHUFFLED_EPOCHS = 112, 8
+SHUFFLED_SIZE = 112
+SHUFFLED_EPOCHS = 8
 """Shuffled labels take a quarter of the pixels, that so many trainings stay affordable."""
 LINEAR_SHUFFLES = 3000
 
@@ -73,11 +74,10 @@ def simulate(out: Path) -> Path:
 
 def joined(row: dict[str, str], role: str) -> dict[str, str]:
     """A row of one cohort's manifest as a row of the joint one, a folder higher."""
-    files = {
-        name: ";".join(f"{role}/{path}" for path in row[name].split(";"))
-        for name in ("image", "roi", "roi_a2", "roi_b")
-    }
-    return {**row, **files, "role": role}
+    found = {**row, "role": role}
+    for name in ("image", "roi", "roi_a2", "roi_b"):
+        found[name] = ";".join(f"{role}/{path}" for path in row[name].split(";"))
+    return found
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -115,17 +115,14 @@ def compare(task: Task, predictions: dict[str, Path], out: Path) -> list[dict[st
     """One table of all trainings: `default` judged beside the others, paired DeLong tests. Returns the rows
     of its comparison.
     """
-    others = {
-        name: {(r["case_id"], r["set"]): r["score"] for r in read_rows(path)}
-        for name, path in predictions.items()
-        if name != "default"
-    }
-    rows = [
-        {**row, **{name: scores[row["case_id"], row["set"]] for name, scores in others.items()}}
-        for row in read_rows(predictions["default"])
-    ]
+    others = [name for name in predictions if name != "default"]
+    rows = {(row["case_id"], row["set"]): row for row in read_rows(predictions["default"])}
+    for name in others:
+        for row in read_rows(predictions[name]):
+            rows[row["case_id"], row["set"]][name] = row["score"]
     table = out / f"{task.name}-predictions.csv"
-    write_atomically(table, csv_bytes(tuple(rows[0]), rows))
+    columns = tuple(next(iter(rows.values())))
+    write_atomically(table, csv_bytes(columns, rows.values()))
     folder = out / f"{task.name}-evaluation"
     run(
         "evaluate",
@@ -168,10 +165,15 @@ def shuffled_aucs(task: Task, out: Path, weights: Path) -> list[float]:
     for seed in SHUFFLES:
         labels = np.random.default_rng(seed).permutation(np.concatenate([training.labels, validation.labels]))
         parts = np.split(labels, [len(training.labels)])
-        sets = (Labelled(one.images, part) for one, part in zip((training, validation), parts))
-        model = Trainer(build_network(network, seed), *sets, preprocessing, recipe, seed).run(
-            out / f"{task.name}-shuffled{seed}.safetensors"
+        trainer = Trainer(
+            build_network(network, seed),
+            training=Labelled(training.images, parts[0]),
+            validation=Labelled(validation.images, parts[1]),
+            preprocessing=preprocessing,
+            recipe=recipe,
+            seed=seed,
         )
+        model = trainer.run(out / f"{task.name}-shuffled{seed}.safetensors")
         areas.append(auc(external.labels, predict(model, external.images, preprocessing)))
     return areas
 
@@ -219,10 +221,8 @@ def main() -> None:
     for task in TASKS.values():
         comparison = compare(task, train(task, options.out, options.weights, options.epochs), options.out)
         oracle = oracle_auc(read_rows(options.out / "external" / "truth.csv"), task.name)
-        shuffled, linear = (
-            shuffled_aucs(task, options.out, options.weights),
-            linear_shuffled_aucs(task, options.out),
-        )
+        shuffled = shuffled_aucs(task, options.out, options.weights)
+        linear = linear_shuffled_aucs(task, options.out)
         result[task.name] = {
             "oracle": oracle,
             "shuffled": shuffled,

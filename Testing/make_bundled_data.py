@@ -23,12 +23,13 @@ from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
+from HER2ViTTrainingLib.commands.options import progress_bar
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort, write_sample
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.networks import Network, stored_model_args
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.runs import run_experiment
+from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment
 
 DATA = Path(__file__).resolve().parent.parent / "HER2ViT" / "HER2ViTLib" / "data"
 # Half of the patches are dropped while training: twice as fast, and it keeps a small cohort from being learnt
@@ -115,13 +116,10 @@ def main() -> None:
     recipe = replace(RECIPES["default"], epochs=options.epochs, learning_rate=1e-3, layer_decay=None)
     for task in TASKS.values():
         trained = options.work / task.name
-        run_experiment(
-            Experiment(task, recipe, network=NETWORK, seed=SEED, notice=NOTICE),
-            cohort,
-            splits,
-            trained,
-            options.work / "cache",
-        )
+        experiment = Experiment(task, recipe, network=NETWORK, seed=SEED, notice=NOTICE)
+        job = TrainingJob(experiment, cohort, splits, trained, options.work / "cache")
+        with progress_bar(task.name) as progress:
+            run_experiment(job, progress)
         store_small(trained, options.out / f"demo_{task.name.replace('-', '_')}")
         say(f"{task.name}: {load_bundle(trained).settings.provenance['sets']}")
 

@@ -57,6 +57,8 @@ def test_contradictions_of_ihc_and_ish_are_told():
 def test_labels_follow_the_positive_classes_of_the_study():
     assert [ZERO_VS_REST.label(s) for s in HER2Status] == [0, 1, 1, None, None]
     assert [LOW_VS_POSITIVE.label(s) for s in HER2Status] == [None, 1, 0, None, None]
+    assert (ZERO_VS_REST.target_name, ZERO_VS_REST.other_name) == ("low/positive", "zero")
+    assert (LOW_VS_POSITIVE.target_name, LOW_VS_POSITIVE.other_name) == ("low", "positive")
 
 
 def test_two_step_call_and_probabilities():

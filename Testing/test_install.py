@@ -172,7 +172,7 @@ def test_folders_import_downwards_only():
 
 
 def test_files_of_a_folder_do_not_import_each_other_in_a_circle():
-    below = {name: {imported for imported in imports(name) if imported != name} for name in EVERY_FILE}
+    below = {name: set(imports(name)) - {name} for name in EVERY_FILE}
     while leaves := {name for name, found in below.items() if not found & set(below)}:
         for name in leaves:
             del below[name]

@@ -78,7 +78,8 @@ def test_every_case_is_in_every_table(study):
 def test_fold_changes_are_those_of_the_simulation(study):
     found = {row["gene"]: row for row in rows_of(study / "genes" / "deseq2.csv")}
     for gene in ("ERBB2", "GRB7", "SCUBE2"):
-        change, error = float(found[gene]["log2FoldChange"]), float(found[gene]["lfcSE"])
+        change = float(found[gene]["log2FoldChange"])
+        error = float(found[gene]["lfcSE"])
         assert abs(change - GENE_LOG2_FOLD_CHANGES[gene]) < 4 * error
         assert float(found[gene]["padj"]) < 1e-6
 
@@ -87,8 +88,7 @@ def test_the_same_reader_agrees_better_than_two_readers(study):
     rows = [
         row for row in rows_of(study / "agreement" / "icc.csv") if row["form"] == "ICC(2,1)" and row["icc"]
     ]
-    intra, inter = (
-        [float(row["icc"]) for row in rows if row["comparison"] == name] for name in ("A1,A2", "A1,B1")
-    )
+    intra = [float(row["icc"]) for row in rows if row["comparison"] == "A1,A2"]
+    inter = [float(row["icc"]) for row in rows if row["comparison"] == "A1,B1"]
     assert len(intra) == len(inter) > 20
     assert sorted(intra)[len(intra) // 2] > sorted(inter)[len(inter) // 2] > 0.5

@@ -1,14 +1,14 @@
-"""HER2 status: the reference standard, the study's two tasks and the two-step call."""
+"""HER2 status: the reference standard, the questions models are trained for, and the two-step call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from .messages import InputError
 
 
-class HER2Status(str, Enum):
+class HER2Status(StrEnum):
     """HER2 status of a tumour; indeterminate where IHC 2+ has no clear ISH result, negative where zero and
     low are not told apart.
     """
@@ -34,9 +34,11 @@ def ihc_score(text: str) -> str:
     anything else.
     """
     score = str(text).strip()
-    score = score if score in IHC_SCORES else {"1": "1+", "2": "2+", "3": "3+"}.get(score, "")
-    if not score:
-        raise InputError(f"ihc {text!r}: not a score; use 0, 1+, 2+ or 3+")
+    if score in ("1", "2", "3"):
+        score += "+"
+    if score not in IHC_SCORES:
+        reason = "not a score; use 0, 1+, 2+ or 3+"
+        raise InputError(f"ihc {text!r}: {reason}", reason)
     return score
 
 
@@ -46,7 +48,8 @@ def ish_result(text: str | None) -> str:
     """
     result = (text or "").strip().lower()
     if result not in ISH_RESULTS:
-        raise InputError(f"ish {text!r}: not a result; use positive, negative, equivocal or leave it empty")
+        reason = "not a result; use positive, negative, equivocal or leave it empty"
+        raise InputError(f"ish {text!r}: {reason}", reason)
     return result
 
 
@@ -57,7 +60,8 @@ def her2_status(ihc: str, ish: str | None = None) -> HER2Status:
     Only IHC 2+ asks for ISH; without a clear ISH result it is indeterminate. Raises `InputError` for an
     unknown score or result.
     """
-    score, result = ihc_score(ihc), ish_result(ish)
+    score = ihc_score(ihc)
+    result = ish_result(ish)
     if score == "0":
         return HER2Status.ZERO
     if score == "1+":
@@ -71,7 +75,8 @@ def discordance(ihc: str, ish: str | None = None) -> str | None:
     """One line when IHC and ISH contradict each other (0 or 1+ with positive ISH, 3+ with negative ISH), else
     None.
     """
-    score, result = ihc_score(ihc), ish_result(ish)
+    score = ihc_score(ihc)
+    result = ish_result(ish)
     if (score in ("0", "1+") and result == "positive") or (score == "3+" and result == "negative"):
         return f"IHC {score} with {result} ISH: IHC decides; check the specimen's report"
     return None
@@ -79,40 +84,49 @@ def discordance(ihc: str, ish: str | None = None) -> str | None:
 
 @dataclass(frozen=True)
 class Task:
-    """One of the study's two questions; `positive` is the positive class of its metrics."""
+    """A question with two answers that a model is trained for.
+
+    `target` are the statuses that label 1 stands for: their probability is the model's score, and they are
+    the "positive class" of the metrics, which need not be HER2-positive. `other` are those that label 0
+    stands for. A status in neither is not asked about.
+    """
 
     key: str
     name: str
     title: str
-    negative: tuple[HER2Status, ...]
-    positive: tuple[HER2Status, ...]
-    negative_label: str
-    positive_label: str
+    target: tuple[HER2Status, ...]
+    other: tuple[HER2Status, ...]
+
+    @property
+    def target_name(self) -> str:
+        """The target in words, such as "low/positive"."""
+        return "/".join(self.target)
+
+    @property
+    def other_name(self) -> str:
+        """The other side in words, such as "zero"."""
+        return "/".join(self.other)
 
     def label(self, status: HER2Status) -> int | None:
-        """1 for the positive class, 0 for the negative one, None for a status the task does not ask about."""
-        if status in self.positive:
+        """1 for the target, 0 for the other side, None for a status the task does not ask about."""
+        if status in self.target:
             return 1
-        return 0 if status in self.negative else None
+        return 0 if status in self.other else None
 
 
 ZERO_VS_REST = Task(
-    "task1",
-    "zero-vs-rest",
-    "Task 1: HER2-zero vs low/positive",
-    (HER2Status.ZERO,),
-    (HER2Status.LOW, HER2Status.POSITIVE),
-    "zero",
-    "low/positive",
+    key="task1",
+    name="zero-vs-rest",
+    title="Task 1: HER2-zero vs low/positive",
+    target=(HER2Status.LOW, HER2Status.POSITIVE),
+    other=(HER2Status.ZERO,),
 )
 LOW_VS_POSITIVE = Task(
-    "task2",
-    "low-vs-positive",
-    "Task 2: HER2-low vs positive",
-    (HER2Status.POSITIVE,),
-    (HER2Status.LOW,),
-    "positive",
-    "low",
+    key="task2",
+    name="low-vs-positive",
+    title="Task 2: HER2-low vs positive",
+    target=(HER2Status.LOW,),
+    other=(HER2Status.POSITIVE,),
 )
 TASKS = {task.name: task for task in (ZERO_VS_REST, LOW_VS_POSITIVE)}
 

@@ -19,20 +19,24 @@ RESEARCH_NOTICE = (
 class InputError(ValueError):
     """Bad input: one line per fault, each naming the file, the value and the cure. The commands exit with
     status 2.
+
+    `reason` is what is wrong and the cure without the value, for a caller that says itself where it stands;
+    the faults themselves where nothing shorter is given.
     """
 
-    def __init__(self, faults: str | Sequence[str]) -> None:
+    def __init__(self, faults: str | Sequence[str], reason: str = "") -> None:
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
+        self.reason = reason or str(self)
 
     def __reduce__(self) -> tuple:
         """Pickled (an error of another process), it keeps its lines apart."""
-        return type(self), (self.faults,)
+        return type(self), (self.faults, self.reason)
 
 
 @contextlib.contextmanager
 def faults_of(whose: str) -> Iterator[None]:
-    """Whatever is found faulty inside is told with whose fault it is, such as "case C7"."""
+    """Prefixes the faults raised inside with their owner, such as "case C7"."""
     try:
         yield
     except InputError as error:

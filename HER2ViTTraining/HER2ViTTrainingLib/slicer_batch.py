@@ -26,8 +26,10 @@ def main() -> int:
 
 
 def _find_libraries() -> None:
-    """Both libraries lie beside each other when installed, in two module folders in the sources."""
-    # A script's folder is on the path: the rooms in it must not be found as packages of their own.
+    """Puts both libraries on the path: they lie beside each other when installed, in two module folders in
+    the sources.
+    """
+    # Python has put the script's folder there: the subfolders must not be found as packages of their own.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
     for folder in (HERE.parent, HERE.parent.parent / "HER2ViT"):
         if str(folder) not in sys.path:
@@ -35,8 +37,8 @@ def _find_libraries() -> None:
 
 
 def _find_interpreter() -> None:
-    """Names the Python that worker processes run. Slicer's sys.executable is a launcher, through which they
-    hang (Slicer issue 7445).
+    """Sets the Python that worker processes run: Slicer's sys.executable is a launcher, and workers started
+    through it hang (Slicer issue 7445).
     """
     if "slicer" not in sys.modules:
         return
@@ -50,6 +52,7 @@ def _find_interpreter() -> None:
 
 
 def _exit(status: int) -> None:
+    """Ends the process; inside Slicer also the application, which would stay open."""
     if "slicer" not in sys.modules:
         sys.exit(status)
     import slicer

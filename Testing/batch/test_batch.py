@@ -1,5 +1,5 @@
-"""Many cases: the tables, going on after whatever ended a run, and what may not happen to the others when one
-case is bad.
+"""Many cases: the tables, resuming after an interruption, and what may not happen to the others when one case
+is bad.
 """
 
 import contextlib
@@ -131,7 +131,8 @@ def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys,
     write_manifest(archive / "mixed.csv", rows)
     assert main(words(archive, tmp_path / "out", manifest="mixed.csv")) == 3
     assert "6 cases: 3 read, 3 failed" in capsys.readouterr().out
-    readings, failures = table(tmp_path / "out" / "readings.csv"), table(tmp_path / "out" / "failures.csv")
+    readings = table(tmp_path / "out" / "readings.csv")
+    failures = table(tmp_path / "out" / "failures.csv")
     assert [row["case_id"] for row in readings] == ["c03", "c01", "c00"]
     assert [(row["case_id"], row["stage"]) for row in failures] == [
         ("gone", "image"),
@@ -240,7 +241,7 @@ def test_only_what_changed_is_read_again(archive, tmp_path, in_this_process):
 
 @pytest.mark.parametrize("header", ["image.nhdr", "image.mhd", "image.nrrd", "image.hdr", "image.img"])
 def test_voxels_beside_their_header_count_as_the_image(tmp_path, header):
-    """Whoever goes on, or takes a case's input from a cache, must see that only the voxel file has changed."""
+    """A resumed run, and a cache of inputs, must see that only the voxel file has changed."""
     sitk.WriteImage(
         sitk.GetImageFromArray(np.ones(GEOMETRY.shape, np.uint8)),
         str(tmp_path / header.replace(".nrrd", ".nhdr")),
@@ -363,7 +364,8 @@ def test_two_runs_on_one_folder_exclude_each_other(archive, tmp_path, capsys, in
 def test_a_full_disk_ends_the_run_and_loses_nothing(
     archive, tmp_path, capsys, monkeypatch, in_this_process, undisturbed
 ):
-    write, calls = batch_worker.write_reading, []
+    write = batch_worker.write_reading
+    calls = []
 
     def until_full(reading, study, roi, folder, **more):
         calls.append(folder)
@@ -485,7 +487,8 @@ def test_killed_five_times_at_random_and_gone_on_with(archive, tmp_path):
     names = [f"{name}-{n}" for name in MANY for n in range(6)]
     write_manifest(archive / "many.csv", [(name, *rows_of(name[:3])[1:]) for name in names])
     assert main(words(archive, tmp_path / "undisturbed", "--workers", "2", manifest="many.csv")) == 0
-    out, chance = tmp_path / "out", random.Random(1)
+    out = tmp_path / "out"
+    chance = random.Random(1)
     ends = [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL]
     for number, end in enumerate(ends, start=1):
         with start(archive, out, "many.csv") as process:

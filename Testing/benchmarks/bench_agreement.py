@@ -14,7 +14,9 @@ from measure import Claim, ratio_claim
 
 from HER2ViTTrainingLib.stats.agreement import HEADLINE, icc
 
-FEATURES, CASES, READS = 1000, 60, 2
+FEATURES = 1000
+CASES = 60
+READS = 2
 LOOPED = 100
 """Features the loop goes through; it takes the same for each, so its time is multiplied."""
 

@@ -33,7 +33,11 @@ from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
 HERE = Path(__file__).resolve().parent
-WORKERS, SCALE, PARTS, TURNS, KILLS = 2, 0.3, 4, 2, 100
+WORKERS = 2
+SCALE = 0.3
+PARTS = 4
+TURNS = 2
+KILLS = 100
 MODELS = "models"
 MIN_RATE = 0.8
 KILLED_CASES = 100
@@ -94,7 +98,8 @@ def _models(folder: Path) -> list[torch.nn.Module]:
 
 
 def bare_chunk(folder: Path, cases: Sequence[Sequence[str]]) -> None:
-    models, image = _models(folder), torch.zeros(1, 3, 224, 224)
+    models = _models(folder)
+    image = torch.zeros(1, 3, 224, 224)
     with torch.inference_mode():
         for files in cases:
             for file in files:
@@ -111,10 +116,11 @@ def _models_of(manifest: str) -> Path:
 def bare(manifest: str, scheduler: str | None) -> None:
     folder = Path(manifest).parent
     with open(manifest, newline="") as file:  # noqa: PTH123
-        cases = [
-            [str(folder / name) for name in (*row["image"].split(";"), row["roi"])]
-            for row in csv.DictReader(file)
-        ]
+        rows = list(csv.DictReader(file))
+    cases = []
+    for row in rows:
+        names = [*row["image"].split(";"), row["roi"]]
+        cases.append([str(folder / name) for name in names])
     with executor(None if scheduler else WORKERS, scheduler) as pool:
         chunks = [cases[n : n + CHUNK] for n in range(0, len(cases), CHUNK)]
         list(pool.map(bare_chunk, [_models_of(manifest)] * len(chunks), chunks))
@@ -172,7 +178,8 @@ def _memory(pid: int) -> int:
 
 
 def _rate_and_memory(where: str, manifest: Path, few: Path, cases: int, folder: Path) -> list[Claim]:
-    times, peaks = [], []
+    times = []
+    peaks = []
     for turn in range(TURNS):
         out = folder / f"{where}{turn}"
         mine, peak = _run(where, f"ours({str(manifest)!r}, s, {str(out)!r})")
@@ -212,13 +219,18 @@ def _rate_and_memory(where: str, manifest: Path, few: Path, cases: int, folder: 
 
 
 def _killed(manifest: Path, folder: Path, kills: int) -> Claim:
-    """Runs killed at random moments and gone on with (and killed again); whenever one comes to its end its
-    table must be the undisturbed one.
+    """Runs killed at random moments and resumed (and killed again); whenever one comes to its end its table
+    must be the undisturbed one.
     """
     started = time.perf_counter()
     _wait(_start(manifest, folder / "undisturbed"))
-    takes, expected = time.perf_counter() - started, (folder / "undisturbed" / "readings.csv").read_bytes()
-    chance, done, wrong, tables, out = random.Random(1), 0, 0, 0, folder / "killed0"
+    takes = time.perf_counter() - started
+    expected = (folder / "undisturbed" / "readings.csv").read_bytes()
+    chance = random.Random(1)
+    done = 0
+    wrong = 0
+    tables = 0
+    out = folder / "killed0"
     while done < kills:
         process = _start(manifest, out)
         try:
@@ -239,7 +251,7 @@ def _killed(manifest: Path, folder: Path, kills: int) -> Claim:
         out = folder / f"killed{tables}"
     detail = f"{kills} SIGKILLs within the {takes:.1f} s of a run; {tables} tables compared byte by byte"
     return Claim(
-        "tables that differ from an undisturbed run's after runs were killed and gone on with",
+        "tables that differ from an undisturbed run's after runs were killed and resumed",
         0,
         wrong,
         "",

@@ -10,7 +10,9 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from HER2ViTTrainingLib.stats.resampling import METRICS, Resampling, bootstrap, metrics_of_weights
 
-CASES, THRESHOLD, PLAN = 700, 0.5, Resampling(1000, seed=1)
+CASES = 700
+THRESHOLD = 0.5
+PLAN = Resampling(1000, seed=1)
 COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "f1")
 
 

@@ -27,7 +27,9 @@ def claims() -> list[Claim]:
 
 
 def warm_reading() -> Claim:
-    """A loaded study of six phases of 256 x 256 x 50 read with full-size ViT-Tiny, against two bare forwards."""
+    """A loaded study of six phases of 256 x 256 x 50 read with full-size ViT-Tiny, against two bare
+    forwards.
+    """
     with tempfile.TemporaryDirectory() as folder:
         bundles = [load_bundle(path) for path in full_size_bundles(Path(folder))]
     k, j, i = np.indices(GEOMETRY.shape, dtype=np.float32)
@@ -53,8 +55,11 @@ def warm_reading() -> Claim:
 
 
 def whole_process() -> Claim:
-    """`her2vit read` of the sample (no scene), against importing torch and timm and reading the same files."""
-    phases, roi = [str(path) for path in sample_phases()], str(sample_roi())
+    """`her2vit read` of the sample (no scene), against importing torch and timm and reading the same
+    files.
+    """
+    phases = [str(path) for path in sample_phases()]
+    roi = str(sample_roi())
     with tempfile.TemporaryDirectory() as folder:
         bundles = [word for path in demo_bundles() for word in ("--bundle", str(path))]
         ours = python(

@@ -1,4 +1,6 @@
-"""Training: what the input pipeline costs beside the step it feeds, and how soon an unchanged cohort is back."""
+"""Training: what the input pipeline costs beside the step it feeds, and how soon an unchanged cohort is
+back.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,12 @@ def input_pipeline() -> Claim:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(
         timm.create_model("vit_tiny_patch16_224", num_classes=1),
-        part,
-        part,
-        SquarePreprocessing(),
-        recipe,
-        1,
-        device,
+        training=part,
+        validation=part,
+        preprocessing=SquarePreprocessing(),
+        recipe=recipe,
+        seed=1,
+        device=device,
     )
     chosen = torch.arange(recipe.batch)
     images, labels = trainer.batch(chosen)

@@ -8,8 +8,9 @@ import timm
 import torch
 
 from HER2ViTLib.her2 import TASKS
-from HER2ViTLib.model.bundle import Settings, save_bundle
+from HER2ViTLib.model.bundle import save_bundle
 from HER2ViTLib.model.calibration import Calibration
+from HER2ViTLib.model.config import Settings
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"

@@ -14,8 +14,9 @@ from HER2ViTTrainingLib.clinical.follow_up import Question, read_follow_up, tied
 from HER2ViTTrainingLib.clinical.prognosis import prognosis
 from HER2ViTTrainingLib.clinical.survival import holm, kaplan_meier
 from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
 from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, draw_clinical, draw_follow_up
-from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
+from HER2ViTTrainingLib.simulation.hidden import draw_hidden
 from HER2ViTTrainingLib.tables.case_table import read_cases
 from support.csv_files import rows_of, write_csv
 
@@ -66,7 +67,8 @@ def test_the_multivariable_model_of_gbsg2_equals_r(found):
     ordered (contrasts .L, .Q), and menostat's reference is Pre: here turned into levels against I, and Post
     as reference.
     """
-    linear, quadratic = 0.551299, -0.201091
+    linear = 0.551299
+    quadratic = -0.201091
     published = {
         "horTh[yes]": (-0.346278, 0.129075),
         "age": (-0.009459, 0.009301),
@@ -95,7 +97,7 @@ def test_curve_band_and_median_of_aml_equal_r():
     times = np.array([5, 5, 8, 8, 12, 16, 23, 27, 30, 33, 43, 45], float)
     curve = kaplan_meier("Nonmaintained", times, np.array([1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1], bool))
     rows = zip(curve.times, curve.at_risk, curve.events, curve.survival, curve.low, curve.high)
-    shown = [(row[:3], [round(float(x), 4) for x in row[3:]]) for row in rows if row[2]]
+    shown = [(row[:3], np.round(np.array(row[3:], float), 4).tolist()) for row in rows if row[2]]
     published = [
         ((5, 12, 2), (0.8333, 0.6470, 1.000)),
         ((8, 10, 2), (0.6667, 0.4468, 0.995)),
@@ -260,10 +262,12 @@ def efron(times, events, design):
     """Cox's coefficients by Newton's method on Efron's likelihood, written from its definition."""
     beta = np.zeros(design.shape[1])
     for _ in range(12):
-        gradient, information = np.zeros_like(beta), np.zeros((len(beta), len(beta)))
+        gradient = np.zeros_like(beta)
+        information = np.zeros((len(beta), len(beta)))
         risk = np.exp(design @ beta)
         for t in np.unique(times[events]):
-            at_risk, died = times >= t, (times == t) & events
+            at_risk = times >= t
+            died = (times == t) & events
             d = died.sum()
             for k in range(d):
                 weights = risk * at_risk - k / d * risk * died
@@ -276,7 +280,8 @@ def efron(times, events, design):
 
 def test_univariable_hazard_ratios_of_gbsg2_equal_efrons_likelihood(found):
     data = load_gbsg2()
-    events, times = data["cens"].to_numpy() == 1, data["time"].to_numpy(float)
+    events = data["cens"].to_numpy() == 1
+    times = data["time"].to_numpy(float)
     designs = {
         "horTh": [data["horTh"] == "yes"],
         "menostat": [data["menostat"] == "Pre"],
@@ -302,16 +307,23 @@ def test_three_groups_and_pairs(gbsg2):
     """
     data = load_gbsg2()
     found = prognosis(read_cases(gbsg2), Question("time", "cens", "tgrade"))
-    times, events, grades = data["time"].to_numpy(), data["cens"].to_numpy() == 1, data["tgrade"].to_numpy()
+    times = data["time"].to_numpy()
+    events = data["cens"].to_numpy() == 1
+    grades = data["tgrade"].to_numpy()
 
     def log_rank(levels):
         chosen = np.isin(grades, levels)
         members = np.array([grades[chosen] == level for level in levels[:-1]], float)
-        t, e = times[chosen], events[chosen]
-        difference, covariance = np.zeros(len(members)), np.zeros((len(members), len(members)))
+        t = times[chosen]
+        e = events[chosen]
+        difference = np.zeros(len(members))
+        covariance = np.zeros((len(members), len(members)))
         for moment in np.unique(t[e]):
-            at_risk, died = t >= moment, (t == moment) & e
-            n, d, share = at_risk.sum(), died.sum(), members @ at_risk / at_risk.sum()
+            at_risk = t >= moment
+            died = (t == moment) & e
+            n = at_risk.sum()
+            d = died.sum()
+            share = members @ at_risk / at_risk.sum()
             difference += members @ died - d * share
             if n > 1:
                 covariance += d * (n - d) / (n - 1) * (np.diag(share) - np.outer(share, share))
@@ -339,7 +351,7 @@ def simulated(seed, cases=500):
     rng = np.random.default_rng([99, seed])
     rows = []
     for index in range(cases):
-        status, latents = draw_hidden(index, seed, "A")
+        status, latents = draw_hidden(CaseKey("A", seed, index))
         clinical = draw_clinical(rng, status, rng.uniform(0.8, 5))
         clinical.update(draw_follow_up(rng, clinical, latents.rim))
         rows.append({"case_id": index, "rim_high": int(latents.rim > 0), **clinical})
@@ -352,7 +364,8 @@ def test_generating_hazard_ratios_lie_in_their_intervals(tmp_path):
     Seeds 1-100 with 708 whole patients each (`draw_patient`), run once: 95 to 99 of 100 for each covariate,
     death and recurrence alike.
     """
-    inside, asked = 0, 0
+    inside = 0
+    asked = 0
     for seed in range(1, 7):
         cases = read_cases(write_csv(tmp_path / "cases.csv", simulated(seed)))
         for endpoint in ("os", "rfs"):
@@ -398,7 +411,8 @@ def some_cases(n=60):
 def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     rows = some_cases()
     rows[3]["x ~ [cm]"] = "NA"
-    rows[4]["months"] = rows[4]["event"] = ""
+    rows[4]["months"] = ""
+    rows[4]["event"] = ""
     status, said = run(
         tmp_path, capsys, rows, "--group", "status", "--covariates", '"x ~ [cm]",grade', "--select", "all"
     )
@@ -489,9 +503,12 @@ def test_without_groups_one_curve_also_with_events_at_time_0(tmp_path, capsys):
 
 
 def changed(**columns):
-    return lambda rows: [
-        {**row, **{name: value(k, row) for name, value in columns.items()}} for k, row in enumerate(rows)
-    ]
+    """A function that changes columns of rows; each column's function takes a row's number and the row."""
+
+    def new_row(k, row):
+        return {**row, **{name: value(k, row) for name, value in columns.items()}}
+
+    return lambda rows: [new_row(k, row) for k, row in enumerate(rows)]
 
 
 FAULTS = {

@@ -284,8 +284,9 @@ def test_output_that_nobody_reads_ends_silently():
         assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
-def test_a_package_that_is_not_there_names_the_extra(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "HER2ViTTrainingLib.simulation.cohorts", None)
+def test_a_package_that_is_not_there_names_the_extra(monkeypatch, capsys, tmp_path):
+    monkeypatch.delitem(sys.modules, "HER2ViTTrainingLib.simulation.cohorts", raising=False)
+    monkeypatch.setitem(sys.modules, "HER2ViTTrainingLib.simulation.patients", None)
     monkeypatch.setitem(EXTRAS, "HER2ViTTrainingLib", "statistics")
-    assert main(["simulate", "--cases", "1", "--out", "out"]) == 2
+    assert main(["simulate", "--cases", "1", "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'her2vit[statistics]'" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from itertools import product
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from sklearn.linear_model import LogisticRegression
 
 from HER2ViTLib.files.output import csv_cell, csv_text
 from HER2ViTTrainingLib.commands.main import main
+from HER2ViTTrainingLib.evaluation.curves import MAX_BAND_RESAMPLES, curves_of
+from HER2ViTTrainingLib.evaluation.judging import evaluate
+from HER2ViTTrainingLib.evaluation.predictions import read_predictions
 from HER2ViTTrainingLib.evaluation.three_class import NAMES, judge
 from HER2ViTTrainingLib.stats.calibration import (
     calibration_groups,
@@ -50,11 +54,14 @@ def ovarian():
     Clarke-Pearson, Biometrics 1988;44:837.
     """
     rows = """
-        3.0 5.8 10 0  3.2 6.3  5 1  3.9 6.8  3 1  2.8 4.8  6 0  3.2 5.8  3 1  0.9 4.0  5 0  2.5 5.7  8 0  1.6 5.6  5 1  3.8 5.7  5 1
-        3.7 6.7  6 1  3.2 5.4  4 1  3.8 6.6  6 1  4.1 6.6  5 1  3.6 5.7  5 1  4.3 7.0  4 1  3.6 6.7  4 0  2.3 4.4  6 1  4.2 7.6  4 0
-        4.0 6.6  6 0  3.5 5.8  6 1  3.8 6.8  7 1  3.0 4.7  8 0  4.5 7.4  5 1  3.7 7.4  5 1  3.1 6.6  6 1  4.1 8.2  6 1  4.3 7.0  5 1
-        4.3 6.5  4 1  3.2 5.1  5 1  2.6 4.7  6 1  3.3 6.8  6 0  1.7 4.0  7 0  3.7 6.1  5 1  3.3 6.3  7 1  4.2 7.7  6 1  3.5 6.2  5 1
-        2.9 5.7  9 0  2.1 4.8  7 1  2.8 6.2  8 0  4.0 7.0  7 1  3.3 5.7  6 1  3.7 6.9  5 1  3.6 6.6  5 1"""
+        3.0 5.8 10 0  3.2 6.3  5 1  3.9 6.8  3 1  2.8 4.8  6 0  3.2 5.8  3 1  0.9 4.0  5 0
+        2.5 5.7  8 0  1.6 5.6  5 1  3.8 5.7  5 1  3.7 6.7  6 1  3.2 5.4  4 1  3.8 6.6  6 1
+        4.1 6.6  5 1  3.6 5.7  5 1  4.3 7.0  4 1  3.6 6.7  4 0  2.3 4.4  6 1  4.2 7.6  4 0
+        4.0 6.6  6 0  3.5 5.8  6 1  3.8 6.8  7 1  3.0 4.7  8 0  4.5 7.4  5 1  3.7 7.4  5 1
+        3.1 6.6  6 1  4.1 8.2  6 1  4.3 7.0  5 1  4.3 6.5  4 1  3.2 5.1  5 1  2.6 4.7  6 1
+        3.3 6.8  6 0  1.7 4.0  7 0  3.7 6.1  5 1  3.3 6.3  7 1  4.2 7.7  6 1  3.5 6.2  5 1
+        2.9 5.7  9 0  2.1 4.8  7 1  2.8 6.2  8 0  4.0 7.0  7 1  3.3 5.7  6 1  3.7 6.9  5 1
+        3.6 6.6  5 1"""
     albumin, protein, kg, benefit = np.array(rows.split(), float).reshape(-1, 4).T
     return benefit == 1, {"albumin": albumin, "protein": protein, "kg": 10 - kg}
 
@@ -166,23 +173,33 @@ def test_auc_and_delong_equal_their_definition_in_exact_fractions(seed):
     labels, scores = a_score(seed)
     _, other = a_score(seed + 100)
 
+    def win(a, b):
+        return Fraction(int(a > b) * 2 + int(a == b), 2)
+
+    def beaten(a, others):
+        return [win(a, b) for b in others]
+
     def placements(values):
-        wins = [[Fraction(int(a > b) * 2 + int(a == b), 2) for b in values[~labels]] for a in values[labels]]
-        return [sum(row) / len(row) for row in wins], [sum(column) / len(column) for column in zip(*wins)]
+        wins = [beaten(a, values[~labels]) for a in values[labels]]
+        return list(map(mean, wins)), list(map(mean, zip(*wins)))
 
     def covariance(a, b):
-        mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+        mean_a = mean(a)
+        mean_b = mean(b)
         return sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b)) / (len(a) - 1) / len(a)
 
-    ours, theirs = placements(scores), placements(other)
-    area, other_area = (sum(p[0]) / len(p[0]) for p in (ours, theirs))
+    ours = placements(scores)
+    theirs = placements(other)
+    area = mean(ours[0])
+    other_area = mean(theirs[0])
     variance = sum(covariance(a, a) for a in ours)
     of_difference = (
         variance
         + sum(covariance(b, b) for b in theirs)
         - 2 * sum(covariance(a, b) for a, b in zip(ours, theirs))
     )
-    found, test = delong_interval(labels, scores), delong_test(labels, scores, other)
+    found = delong_interval(labels, scores)
+    test = delong_test(labels, scores, other)
     assert auc(labels, scores) == found.value == pytest.approx(float(area), abs=1e-12)
     assert found.high - found.value == pytest.approx(
         min(1.959963984540054 * math.sqrt(variance), 1 - found.value), abs=1e-9
@@ -206,7 +223,8 @@ def test_youden_is_the_best_of_all_observed_scores(seed):
 
 
 def test_tied_youden_takes_the_higher_sensitivity_then_the_lower_threshold():
-    labels, scores = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
+    labels = np.array([0, 1, 0, 1])
+    scores = np.array([0.1, 0.2, 0.3, 0.4])
     assert youden_threshold(labels, scores) == 0.2
     assert youden_threshold(np.array([1, 0]), np.array([0.1, 0.9])) == 0.1
 
@@ -364,7 +382,8 @@ def test_no_calibration_line_where_none_exists(scores):
 
 def test_platt_scaling_equals_weighted_logistic_regression_and_refuses_the_wrong_way_round():
     labels, scores = a_score(8, n=120, decimals=2)
-    positive, negative = labels.sum(), (~labels).sum()
+    positive = labels.sum()
+    negative = (~labels).sum()
     targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
     model = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky")
     model.fit(
@@ -391,7 +410,8 @@ def test_calibration_groups_hold_all_cases_and_never_split_equal_probabilities()
 
 def test_wilson_interval():
     """Newcombe, Stat Med 1998;17:857, table I: 81 of 263, and 0 of 20."""
-    many, none = wilson(81, 263), wilson(0, 20)
+    many = wilson(81, 263)
+    none = wilson(0, 20)
     assert (many.low, many.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert (none.low, none.high) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
@@ -499,7 +519,8 @@ def test_two_cases_are_enough_for_a_row(tmp_path):
 def test_scores_outside_0_1_are_judged_by_rank_only(tmp_path):
     rows = some_rows("s")
     logits = [[*row[:3], 8 * row[3] - 4] for row in rows]
-    (plain,), (raw,) = evaluated(tmp_path, rows, *QUICK), evaluated(tmp_path, logits, *QUICK)
+    (plain,) = evaluated(tmp_path, rows, *QUICK)
+    (raw,) = evaluated(tmp_path, logits, *QUICK)
     assert [raw[name] for name in ("auc", "auc_low", "tp", "f1")] == [
         plain[name] for name in ("auc", "auc_low", "tp", "f1")
     ]
@@ -685,6 +706,20 @@ def test_the_page_names_its_input_and_versions(tmp_path):
     page = (tmp_path / "out" / "table2.html").read_text()
     assert made["inputs"][0]["sha256"] in page
     assert all(f"{name} {version}" in page for name, version in made["versions"].items())
+
+
+def test_curves_of_the_pictures_are_computed_with_a_bound_and_empty_where_undefined(tmp_path):
+    rows = [*some_rows("s"), *([f"x{i}", "one class", 1, 0.1 * i] for i in range(8))]
+    rows += [[*row[:1], "logits", row[2], 8 * row[3] - 4] for row in some_rows("s")]
+    predictions = read_predictions(write(tmp_path / "p.csv", HEADER, rows))
+    found = {result.cases.name: result for result in evaluate(predictions, Resampling(10)).sets}
+    curves = curves_of(found["s"], Resampling(MAX_BAND_RESAMPLES + 500))
+    expected = curves_of(found["s"], Resampling(MAX_BAND_RESAMPLES))
+    assert np.array_equal(curves.roc.band, expected.roc.band)
+    assert not np.array_equal(curves.roc.band, curves_of(found["s"], Resampling(10)).roc.band)
+    assert sum(group.n for group in curves.calibration) == 60
+    assert curves_of(found["one class"], Resampling(10)).roc is None
+    assert curves_of(found["logits"], Resampling(10)).calibration == ()
 
 
 # Three classes

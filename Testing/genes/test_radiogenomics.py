@@ -30,8 +30,9 @@ from HER2ViTTrainingLib.genes.files import read_counts, read_groups
 from HER2ViTTrainingLib.genes.gene_sets import GeneSets, Interactions, read_gene_sets, read_interactions
 from HER2ViTTrainingLib.genes.hubs import HUB_COLUMNS, maximal_clique_centrality, network
 from HER2ViTTrainingLib.genes.results import RESULT_FILES
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
-from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
+from HER2ViTTrainingLib.simulation.hidden import draw_hidden
 from support.csv_files import rows_of
 
 # A cohort with known answers
@@ -48,12 +49,12 @@ def cohort(tmp_path_factory):
     that do not.
     """
     folder = tmp_path_factory.mktemp("genes")
-    status = {index: draw_hidden(index, 3, "A")[0] for index in range(120)}
-    chosen = [
-        index for group in ("low", "positive") for index in [i for i, s in status.items() if s == group][:12]
-    ]
+    status = {index: draw_hidden(CaseKey("A", 3, index))[0] for index in range(120)}
+    low = [index for index, of_case in status.items() if of_case == "low"][:12]
+    positive = [index for index, of_case in status.items() if of_case == "positive"][:12]
+    chosen = low + positive
     shown = len(GENE_LOG2_FOLD_CHANGES) + 600
-    columns = [draw_counts(index, 3, "A")[:shown] for index in chosen]
+    columns = [draw_counts(CaseKey("A", 3, index))[:shown] for index in chosen]
     lines = [",".join(["gene", *(f"case{index}" for index in chosen)])]
     lines += [",".join([gene, *map(str, counts)]) for gene, counts in zip(genes()[0], zip(*columns))]
     # Under a name that does not say so: compression is told by content.
@@ -66,8 +67,12 @@ def cohort(tmp_path_factory):
         "case_id,group\n" + "".join(f"case{index},{status[index]}\n" for index in chosen),
     )
     hubs = [gene for gene, change in GENE_LOG2_FOLD_CHANGES.items() if change == 1.4]
-    write(folder / "sets.gmt", "IMMUNE\thttp://none\t" + "\t".join(hubs) + "\nPROTEASOME\t\t" + "\t".join(f"PSMA{n},1.0" for n in range(1, 8)) + "\n"
-          + "MAPK\t\t" + "\t".join(["ERBB2", *(f"MAPK{n}" for n in range(1, 15))]) + "\n")  # fmt: skip
+    sets = [
+        ["IMMUNE", "http://none", *hubs],
+        ["PROTEASOME", "", *(f"PSMA{n},1.0" for n in range(1, 8))],
+        ["MAPK", "", "ERBB2", *(f"MAPK{n}" for n in range(1, 15))],
+    ]
+    write(folder / "sets.gmt", "".join("\t".join(words) + "\n" for words in sets))
     edges = [
         *combinations(hubs[:6], 2),
         ("ERBB2", "GRB7"),
@@ -251,27 +256,28 @@ def brute_force_mcc(graph):
 @pytest.mark.parametrize("seed", range(12))
 def test_mcc_equals_a_brute_force_count(seed):
     graph = nx.gnp_random_graph(9, 0.2 + 0.06 * seed, seed=seed)
-    found, _, complete = maximal_clique_centrality(nx.relabel_nodes(graph, "gene{}".format))
-    assert complete and found == {f"gene{node}": value for node, value in brute_force_mcc(graph).items()}
+    found = maximal_clique_centrality(nx.relabel_nodes(graph, "gene{}".format))
+    assert found.complete
+    assert found.mcc == {f"gene{node}": value for node, value in brute_force_mcc(graph).items()}
 
 
 def test_mcc_is_the_degree_without_triangles_zero_alone_and_exact_when_huge():
     star = nx.star_graph(7)
     star.add_node("alone")
-    found, _, _ = maximal_clique_centrality(nx.relabel_nodes(star, str))
-    assert found == {"0": 7, "alone": 0, **{str(n): 1 for n in range(1, 8)}}
-    assert set(maximal_clique_centrality(nx.complete_graph(200))[0].values()) == {math.factorial(199)}
+    found = maximal_clique_centrality(nx.relabel_nodes(star, str))
+    assert found.mcc == {"0": 7, "alone": 0, **{str(n): 1 for n in range(1, 8)}}
+    assert set(maximal_clique_centrality(nx.complete_graph(200)).mcc.values()) == {math.factorial(199)}
 
 
 def test_too_many_cliques_are_bounded_and_said():
     # 2^40 maximal cliques
     pairs_apart = nx.relabel_nodes(nx.complete_multipartite_graph(*[2] * 40), "g{}".format)
-    found = network(list(pairs_apart), Interactions(None, pairs_apart, ""), most_cliques=2000)
+    found = network(list(pairs_apart), Interactions(None, pairs_apart, ""), max_cliques=2000)
     assert (found.cliques, found.complete) == (2000, False)
     assert sum(row["mcc"] for row in found.rows) == 2000 * 40 * math.factorial(39)
     assert (
         found.rows
-        == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), most_cliques=2000).rows
+        == network(list(pairs_apart)[::-1], Interactions(None, pairs_apart, ""), max_cliques=2000).rows
     )
 
 
@@ -342,21 +348,31 @@ GROUPS = "case_id,group\na1,low\na2,low\nb1,positive\nb2,positive\n"
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        (COUNTS.replace("70", "-4"), "row 2 (gene ERBB2), column b1, value '-4': is negative (1 such values)"),
+        (
+            COUNTS.replace("70", "-4"),
+            "row 2 (gene ERBB2), column b1, value '-4': is negative (1 such values)",
+        ),
         (COUNTS.replace("3,2", "3,"), "row 3 (gene GRB7), column a2, value '': is no number"),
         (COUNTS.replace("3,2", "NA,2"), "row 3 (gene GRB7), column a1, value 'NA': is no number"),
-        (COUNTS.replace("90,80", "1.75,2.5"), "row 4 (gene ACTB), column a1, value '1.75': is no whole number (2 such values); give raw"),
+        (
+            COUNTS.replace("90,80", "1.75,2.5"),
+            "row 4 (gene ACTB), column a1, value '1.75': is no whole number (2 such values); give raw counts",
+        ),
         (COUNTS.replace("90", "9e12"), "is too large for a count of reads"),
         (COUNTS + "GRB7,1,1,1,1\n", "gene 'GRB7' is there more than once"),
-        (COUNTS.replace("ACTB", "1-Mar") + "Sep-02,1,1,1,1\n", "gene '1-Mar', 'Sep-02': a spreadsheet made dates"),
+        (
+            COUNTS.replace("ACTB", "1-Mar") + "Sep-02,1,1,1,1\n",
+            "gene '1-Mar', 'Sep-02': a spreadsheet made dates",
+        ),
         (COUNTS.replace("ACTB", ""), "row 4: the gene has no name"),
         (COUNTS.replace("a2,", "a1,", 1), "row 1: case 'a1' is there more than once"),
+        (COUNTS.replace("a2,", ",", 1), "row 1: column 3 has no name; name the case"),
         (COUNTS.replace("gene,", "", 1), "row 1: 4 names where row 2 has 5 values"),
         ("gene,a1\nA,0\nB,0\n", "column a1: every count is 0"),
         ("gene,a1\n", "holds no gene"),
         (COUNTS + "X,1,2,3,4,5\n", "is no table"),
     ],
-)  # fmt: skip
+)
 def test_bad_counts_are_one_clear_line(counts, said, tmp_path):
     path = write(tmp_path / "counts.csv", counts)
     with pytest.raises(InputError) as error:
@@ -557,7 +573,8 @@ def test_what_could_not_be_tested_or_ranked_is_said(tmp_path, capsys):
 
 
 def test_bad_options_leave_nothing_behind(tmp_path, capsys):
-    counts, groups = write(tmp_path / "counts.csv", COUNTS), write(tmp_path / "groups.csv", GROUPS)
+    counts = write(tmp_path / "counts.csv", COUNTS)
+    groups = write(tmp_path / "groups.csv", GROUPS)
     run = ["genes", str(counts), "--groups", str(groups), "--out", str(tmp_path / "out")]
     for arguments, said in (
         (["--alpha", "2"], "alpha must lie between 0 and 1"),

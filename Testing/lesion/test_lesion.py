@@ -10,7 +10,8 @@ from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.lesion.measures import areas_mm2, dice, surface_distances
 from HER2ViTLib.lesion.outlining import outline
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.simulation.patients import simulate_case
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
+from HER2ViTTrainingLib.simulation.images import simulate_case
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 
 SHAPE = (30, 72, 76)
@@ -68,7 +69,8 @@ def test_no_leak_into_vessel_skin_and_chest_wall():
     lesion = ball(geometry, CENTRE, 9)
     k, j, i = np.indices(geometry.shape)
     vessel = ((j == 34) | (j == 35)) & (k == 15) & (i > 36)  # 2 mm wide, as bright as the lesion
-    skin, chest_wall = j < 4, j > 62
+    skin = j < 4
+    chest_wall = j > 62
     early, pre = phases(geometry, (chest_wall, 160), (skin, 200), (vessel, 300), (lesion, 300))
     found = outline(early, pre, seed_at(geometry))
     assert dice(found, lesion) > 0.88
@@ -78,7 +80,8 @@ def test_no_leak_into_vessel_skin_and_chest_wall():
 
 def test_a_seed_in_a_dark_core_finds_the_rim_and_fills_it():
     geometry = a_geometry(spacing=(1.0, 1.0, 1.5))
-    lesion, core = ball(geometry, CENTRE, 12), ball(geometry, CENTRE, 6)
+    lesion = ball(geometry, CENTRE, 12)
+    core = ball(geometry, CENTRE, 6)
     early, pre = phases(geometry, (lesion, 300), (core, 10))
     found = outline(early, pre, seed_at(geometry))
     assert dice(found, lesion) > 0.9
@@ -139,7 +142,7 @@ def test_simulated_lesions_from_random_seeds():
     found = []
     for index in range(20):
         protocol = PROTOCOLS["AB"[index % 2]]
-        case = simulate_case(index, 77, protocol, phases=(0, protocol.early_phase))
+        case = simulate_case(CaseKey(protocol.name, 77, index), protocol, phases=(0, protocol.early_phase))
         pre, early = case.phases
         voxels = np.argwhere(case.true_mask)
         seed = voxels[np.random.default_rng(index).integers(len(voxels))][::-1]

@@ -38,7 +38,9 @@ def the_fault(*arguments):
     return str(caught.value)
 
 
-LESION, RIM, OTHER = np.s_[3:6, 4:8, 5:9], np.s_[2:7, 3:9, 4:10], np.s_[6:7, 10:11, 13:15]
+LESION = np.s_[3:6, 4:8, 5:9]
+RIM = np.s_[2:7, 3:9, 4:10]
+OTHER = np.s_[6:7, 10:11, 13:15]
 CROP = np.s_[2:7, 3:11, 4:15]
 
 
@@ -47,7 +49,7 @@ def a_segmentation(path, encoding="raw"):
     layers = [a_mask(LESION)[CROP] + 2 * a_mask(OTHER)[CROP], a_mask(RIM)[CROP]]
     corner = GEOMETRY.to_lps((4, 3, 2))
     columns = np.reshape(TILTED, (3, 3)).T * np.array(GEOMETRY.spacing)[:, None]
-    vectors = " ".join("(" + ",".join(f"{value:.17g}" for value in column) + ")" for column in columns)
+    vectors = " ".join("({:.17g},{:.17g},{:.17g})".format(*column) for column in columns)
     header = f"""NRRD0004
 # Complete NRRD file format specification at:
 type: unsigned char

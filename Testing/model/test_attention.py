@@ -30,7 +30,7 @@ def a_model(kind):
 
 
 def plain_attentions(model, images):
-    """Every block's attention by hand, in float64, together with the logits and the gradients of their sum."""
+    """Every block's attention by hand, in float64, with the logits and the gradients of their sum."""
     model = model.double()
     x = model.norm_pre(model._pos_embed(model.patch_embed(images.double()))).requires_grad_()
     attentions = []
@@ -49,7 +49,8 @@ def plain_attentions(model, images):
 
 
 def plain_map(model, kind, attentions, gradients, logits, method, cutoff):
-    n, prefix = attentions[0].shape[-1], model.num_prefix_tokens
+    n = attentions[0].shape[-1]
+    prefix = model.num_prefix_tokens
     matrix = np.broadcast_to(np.eye(n), (len(attentions[0]), n, n))
     for a, g in zip(attentions, gradients):
         if method == "rollout":
@@ -115,7 +116,7 @@ def test_statistics_of_known_maps():
     assert even.share_in_roi == pytest.approx(4 / 24)
     assert (even.foci, even.focal_area_mm2) == (1, 24 * 25.0)
     peaks = np.full((6, 6), 0.01)
-    peaks[0, 0] = peaks[1, 1] = 1.0  # touch at a corner: one focus
+    peaks[[0, 1], [0, 1]] = 1.0  # touch at a corner: one focus
     peaks[4, 4:6] = 0.5  # exactly half of the maximum counts
     peaks[4, 1] = 0.9  # a single patch is no focus
     found = attention_statistics(peaks, np.zeros((6, 6)), 2.0, "last")

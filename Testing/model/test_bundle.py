@@ -129,7 +129,7 @@ FAULTS = {
     "percentiles odd": (ours("training_percentiles", {"x": [1]}), "percentiles"),
     "preprocessing odd": (
         ours("preprocessing", {"preset": "square", "size": [10**7, 10**7]}),
-        "out of range",
+        "preprocessing square: size is [10000000, 10000000]; it must be two whole numbers from 16 to 1024",
     ),
     "a model of the hub": (top("architecture", "hf-hub:someone/something"), "not a timm model"),
     "a path": (top("architecture", "local-dir:/etc"), "not a timm model"),

@@ -1,5 +1,7 @@
 """Slice choice, the two presets, and the way back from patch pixels to the patient."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -29,9 +31,12 @@ def reference_patch(image, mask):
     """The study's steps written out plainly, with OpenCV's arithmetic."""
     k = mask.sum(axis=(1, 2)).argmax()
     rows, columns = np.where(mask[k])
-    r0, r1 = max(rows.min() - 10, 0), min(rows.max() + 10, image.shape[1])
-    c0, c1 = max(columns.min() - 10, 0), min(columns.max() + 10, image.shape[2])
-    crop, roi = image[k, r0:r1, c0:c1].astype(np.float64), mask[k, r0:r1, c0:c1].astype(np.uint8)
+    r0 = max(rows.min() - 10, 0)
+    r1 = min(rows.max() + 10, image.shape[1])
+    c0 = max(columns.min() - 10, 0)
+    c1 = min(columns.max() + 10, image.shape[2])
+    crop = image[k, r0:r1, c0:c1].astype(np.float64)
+    roi = mask[k, r0:r1, c0:c1].astype(np.uint8)
     grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     grey = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
     grey = (0.3 * grey + 0.7 * grey * roi).astype(np.uint8)
@@ -63,7 +68,7 @@ def test_preset_study_on_the_real_case(shared_data):
 
 def test_largest_slice_and_its_ties():
     mask = np.zeros((7, 30, 30), bool)
-    mask[1, 10:14, 10:14] = mask[4, 10:14, 10:14] = True
+    mask[[1, 4], 10:14, 10:14] = True
     mask[5, 10:12, 10:12] = True
     volume = a_volume(np.random.default_rng(0).random(mask.shape))
     assert StudyPreprocessing().apply(volume, mask).slice == 1
@@ -101,7 +106,8 @@ def test_square_keeps_the_aspect_ratio_and_repeats_the_edge():
 
 
 def test_faults_of_outline_and_image():
-    mask, image = a_lesion(), np.ones((9, 80, 90))
+    mask = a_lesion()
+    image = np.ones((9, 80, 90))
     for preset in (StudyPreprocessing(), SquarePreprocessing()):
         with pytest.raises(InputError, match="constant"):
             preset.apply(a_volume(image), mask)
@@ -113,9 +119,33 @@ def test_faults_of_outline_and_image():
             preset.apply(a_volume(image), mask, slice_index=0)
 
 
-def test_settings_survive_json_and_bad_ones_are_refused():
-    import json
+OUT_OF_RANGE = [
+    ("square", "size", [8, 224], "[8, 224]; it must be two whole numbers from 16 to 1024"),
+    ("square", "margin_mm", -1, "-1; it must be a number from 0 to 1000"),
+    ("square", "percentiles", [99, 1], "[99, 1]; it must be two numbers from 0 to 100, the lower one first"),
+    ("square", "mean", [0.5, 0.5], "[0.5, 0.5]; it must be one or three numbers from -1000 to 1000"),
+    ("square", "std", [1, 1, 0], "[1, 1, 0]; it must be as many numbers as the mean has, from 0.001 to 1000"),
+    ("study", "size", 224, "224; it must be two whole numbers from 16 to 1024"),
+    ("study", "margin_px", 0, "0; it must be a whole number above 0"),
+    ("study", "clip_limit", float("inf"), "inf; it must be a number above 0"),
+    ("study", "tiles", True, "True; it must be a whole number from 1 to 64"),
+    ("study", "background", "0.3", "'0.3'; it must be a number from 0 to 1"),
+]
 
+
+@pytest.mark.parametrize(("preset", "name", "value", "expected"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_named_with_what_it_may_be(preset, name, value, expected):
+    with pytest.raises(InputError) as error:
+        preprocessing_from_json({"preset": preset, name: value})
+    assert error.value.faults == (f"preprocessing {preset}: {name} is {expected}",)
+
+
+def test_each_value_out_of_range_is_a_fault_of_its_own():
+    assert len(SquarePreprocessing(size=(8, 8), margin_mm=-1.0, std=(0.0,)).faults()) == 3
+    assert StudyPreprocessing().faults() == SquarePreprocessing().faults() == []
+
+
+def test_settings_survive_json_and_bad_ones_are_refused():
     for made in (SquarePreprocessing(size=(96, 128), margin_mm=5.0), StudyPreprocessing()):
         assert preprocessing_from_json(json.loads(json.dumps(made.to_json()))) == made
     good = SquarePreprocessing().to_json()

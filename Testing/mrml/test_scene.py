@@ -19,6 +19,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 import HER2ViTLib
+from HER2ViTLib.files.hashes import FILE, InputHash
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.model.attention import AttentionStatistics
@@ -37,7 +38,7 @@ from HER2ViTLib.mrml.inputs import (
 )
 from HER2ViTLib.mrml.scene_file import new_scene, write_reading_scene
 from HER2ViTLib.mrml.views import show_layers, show_patch, slice_to_ras
-from HER2ViTLib.reading.reading import InputFile, Reading, TaskReading
+from HER2ViTLib.reading.reading import Reading, TaskReading
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import EarlyPhase, choose_phases
 from HER2ViTLib.study.study import study_from_volumes
@@ -108,7 +109,7 @@ def reading_of(volume: Volume, tasks: tuple[str, ...] = ("task1", "task2"), scor
         warnings=(),
         device="cpu",
         versions={},
-        inputs=(InputFile("image", "0" * 64),),
+        inputs=(InputHash("image", "0" * 64, FILE),),
         notices=(RESEARCH_NOTICE,),
     )
 

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from test_hostile_images import REFUSED_NRRD, nrrd
 
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.sample import sample_phases, sample_roi
 from HER2ViTTrainingLib.batch import batch
 from HER2ViTTrainingLib.commands.main import main
+from imaging.test_hostile_images import REFUSED_NRRD, nrrd
 from support.hostile import SCRIPT
 from support.models import a_bundle_folder
 
@@ -28,9 +28,28 @@ FORMULA = '=HYPERLINK("http://127.0.0.1/?"&A1)'
 TEMPLATE = "{{ 7 * 7 }}{% raw %}"
 MATHS = r"$\bad{$ \N{x}"
 NAMES = (SCRIPT, MARKUP, FORMULA, TEMPLATE, MATHS, "@SUM(1)", "-1+1", "'=1+1", "</table></html>", "&lt;b&gt;")
-TAGS = {"html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "figure", "figcaption", "h1", "h2", "h3", "p", "div",
-        "span", "strong", "em", "b", "i", "br", "hr", "code", "img", "a", "ul", "ol", "li", "table", "caption", "thead", "tbody", "tfoot", "tr", "th",
-        "td", "small", "sub", "sup", "details", "summary"}  # fmt: skip
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "figure"),
+    *(
+        "figcaption",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "div",
+        "span",
+        "strong",
+        "em",
+        "b",
+        "i",
+        "br",
+        "hr",
+        "code",
+        "img",
+    ),
+    *("a", "ul", "ol", "li", "table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "small", "sub"),
+    *("sup", "details", "summary"),
+}
 
 
 class Page(html.parser.HTMLParser):
@@ -38,7 +57,8 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.tags, self.texts = [], []
+        self.tags = []
+        self.texts = []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -49,7 +69,8 @@ class Page(html.parser.HTMLParser):
 
 def require_harmless(folder, *shown):
     """Every page and table of a folder; `shown` must be there as text in some of them."""
-    pages, cells = "", set()
+    pages = ""
+    cells = set()
     for path in folder.rglob("*.html"):
         page = Page()
         page.feed(path.read_text(encoding="utf-8"))
@@ -113,11 +134,10 @@ def test_agreement(tmp_path):
     noise = np.random.default_rng(0)
     raters = [name for name in NAMES if "," not in name][:3]
     rows = [["case_id", "rater", *NAMES[:6]]]
-    rows += [
-        [f"{NAMES[n % 10]} {n}", rater, *(f"{value:.3f}" for value in noise.normal(n, 1, 6))]
-        for rater in raters
-        for n in range(9)
-    ]
+    for rater in raters:
+        for n in range(9):
+            values = noise.normal(n, 1, 6)
+            rows.append([f"{NAMES[n % 10]} {n}", rater, *(f"{value:.3f}" for value in values)])
     assert main(["agreement", write(tmp_path / "r.csv", rows), "--out", str(tmp_path / "out")]) == 0
     require_harmless(tmp_path / "out", SCRIPT, TEMPLATE, MATHS)
 
@@ -141,7 +161,8 @@ def test_prognosis(tmp_path):
     noise = np.random.default_rng(0)
     rows = [["case_id", SCRIPT, MATHS, MARKUP, FORMULA]]
     for n in range(60):
-        time, event = f"{noise.exponential(30) + 1:.1f}", int(noise.random() < 0.6)
+        time = f"{noise.exponential(30) + 1:.1f}"
+        event = int(noise.random() < 0.6)
         rows.append([f"{NAMES[n % 10]} {n}", time, event, NAMES[n % 3], NAMES[2 + n // 3 % 2]])
     words = [
         "prognosis",

@@ -114,7 +114,7 @@ def test_duke_to_a_bundle(tmp_path, calibrates_anything):
 
 @pytest.fixture
 def with_and_without_times(tmp_path):
-    """The same case with and without phase times. By enhancement phase 3 is the early one, by time phase 1."""
+    """A case with and without phase times. By enhancement phase 3 is the early one, by time phase 1."""
     rows = [mama_mia_row("ISPY2_000001", 1, num_phases=4, acquisition_times="[0, 90, 180, 270]")]
     folder = write_mama_mia(tmp_path / "MAMA-MIA", rows, levels=(100, 150, 170, 250))
     assert main(["import", "mama-mia", str(folder), "--out", str(tmp_path / "imported")]) == 0

@@ -13,7 +13,8 @@ from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.public import breastdcedl, duke, mama_mia
 from HER2ViTTrainingLib.public.her2_states import HER2States
 from HER2ViTTrainingLib.public.importing import import_data_set
-from HER2ViTTrainingLib.public.tables import csv_table, workbook_table
+from HER2ViTTrainingLib.public.workbooks import workbook_table
+from HER2ViTTrainingLib.tables.table import read_table
 from support.csv_files import rows_of, write_csv
 from support.public_data import (
     SECRETS,
@@ -112,7 +113,7 @@ def test_what_is_written_about_an_import(small_mama_mia, tmp_path):
     assert (about["cases"], about["included"]) == (8, 4)
     assert about["by"]["site"]["AAI"]["n"] == 5
     [duke_early] = [row for row in about["early_phase"] if row["cohort"] == "DUKE"]
-    # The first phase after contrast starts where the first one ends: its middle lies half a step after contrast.
+    # Contrast starts with the end of the first phase: the next one's middle lies half a step after it.
     assert (duke_early["by_time"], duke_early["when_read"], duke_early["phases"]) == (1, 1, {"1": 1})
     assert duke_early["time_s"]["median"] == 48.5
     licence = (out / "LICENCE.txt").read_text()
@@ -343,7 +344,7 @@ def test_two_releases_in_one_folder_are_one_line(tmp_path, refused):
 
 
 def test_published_breastdcedl_metadata(shared_data):
-    table = csv_table(shared_data / "tables" / "breastdcedl_metadata_spy2.csv")
+    table = read_table(shared_data / "tables" / "breastdcedl_metadata_spy2.csv")
     cases = breastdcedl.breastdcedl_cases(
         table, {}, HER2States(shared_data / "tables" / "ispy2_her2_three_states.csv")
     )

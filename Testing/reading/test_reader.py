@@ -1,5 +1,6 @@
 """The reading: one slice choice per task, the two-step call, warnings, devices, one task alone."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
-from HER2ViTLib.lesion.masks import Roi, roi_on
+from HER2ViTLib.lesion.masks import Roi, read_roi, roi_on, write_segmentation
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.attention import METHODS
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.preprocessing import StudyPreprocessing
+from HER2ViTLib.reading.checks import unlike_training
 from HER2ViTLib.reading.folder import write_reading
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.reading.reading import Overrides
@@ -69,7 +72,8 @@ def codes(reading):
 
 def test_the_whole_reading(bundles):
     reading = read(bundles)
-    task1, task2 = reading.tasks["task1"], reading.tasks["task2"]
+    task1 = reading.tasks["task1"]
+    task2 = reading.tasks["task2"]
     assert reading.early_phase.index == 2
     assert reading.early_phase.rule == "enhancement"
     assert (task1.slice, task1.area_mm2) == (4, pytest.approx(a_lesion()[4].sum() * 0.81))
@@ -88,6 +92,29 @@ def test_the_whole_reading(bundles):
     assert [file.role for file in reading.inputs] == ["phase0", "phase1", "phase2", "phase3", "roi"]
 
 
+def test_what_was_hashed_is_said(bundles, tmp_path):
+    voxels = a_study().phases[1].volume.array
+    from_nodes = reading_json(read(bundles))["inputs"]
+    assert {hashed["of"] for hashed in from_nodes} == {"voxels"}
+    assert from_nodes[1] == {
+        "role": "phase1",
+        "sha256": hashlib.sha256(voxels.tobytes()).hexdigest(),
+        "of": "voxels",
+    }
+    path = tmp_path / "roi.seg.nrrd"
+    write_segmentation(a_lesion(), GEOMETRY, path)
+    sha256 = file_sha256(path)
+    roi = read_roi(path, GEOMETRY)
+    path.write_bytes(b"another outline, since saved")
+    reading = Reader(bundles, "cpu").read(a_study(), roi.with_slice_axis("k"), input_names={"roi": "x.nrrd"})
+    assert reading_json(reading)["inputs"][-1] == {
+        "role": "roi",
+        "sha256": sha256,
+        "of": "file",
+        "name": "x.nrrd",
+    }
+
+
 def test_the_score_is_the_models_own(bundles):
     reading = read(bundles)
     settings = bundles[0].settings
@@ -99,7 +126,8 @@ def test_the_score_is_the_models_own(bundles):
 
 def test_the_call_follows_the_thresholds_and_says_where_they_differ_from_the_largest_probability(bundles):
     first, second = read(bundles).tasks.values()
-    above, below = 0.0, 1.0
+    above = 0.0
+    below = 1.0
 
     def call(t1, t2):
         return read([with_settings(bundles[0], threshold=t1), with_settings(bundles[1], threshold=t2)])
@@ -185,6 +213,14 @@ def test_unlike_training_compares_scale_free_properties(bundles):
     assert [
         w.text for w in read([with_settings(bundles[0], training_percentiles=limits)], study=scaled).warnings
     ] == texts
+
+
+def test_a_property_on_the_limit_or_unknown_is_no_reason_to_warn():
+    limits = {"slice_thickness": (1.0, 3.0), "lesion_area": (10.0, 900.0), "relative_enhancement": (0.5, 2.0)}
+    [warning] = unlike_training("task2", {"slice_thickness": 3.0, "lesion_area": 9.0}, limits)
+    assert warning.text == (
+        "task2: lesion area 9 mm2 lies outside the training set's 1st to 99th percentile (10 to 900 mm2)"
+    )
 
 
 def test_overrides_are_obeyed_and_checked(bundles):

@@ -1,7 +1,9 @@
 """Agreement: against published values, in the limits of arithmetic, and the command as a user runs it."""
 
 import csv
+import hashlib
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import SimpleITK as sitk
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.session.session import Session
 from HER2ViTTrainingLib.commands.main import main
-from HER2ViTTrainingLib.repeatability.results import feature_groups, kind
+from HER2ViTTrainingLib.repeatability.results import feature_groups
+from HER2ViTTrainingLib.repeatability.sentences import kind
 from HER2ViTTrainingLib.stats.agreement import FORMS, HEADLINE, bland_altman, grade, icc
 from support.csv_files import rows_of
 
@@ -20,10 +23,15 @@ SHIFTS = {"A1": 0.0, "A2": 0.05, "B1": 0.3}
 
 def one_feature(rows):
     """The forms of ratings (cases, raters) as tuples (icc, low, high, F, df1, df2, p)."""
-    return {
-        form: tuple(float(getattr(r, name)[0]) for name in ("icc", "low", "high", "f", "df1", "df2", "p"))
-        for form, r in many(rows).items()
-    }
+    found = {}
+    for form, result in many(rows).items():
+        numbers = (getattr(result, name) for name in ("icc", "low", "high", "f", "df1", "df2", "p"))
+        found[form] = tuple(float(of_features[0]) for of_features in numbers)
+    return found
+
+
+def rounded_interval(numbers):
+    return tuple(round(end, 2) for end in numbers[1:3])
 
 
 def many(*tables):
@@ -39,7 +47,7 @@ def test_shrout_and_fleiss_1979():
     """
     found = one_feature(SHROUT_FLEISS)
     assert [round(found[form][0], 4) for form in FORMS] == [0.1657, 0.2898, 0.7148, 0.4428, 0.6201, 0.9093]
-    intervals = [tuple(round(end, 2) for end in found[form][1:3]) for form in FORMS]
+    intervals = [rounded_interval(found[form]) for form in FORMS]
     assert intervals == [(-0.13, 0.72), (0.02, 0.76), (0.34, 0.95), (-0.88, 0.91), (0.07, 0.93), (0.68, 0.99)]
     assert found["ICC(1,1)"][3:] == pytest.approx((1.79, 5, 18, 0.164769), abs=5e-3)
     assert found["ICC(2,1)"][3:6] == pytest.approx((11.03, 5, 15), abs=5e-3)
@@ -57,9 +65,8 @@ def test_wine_ratings():
         [1, 2, 4, 3, 6, 2, 9, 8],
     ]
     found = one_feature(np.transpose(judges))
-    assert [tuple(round(number, 2) for number in found[form][1:3]) for form in FORMS] == [
-        (0.43, 0.93)
-    ] * 3 + [(0.75, 0.98)] * 3
+    intervals = [rounded_interval(found[form]) for form in FORMS]
+    assert intervals == [(0.43, 0.93)] * 3 + [(0.75, 0.98)] * 3
     assert [round(found[form][0], 3) for form in FORMS] == [0.728, 0.728, 0.729, 0.914, 0.914, 0.915]
     assert [round(found[form][3], 3) for form in FORMS] == [11.680, 11.787, 11.787] * 2
 
@@ -69,7 +76,8 @@ def test_anxiety_ratings_of_rs_irr():
     -0.039 < ICC < 0.494, F = 1.83.
     """
     raters = ["33345523522615221243", "36462424332333221334", "21443216111233113322"]
-    found = one_feature(np.transpose([[int(digit) for digit in rater] for rater in raters]))["ICC(2,1)"]
+    digits = [list(map(int, rater)) for rater in raters]
+    found = one_feature(np.transpose(digits))["ICC(2,1)"]
     assert [round(number, 3) for number in found[:3]] == [0.198, -0.039, 0.494]
     assert round(found[3], 2) == 1.83
 
@@ -219,16 +227,20 @@ def test_readers_that_differ_by_a_constant_are_consistent_but_do_not_agree():
     [(1e9, 0, 1e-12), (1e-12, 0, 1e-12), (1e-200, 0, 1e-12), (1, 1e6, 1e-8), (-3, 7, 1e-12)],
 )
 def test_units_and_a_common_offset_do_not_matter(unit, offset, digits):
-    plain, changed = one_feature(SHROUT_FLEISS), one_feature(np.array(SHROUT_FLEISS) / 7 * unit + offset)
+    plain = one_feature(SHROUT_FLEISS)
+    changed = one_feature(np.array(SHROUT_FLEISS) / 7 * unit + offset)
     for form in FORMS:
         assert changed[form] == pytest.approx(plain[form], rel=digits)
 
 
 def test_a_case_counts_for_a_feature_when_all_raters_compared_rated_it():
     """Listwise per feature, as irr::icc; psych::ICC by default would fit a mixed model."""
-    full, gaps = np.array(SHROUT_FLEISS, float), np.array(SHROUT_FLEISS, float)
-    gaps[1, 2] = gaps[4, 0] = np.nan
-    together, kept = many(full, gaps), many(np.delete(full, [1, 4], axis=0))
+    full = np.array(SHROUT_FLEISS, float)
+    gaps = full.copy()
+    gaps[1, 2] = np.nan
+    gaps[4, 0] = np.nan
+    together = many(full, gaps)
+    kept = many(np.delete(full, [1, 4], axis=0))
     for form in FORMS:
         for name in ("icc", "low", "high", "f", "df1", "df2", "p"):
             assert getattr(together[form], name)[1] == pytest.approx(getattr(kept[form], name)[0], rel=1e-12)
@@ -257,8 +269,11 @@ def test_intervals_hold_what_they_promise():
     four.
     """
     random = np.random.default_rng(1)
-    features, cases, raters = 4000, 30, 4
-    between, shift = random.normal(0, 2, (cases, 1, features)), random.normal(0, 1, (1, raters, features))
+    features = 4000
+    cases = 30
+    raters = 4
+    between = random.normal(0, 2, (cases, 1, features))
+    shift = random.normal(0, 1, (1, raters, features))
     found = icc(between + shift + random.normal(0, 1, (cases, raters, features)))
     for form, (truth, promised) in {
         "ICC(3,1)": (4 / 5, 0.95),
@@ -350,7 +365,8 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
         (pair, form) for pair in ("A1,A2", "A1,B1") for _ in range(4) for form in FORMS
     ]
     by_key = {(row["comparison"], row["feature"]): row for row in rows if row["form"] == HEADLINE}
-    constant, gaps = by_key["A1,A2", "constant"], by_key["A1,B1", "gaps"]
+    constant = by_key["A1,A2", "constant"]
+    gaps = by_key["A1,B1", "gaps"]
     assert {
         constant[name] for name in ("icc", "ci_low", "ci_high", "F", "df1", "df2", "p", "grade", "grade_low")
     } == {""}
@@ -358,7 +374,8 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
     assert float(by_key["A1,A2", "shape_area"]["icc"]) > float(by_key["A1,B1", "shape_area"]["icc"])
     assert {row["comparison"] for row in rows_of(out / "bland_altman.csv")} == {"A1,A2", "A1,B1"}
     assert rows_of(out / "overlap.csv") == []
-    report, printed = (out / "report.html").read_text(), capsys.readouterr().out
+    report = (out / "report.html").read_text()
+    printed = capsys.readouterr().out
     for text in (
         "Intra-observer agreement (A1, A2) was excellent",
         "Research use only",
@@ -392,17 +409,17 @@ def test_the_same_ratings_give_the_same_bytes(tmp_path):
 
 def test_a_file_per_rater_columns_in_any_order(tmp_path, ratings):
     header, *rows = rating_rows(SHIFTS)
-    files = [
-        write_csv(tmp_path / f"{rater}.csv", [header[::-1], *(row[::-1] for row in rows if row[1] == rater)])
-        for rater in SHIFTS
-    ]
+    files = []
+    for rater in SHIFTS:
+        theirs = [row[::-1] for row in rows if row[1] == rater]
+        files.append(write_csv(tmp_path / f"{rater}.csv", [header[::-1], *theirs]))
     assert run(*files, "--out", tmp_path / "several", "--no-figures") == 0
     assert run(ratings, "--out", tmp_path / "one", "--no-figures") == 0
-    found = {
-        name: {(r["feature"], r["form"]): r["icc"] for r in rows_of(tmp_path / name / "icc.csv")}
-        for name in ("several", "one")
-    }
-    assert found["several"] == found["one"]
+
+    def icc_by_feature_and_form(folder):
+        return {(row["feature"], row["form"]): row["icc"] for row in rows_of(folder / "icc.csv")}
+
+    assert icc_by_feature_and_form(tmp_path / "several") == icc_by_feature_and_form(tmp_path / "one")
 
 
 def test_names_from_a_file_stay_text(tmp_path):
@@ -419,10 +436,9 @@ def without(rows, *numbers):
 
 
 def replaced(rows, number, column, value):
-    return [
-        [value if (n, m) == (number, column) else cell for m, cell in enumerate(row)]
-        for n, row in enumerate(rows)
-    ]
+    changed = [list(row) for row in rows]
+    changed[number][column] = value
+    return changed
 
 
 FAULTS = {
@@ -512,7 +528,8 @@ def outlined(tmp_path):
     not outlined the last.
     """
     rows = [["case_id", "image", "roi", "roi_a2", "roi_b", "her2_status"]]
-    shape, spacing = (10, 20, 20), (2.0, 1.0, 1.5)
+    shape = (10, 20, 20)
+    spacing = (2.0, 1.0, 1.5)
     for n in range(4):
         name = f"case {n}"
         image = sitk.GetImageFromArray(np.random.default_rng(n).normal(100, 5, shape).astype(np.float32))
@@ -563,6 +580,20 @@ def test_without_ratings_the_outlines_features_are_compared(tmp_path, outlined, 
     assert [(row["icc"], row["n"]) for row in volume.values()] == [("1.0", "4"), ("1.0", "3")]
     assert capsys.readouterr().out.startswith("Intra-observer agreement (A1, A2) was")
     assert "outline B1, case case 2" in (out / "report.html").read_text()
+
+
+def test_the_report_names_the_outlines_compared_and_no_others(tmp_path, outlined):
+    """Outlines of other columns were hashed and listed too, though nothing came from them."""
+    out = tmp_path / "out"
+    assert run("--manifest", outlined, "--compare", "A1,A2", "--out", out, "--no-figures") == 0
+    report = (out / "report.html").read_text()
+    assert re.findall("outline [A-Z0-9]+, case case 1", report) == [
+        "outline A1, case case 1",
+        "outline A2, case case 1",
+    ]
+    sha256 = hashlib.sha256((tmp_path / "case 1_a2.nrrd").read_bytes()).hexdigest()
+    assert f"<td>outline A2, case case 1</td><td><code>{sha256}</code></td>" in report
+    assert "outline B1" not in report
 
 
 def test_a_session_is_compared_and_a_skipped_case_counts_for_those_who_did_not_skip_it(tmp_path, outlined):

@@ -164,7 +164,9 @@ def test_first_order_statistics_against_scipy():
 
 
 def test_enhancement_by_hand():
-    pre, early, last = np.array([100.0, 100.0]), np.array([200.0, 300.0]), np.array([210.0, 240.0])
+    pre = np.array([100.0, 100.0])
+    early = np.array([200.0, 300.0])
+    last = np.array([210.0, 240.0])
     found = enhancement_features(pre, early, last)
     assert found["enhancement_relative"] == pytest.approx(1.5)
     assert found["enhancement_washout"] == pytest.approx(0.1)

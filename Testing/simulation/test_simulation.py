@@ -17,15 +17,12 @@ from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.sample import sample_phases, sample_roi
 from HER2ViTLib.study.loading import load_study
+from HER2ViTTrainingLib.simulation.case_key import CaseKey
 from HER2ViTTrainingLib.simulation.clinical import LOG_HAZARD_RATIOS, WEIBULL_SHAPE
-from HER2ViTTrainingLib.simulation.cohorts import (
-    SAMPLE_INDEX,
-    SAMPLE_SEED,
-    oracle_auc,
-    simulate_cohort,
-    write_sample,
-)
+from HER2ViTTrainingLib.simulation.cohorts import SAMPLE_KEY, simulate_cohort, write_sample
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES, draw_counts, genes
+from HER2ViTTrainingLib.simulation.hidden import draw_hidden
+from HER2ViTTrainingLib.simulation.images import image_patient, simulate_case
 from HER2ViTTrainingLib.simulation.kinetics import (
     T1_MS,
     TISSUES,
@@ -34,9 +31,9 @@ from HER2ViTTrainingLib.simulation.kinetics import (
     spoiled_gradient_echo,
     tissue_concentration,
 )
-from HER2ViTTrainingLib.simulation.patients import draw_patient, image_patient, simulate_case
+from HER2ViTTrainingLib.simulation.oracle import oracle_auc
+from HER2ViTTrainingLib.simulation.patients import draw_patient
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
-from HER2ViTTrainingLib.simulation.random_streams import draw_hidden
 from support.csv_files import rows_of
 
 SMALL = {name: protocol.scaled(0.35) for name, protocol in PROTOCOLS.items()}
@@ -55,23 +52,23 @@ def dice(a, b):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_case_is_the_same_whatever_was_made_before_it_and_whichever_phases_are_asked_for(name):
-    whole = simulate_case(5, 3, SMALL[name])
-    simulate_case(2, 3, SMALL[name])
-    again = simulate_case(5, 3, SMALL[name], phases=[2, 0])
+    whole = simulate_case(CaseKey(name, 3, 5), SMALL[name])
+    simulate_case(CaseKey(name, 3, 2), SMALL[name])
+    again = simulate_case(CaseKey(name, 3, 5), SMALL[name], phases=[2, 0])
     assert np.array_equal(again.phases[0].array, whole.phases[2].array)
     assert np.array_equal(again.phases[1].array, whole.phases[0].array)
     assert all(np.array_equal(again.rois[roi], whole.rois[roi]) for roi in whole.rois)
     assert again.clinical == whole.clinical
     assert not np.array_equal(
-        simulate_case(5, 4, SMALL[name], phases=[0]).phases[0].array, whole.phases[0].array
+        simulate_case(CaseKey(name, 4, 5), SMALL[name], phases=[0]).phases[0].array, whole.phases[0].array
     )
 
 
 def test_a_cohort_is_the_same_to_the_byte_in_any_number_of_processes_and_a_smaller_one_is_its_beginning(
     tmp_path,
 ):
-    simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "two", scale=0.2, workers=2)
-    simulate_cohort(13, 8, PROTOCOLS["A"], tmp_path / "one", scale=0.2, workers=1)
+    simulate_cohort(16, 8, PROTOCOLS["A"], tmp_path / "two", scale=0.2, workers=2)
+    simulate_cohort(16, 8, PROTOCOLS["A"], tmp_path / "one", scale=0.2, workers=1)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
     simulate_cohort(2, 8, PROTOCOLS["A"], tmp_path / "few", scale=0.2)
     assert rows_of(tmp_path / "few" / "manifest.csv") == rows_of(tmp_path / "one" / "manifest.csv")[:2]
@@ -127,7 +124,7 @@ def test_bad_requests_are_refused_in_one_line(tmp_path):
 
 
 def hidden_rows(cases, seed, protocol_name):
-    drawn = (draw_hidden(index, seed, protocol_name) for index in range(cases))
+    drawn = (draw_hidden(CaseKey(protocol_name, seed, index)) for index in range(cases))
     return [
         {"her2_status": status, "heterogeneity": latents.heterogeneity, "rim": latents.rim}
         for status, latents in drawn
@@ -151,6 +148,16 @@ def test_the_oracle_equals_a_library_s_logistic_regression():
     assert oracle_auc(rows, "zero-vs-rest") == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
 
 
+def test_the_oracle_of_classes_that_a_line_parts_is_perfect_and_of_one_class_is_refused():
+    rows = [
+        {"her2_status": status, "heterogeneity": value, "rim": value % 0.7}
+        for status, value in (("zero", -2.0), ("zero", -1.0), ("low", 1.0), ("positive", 2.5))
+    ]
+    assert oracle_auc(rows, "zero-vs-rest") == 1
+    with pytest.raises(InputError, match="all of one class"):
+        oracle_auc(rows[:2], "zero-vs-rest")
+
+
 def radial_features(case):
     """Of the outlined slice of largest area, early phase: blobs beyond a radial trend, and rim against core;
     both of the enhancement.
@@ -158,7 +165,8 @@ def radial_features(case):
     pre, early = (phase.array.astype(float) for phase in case.phases)
     roi = case.rois["roi_a1"]
     chosen = int(roi.sum(axis=(1, 2)).argmax())
-    outline, image = roi[chosen], (early - pre)[chosen]
+    outline = roi[chosen]
+    image = (early - pre)[chosen]
     rows, columns = np.nonzero(outline)
     depth = inner_distance(outline)[outline]
     depth /= depth.max()
@@ -181,18 +189,17 @@ def measured():
     """120 small cases of each status: status, latent variables, two features of the image, and all that must
     not tell the classes apart.
     """
-    statuses = [draw_hidden(index, 21, "A")[0] for index in range(1200)]
-    chosen = [
-        index
-        for status in ("zero", "low", "positive")
-        for index in np.flatnonzero(np.array(statuses) == status)[:120]
-    ]
+    statuses = [draw_hidden(CaseKey("A", 21, index))[0] for index in range(1200)]
+    chosen = []
+    for status in ("zero", "low", "positive"):
+        chosen += np.flatnonzero(np.array(statuses) == status)[:120].tolist()
     protocol = PROTOCOLS["A"].scaled(0.5)
     rows = []
-    for index in map(int, chosen):
-        case = simulate_case(index, 21, protocol, phases=[0, protocol.early_phase])
+    for index in chosen:
+        case = simulate_case(CaseKey("A", 21, index), protocol, phases=[0, protocol.early_phase])
         pre, early = (phase.array for phase in case.phases)
-        roi, geometry = case.rois["roi_a1"], case.phases[0].geometry
+        roi = case.rois["roi_a1"]
+        geometry = case.phases[0].geometry
         centre = geometry.to_lps(np.argwhere(roi).mean(axis=0)[::-1])
         blobs, rim = radial_features(case)
         areas = roi.sum(axis=(1, 2))
@@ -225,13 +232,17 @@ def labels_of(measured, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_size_position_intensity_noise_spacing_order_and_header_tell_nothing_of_the_class(measured, task):
     asked, labels = labels_of(measured, task)
-    found = {name: roc_auc_score(labels, [measured[n][3][name] for n in asked]) for name in measured[0][3]}
-    found.pop("os_months")  # the rim acts on survival, as it should
-    assert {name: auc for name, auc in found.items() if not 0.40 <= auc <= 0.60} == {}
+    telling = {}
+    for name in measured[0][3]:
+        area = roc_auc_score(labels, [measured[n][3][name] for n in asked])
+        if not 0.40 <= area <= 0.60:
+            telling[name] = area
+    telling.pop("os_months", None)  # the rim acts on survival, as it should
+    assert telling == {}
 
 
 def test_the_order_of_the_cases_tells_nothing_of_the_class():
-    statuses = np.array([draw_hidden(index, 11, "A")[0] for index in range(6000)])
+    statuses = np.array([draw_hidden(CaseKey("A", 11, index))[0] for index in range(6000)])
     for status in ("zero", "low", "positive"):
         assert roc_auc_score(statuses == status, np.arange(6000)) == pytest.approx(0.5, abs=0.03)
 
@@ -245,7 +256,7 @@ def test_two_plain_features_of_the_largest_slice_come_close_to_the_oracle(measur
 
 
 def test_the_mean_enhancement_does_not_depend_on_the_latent_variables():
-    patient = draw_patient(3, 1, "A")
+    patient = draw_patient(CaseKey("A", 1, 3))
     means = []
     for heterogeneity, rim in ((-2, -2), (2, -2), (-2, 2), (2, 2)):
         case = image_patient(
@@ -264,10 +275,11 @@ def test_the_mean_enhancement_does_not_depend_on_the_latent_variables():
     ("name", "axes"), [("A", ((0, 1, 0), (0, 0, -1), (-1, 0, 0))), ("B", ((1, 0, 0), (0, 1, 0), (0, 0, 1)))]
 )
 def test_images_have_the_protocols_type_directions_and_field_of_view(name, axes):
-    protocol, small = PROTOCOLS[name], SMALL[name]
+    protocol = PROTOCOLS[name]
+    small = SMALL[name]
     sides = set()
     for index in range(6):
-        case = simulate_case(index, 2, small, phases=[0, 1])
+        case = simulate_case(CaseKey(name, 2, index), small, phases=[0, 1])
         image = case.phases[0]
         assert image.array.dtype == np.int16
         assert image.array.min() >= 0
@@ -301,9 +313,9 @@ def test_the_lesion_peaks_early_and_washes_out_while_the_other_tissues_do_as_the
 
 def test_the_rendered_lesion_enhances_as_the_model_says():
     protocol = PROTOCOLS["A"].scaled(0.6)
-    case = simulate_case(4, 6, protocol)
+    case = simulate_case(CaseKey("A", 6, 4), protocol)
     means = np.array([phase.array[case.true_mask].mean() for phase in case.phases])
-    lesion = draw_patient(4, 6, "A").uptake.signals(protocol)[:, -1]
+    lesion = draw_patient(CaseKey("A", 6, 4)).uptake.signals(protocol)[:, -1]
     assert means / means[0] == pytest.approx(lesion / lesion[0], rel=0.08)
 
 
@@ -327,9 +339,10 @@ def test_uptake_and_signal_equal_their_closed_forms():
 
 
 def test_readers_agree_more_with_themselves_than_with_each_other():
-    intra, inter = [], []
+    intra = []
+    inter = []
     for index in range(60):
-        case = simulate_case(index, 31, SMALL["A"], phases=[0])
+        case = simulate_case(CaseKey("A", 31, index), SMALL["A"], phases=[0])
         a1, a2, b1 = (case.rois[name] for name in ("roi_a1", "roi_a2", "roi_b1"))
         assert a1.any()
         assert a2.any()
@@ -368,12 +381,13 @@ def test_the_manifest_is_consistent_and_its_files_are_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def patients():
-    return [draw_patient(index, 13, "A") for index in range(2500)]
+    return [draw_patient(CaseKey("A", 13, index)) for index in range(2500)]
 
 
 def test_stage_and_follow_up_are_consistent(patients):
     for clinical in (patient.clinical for patient in patients):
-        size, nodes = clinical["tumor_size_cm"], clinical["positive_ln"]
+        size = clinical["tumor_size_cm"]
+        nodes = clinical["positive_ln"]
         assert clinical["pT"] == ("T1" if size <= 2 else "T2" if size <= 5 else "T3")
         assert clinical["pN"] == (
             "N0" if nodes == 0 else "N1" if nodes <= 3 else "N2" if nodes <= 9 else "N3"
@@ -384,9 +398,18 @@ def test_stage_and_follow_up_are_consistent(patients):
 
 @pytest.mark.parametrize("endpoint", ["os", "rfs"])
 def test_survival_follows_the_hazard_ratios_it_was_made_with(patients, endpoint):
-    covariates = np.array([
-        [p.clinical["age"] - 52.6, p.clinical["tumor_size_cm"] - 2.5, p.clinical["positive_ln"], p.latents.rim > 0] for p in patients
-    ], float)  # fmt: skip
+    rows = []
+    for patient in patients:
+        clinical = patient.clinical
+        rows.append(
+            [
+                clinical["age"] - 52.6,
+                clinical["tumor_size_cm"] - 2.5,
+                clinical["positive_ln"],
+                patient.latents.rim > 0,
+            ]
+        )
+    covariates = np.array(rows, float)
     events = np.array([p.clinical[f"{endpoint}_event"] for p in patients], float)
     exposure = np.array([p.clinical[f"{endpoint}_months"] for p in patients]) ** WEIBULL_SHAPE
     # A Weibull model of known shape is a Poisson regression of the events on transformed time.
@@ -407,8 +430,8 @@ def test_survival_follows_the_hazard_ratios_it_was_made_with(patients, endpoint)
 def test_counts_carry_the_fold_changes_they_were_made_with():
     names, _, _, changes = genes()
     assert len(set(names)) == len(names)
-    counts = np.stack([draw_counts(index, 17, "A") for index in range(400)])
-    positive = np.array([draw_hidden(index, 17, "A")[0] == "positive" for index in range(400)])
+    counts = np.stack([draw_counts(CaseKey("A", 17, index)) for index in range(400)])
+    positive = np.array([draw_hidden(CaseKey("A", 17, index))[0] == "positive" for index in range(400)])
     # The median of the unchanged genes is each case's depth.
     depth = np.median(counts[:, changes == 0] / counts[:, changes == 0].mean(axis=0), axis=1)
     per_depth = counts / depth[:, None]
@@ -431,4 +454,4 @@ def test_the_sample_is_a_small_her2_low_case(tmp_path):
     assert len(study.phases) == 4
     assert study.phases[0].volume.array.dtype == np.int16
     assert read_roi(tmp_path / sample_roi().name, study.geometry, None).mask.sum() > 100
-    assert draw_hidden(SAMPLE_INDEX, SAMPLE_SEED, "A")[0] == "low"
+    assert draw_hidden(SAMPLE_KEY)[0] == "low"

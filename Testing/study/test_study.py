@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1
 
-from HER2ViTLib.files.hashes import file_sha256
+from HER2ViTLib.files.hashes import InputHash, file_sha256
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
@@ -63,7 +63,8 @@ def write_nrrd(path, array, header):
 
 
 def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
     for n, time in enumerate(("235850.5", "235950.5", "000050.5")):
         tags = dict(TemporalPositionIdentifier=n + 1, AcquisitionTime=time, ContrastBolusStartTime="235955")
         write_phase(
@@ -80,7 +81,7 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
     assert_phases(study, arrays * np.float32(0.5) - 7)
     assert starts(study) == [0, 60, 120]
     assert study.contrast_start_s == 64.5
-    assert [role for role, _ in study.image_sha256] == ["image"]
+    assert [hashed.role for hashed in study.inputs] == ["image"]
 
     write_phase(tmp_path / "one", arrays[0], misleading_names(), ORIGIN, OBLIQUE)
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "one"))
@@ -93,7 +94,8 @@ def test_oblique_series_with_temporal_positions_over_midnight(tmp_path):
 
 
 def test_series_a_phase_told_apart_by_acquisition_time_among_other_things(tmp_path):
-    arrays, names = some_phases(4), misleading_names()
+    arrays = some_phases(4)
+    names = misleading_names()
     for n, (folder, time) in enumerate(
         (("z/pre", "100000"), ("m", "100200"), ("b", "100330"), ("a", "100500"))
     ):
@@ -206,7 +208,8 @@ def test_enhanced_file_with_interleaved_phases(tmp_path):
     ],
 )
 def test_phases_are_told_apart_by_whatever_separates_them(tmp_path, tags, expected):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
     for array, phase_tags in zip(arrays, tags):
         write_phase(tmp_path, array, names, **phase_tags)
     study = load_study(tmp_path)
@@ -239,7 +242,8 @@ def test_compressed_pixels(tmp_path, compressor, transfer_syntax):
 
 
 def test_folders_a_phase_in_the_order_given(tmp_path):
-    arrays, names = some_phases(2), misleading_names()
+    arrays = some_phases(2)
+    names = misleading_names()
     for n, folder in enumerate(("pre", "post")):
         write_phase(
             tmp_path / folder, arrays[n], names, SeriesInstanceUID=f"1.2.{n}", AcquisitionTime=f"10{n}000"
@@ -247,11 +251,12 @@ def test_folders_a_phase_in_the_order_given(tmp_path):
     study = load_study([tmp_path / "pre", tmp_path / "post"])
     assert_phases(study, arrays)
     assert starts(study) == [0, 600]
-    assert [role for role, _ in study.image_sha256] == ["phase0", "phase1"]
+    assert [hashed.role for hashed in study.inputs] == ["phase0", "phase1"]
 
 
 def test_faults_of_dicom_folders(tmp_path):
-    arrays, names = some_phases(3), misleading_names()
+    arrays = some_phases(3)
+    names = misleading_names()
 
     def write(folder, n=0, **tags):
         write_phase(tmp_path / folder, arrays[n], names, **tags)
@@ -302,7 +307,9 @@ def test_faults_of_dicom_folders(tmp_path):
 # Files
 
 
-SECONDS, MILLISECONDS, NO_UNIT = 8, 16, 0
+SECONDS = 8
+MILLISECONDS = 16
+NO_UNIT = 0
 
 
 @pytest.mark.parametrize(
@@ -326,7 +333,7 @@ def test_4d_nifti_with_plausible_times_only(tmp_path, step, unit, expected):
     assert_phases(study, arrays)
     assert starts(study) == (expected or [None] * 3)
     np.testing.assert_allclose(study.geometry.spacing, GEOMETRY.spacing, atol=1e-6)
-    assert study.image_sha256 == (("image", file_sha256(path)),)
+    assert study.inputs == (InputHash("image", file_sha256(path), "file"),)
 
 
 SEQUENCE = """NRRD0004
@@ -384,7 +391,10 @@ def test_a_file_a_phase_keeps_the_order_given(tmp_path):
     ]
     study = load_study(paths)
     assert_phases(study, arrays)
-    assert study.image_sha256 == tuple((f"phase{n}", file_sha256(path)) for n, path in enumerate(paths))
+    assert study.inputs == (
+        InputHash("phase0", file_sha256(paths[0]), "file"),
+        InputHash("phase1", file_sha256(paths[1]), "file"),
+    )
     assert_phases(load_study(paths[:1]), arrays[:1])
     turned = study.with_slice_axis("i")
     np.testing.assert_array_equal(turned.phases[1].volume.array, arrays[1].transpose(2, 0, 1))
@@ -457,7 +467,7 @@ def test_given_times_choose_another_phase_than_enhancement(tmp_path):
     assert (by_enhancement.rule, by_enhancement.index) == ("enhancement", 3)
     times = GivenTimes((0.0, 90.0, 180.0, 270.0))
     by_time = choose_phases(load_study(paths, times=times), roi).early
-    # contrast starts with the end of phase 0, at 90 s: phase 1 is read at 45 s, phase 2 at 135 s; tie: earlier
+    # contrast starts with the end of phase 0, at 90 s: phase 1 lies at 45 s, phase 2 at 135 s; tie: earlier
     assert (by_time.rule, by_time.index, by_time.time_s) == ("time", 1, 45.0)
 
 

@@ -9,18 +9,24 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageS
 
 def a_header(array, sop_class=MRImageStorage, **tags):
     header = Dataset()
-    header.SOPClassUID, header.SOPInstanceUID = sop_class, generate_uid()
-    header.Modality, header.ImageType = "MR", ["ORIGINAL", "PRIMARY"]
-    header.PatientName, header.PatientID, header.StudyDate = "Doe^Jane", "4711", "20200229"
-    header.StudyInstanceUID, header.SeriesInstanceUID, header.SeriesNumber, header.SeriesDescription = (
-        "1.2.3",
-        "1.2.3.4",
-        4,
-        "dyn",
-    )
+    header.SOPClassUID = sop_class
+    header.SOPInstanceUID = generate_uid()
+    header.Modality = "MR"
+    header.ImageType = ["ORIGINAL", "PRIMARY"]
+    header.PatientName = "Doe^Jane"
+    header.PatientID = "4711"
+    header.StudyDate = "20200229"
+    header.StudyInstanceUID = "1.2.3"
+    header.SeriesInstanceUID = "1.2.3.4"
+    header.SeriesNumber = 4
+    header.SeriesDescription = "dyn"
     header.Rows, header.Columns = array.shape[-2:]
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
-    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 0
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.BitsAllocated = 16
+    header.BitsStored = 16
+    header.HighBit = 15
+    header.PixelRepresentation = 0
     header.PixelData = array.astype("<u2").tobytes()
     for name, value in tags.items():
         setattr(header, name, value)
@@ -30,7 +36,8 @@ def a_header(array, sop_class=MRImageStorage, **tags):
 def save(header, path, transfer_syntax=ExplicitVRLittleEndian):
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = transfer_syntax
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    meta.MediaStorageSOPClassUID = header.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     path.parent.mkdir(parents=True, exist_ok=True)
     file = FileDataset(
         str(path), header, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=False, is_little_endian=True
@@ -53,8 +60,11 @@ def write_slice(
     header = a_header(array)
     header.ImagePositionPatient = [f"{value:.9g}" for value in position]
     header.ImageOrientationPatient = [f"{value:.9f}" for value in orientation]
-    header.PixelSpacing, header.SliceThickness = list(spacing), 2.0
-    header.RepetitionTime, header.EchoTime, header.FlipAngle = 4.5, 1.7, 10
+    header.PixelSpacing = list(spacing)
+    header.SliceThickness = 2.0
+    header.RepetitionTime = 4.5
+    header.EchoTime = 1.7
+    header.FlipAngle = 10
     edit = tags.pop("edit", None)
     for name, value in tags.items():
         setattr(header, name, value)
@@ -66,7 +76,7 @@ def write_slice(
 def write_phase(
     folder, array, names, origin=(0, 0, 0), orientation=(1, 0, 0, 0, 1, 0), step=2.0, slices=None, **tags
 ):
-    """A classic phase, a file a slice, stacked along the normal from `origin`; `names` yields the file names."""
+    """A classic phase, a file a slice, stacked along the normal from `origin`; `names` yields file names."""
     normal = np.cross(orientation[:3], orientation[3:])
     for k in range(len(array)) if slices is None else slices:
         write_slice(

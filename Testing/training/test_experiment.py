@@ -35,8 +35,9 @@ from HER2ViTTrainingLib.training import runs as experiment
 from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.inputs import FileHashes, model_inputs
 from HER2ViTTrainingLib.training.networks import Network, build_network
+from HER2ViTTrainingLib.training.predictions import Prediction
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.runs import run_experiment
+from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment, run_repeated
 from support.csv_files import rows_of, write_csv
 from support.models import a_model
 
@@ -50,7 +51,8 @@ def manifest(tmp_path_factory):
     simulate_cohort(36, 5, PROTOCOLS["A"], folder, scale=0.4)
     rows = rows_of(folder / "manifest.csv")
     for n, row in enumerate(rows):
-        row["cohort"], row["role"] = ("elsewhere", "external") if n >= 28 else ("here", "development")
+        row["cohort"] = "elsewhere" if n >= 28 else "here"
+        row["role"] = "external" if n >= 28 else "development"
     return write_csv(folder / "with_external.csv", rows)
 
 
@@ -73,15 +75,17 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
 ):
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, seed=2)
-    out, weights = tmp_path / "bundle", tmp_path / "weights.safetensors"
+    out = tmp_path / "bundle"
+    weights = tmp_path / "weights.safetensors"
     save_file(a_model(architecture="vit_tiny_patch16_224", img_size=64).state_dict(), weights)
     network = replace(NETWORK, pretrained=str(weights))
-    run_experiment(replace(an_experiment(), network=network), cohort, splits, out, tmp_path / "cache")
+    run_experiment(
+        TrainingJob(replace(an_experiment(), network=network), cohort, splits, out, tmp_path / "cache")
+    )
     predictions = rows_of(out / "predictions.csv")
-    by_set = {
-        name: {row["case_id"] for row in predictions if row["set"] == name}
-        for name in ("training", "validation", "elsewhere")
-    }
+    by_set = {}
+    for row in predictions:
+        by_set.setdefault(row["set"], set()).add(row["case_id"])
     split = splits.tasks["zero-vs-rest"]
     assert by_set == {
         "training": {*split.training},
@@ -90,10 +94,8 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
     }
     bundle = load_bundle(out)
     validation = [row for row in predictions if row["set"] == "validation"]
-    labels, scores = (
-        np.array([int(row["label"]) for row in validation]),
-        np.array([float(row["score"]) for row in validation]),
-    )
+    labels = np.array([int(row["label"]) for row in validation])
+    scores = np.array([float(row["score"]) for row in validation])
     assert bundle.settings.threshold == youden_threshold(labels, scores)
     assert bundle.settings.splits_sha256 == splits.sha256
     assert bundle.settings.provenance["pretrained_sha256"] == file_sha256(weights)
@@ -113,12 +115,14 @@ def test_run_again_gives_the_same_files_and_another_seed_is_refused(manifest, tm
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, seed=2)
     out = tmp_path / "bundle"
-    run_experiment(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache")
+    run_experiment(TrainingJob(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache"))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    run_experiment(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache")
+    run_experiment(TrainingJob(an_experiment(LOW_VS_POSITIVE), cohort, splits, out, tmp_path / "cache"))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     with pytest.raises(InputError, match="other cases or settings"):
-        run_experiment(an_experiment(LOW_VS_POSITIVE, seed=9), cohort, splits, out, tmp_path / "cache")
+        run_experiment(
+            TrainingJob(an_experiment(LOW_VS_POSITIVE, seed=9), cohort, splits, out, tmp_path / "cache")
+        )
 
 
 def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_path, monkeypatch, refused):
@@ -313,6 +317,37 @@ def test_folds_score_every_development_case_once(manifest, tmp_path, calibrates_
         json.loads((tmp_path / "folds" / "fold2" / "config.json").read_text())["her2vit"]["task"]
         == "zero-vs-rest"
     )
+
+
+def test_trainings_are_named_by_their_seed_and_their_predictions_put_together(
+    manifest, tmp_path, monkeypatch
+):
+    def trained(job, progress):
+        found = []
+        for name, ids in job.sets.items():
+            for case_id in ids:
+                found.append(Prediction(case_id, name, 1, job.experiment.seed / 10, 0.5, f"={case_id}"))
+        return found
+
+    monkeypatch.setattr(TrainingJob, "data", lambda job, progress=None: None)
+    monkeypatch.setattr(experiment, "_train", trained)
+    cohort = read_manifest(manifest)
+    splits = make_splits(cohort, folds=2, seed=2)
+    job = TrainingJob(an_experiment(seed=5), cohort, splits, tmp_path / "out")
+    written = run_repeated(job, seeds=3, folds=True)
+    assert written == [
+        "predictions.csv",
+        *("seed5-fold1", "seed5-fold2", "seed6-fold1", "seed6-fold2", "seed7-fold1", "seed7-fold2"),
+    ]
+    rows = rows_of(tmp_path / "out" / "predictions.csv")
+    assert sorted(row["case_id"] for row in rows) == sorted(case.case_id for case in cohort.development)
+    for row in rows:
+        scores = [row["score_seed5"], row["score_seed6"], row["score_seed7"]]
+        assert scores == ["0.5", "0.6", "0.7"]
+        assert float(row["score"]) == pytest.approx(0.6)
+        assert row["set"] == "out-of-fold"
+        # What a spreadsheet would run is quoted, once: the rows are not read back from the trainings' files.
+        assert row["patient_id"] == f"'={row['case_id']}"
 
 
 def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, calibrates_anything):

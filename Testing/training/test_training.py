@@ -30,7 +30,8 @@ def cases(count, seed):
     y, x = np.indices(SIZE)
     images = rng.normal(0.3, 0.05, (count, *SIZE))
     for image, label in zip(images, labels):
-        (cy, cx), radius = rng.uniform(24, 40, 2), rng.uniform(10, 18)
+        cy, cx = rng.uniform(24, 40, 2)
+        radius = rng.uniform(10, 18)
         distance = np.hypot(y - cy, x - cx) / radius
         profile = 1 - distance if label else distance
         image += np.where(distance < 1, 0.3 + 0.4 * (profile - (1 / 3 if label else 2 / 3)), 0)
@@ -41,9 +42,14 @@ def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, **changes):
     torch.manual_seed(seed)
     model = timm.create_model("vit_tiny_patch16_224", num_classes=1, **{**TINY, "patch_size": 8})
     preprocessing = StudyPreprocessing(size=SIZE) if recipe == "study" else SquarePreprocessing(size=SIZE)
-    changed = replace(RECIPES[recipe], **changes)
     return Trainer(
-        model, cases(count, 1), cases(24, 2), preprocessing, changed, seed, fingerprint=fingerprint
+        model,
+        training=cases(count, 1),
+        validation=cases(24, 2),
+        preprocessing=preprocessing,
+        recipe=replace(RECIPES[recipe], **changes),
+        seed=seed,
+        fingerprint=fingerprint,
     )
 
 
@@ -62,8 +68,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(recipe, tmp_path):
     stopped = a_trainer(recipe, epochs=4)
     checkpoint = tmp_path / "checkpoint.safetensors"
 
-    def stop(epoch):
-        if epoch.epoch == 2:
+    def stop(done, total, text=""):
+        if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -82,7 +88,9 @@ sys.path[:0] = {path!r}
 import torch
 torch.set_num_threads(1)
 from test_training import a_trainer
-a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), lambda epoch: print(epoch.epoch, flush=True))
+def tell(done, total, text=""):
+    print(done, flush=True)
+a_trainer(epochs=30, patience=99).run(Path({checkpoint!r}), tell)
 """
 
 
@@ -91,7 +99,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
     code = KILLED.format(path=sys.path, checkpoint=str(checkpoint))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    for _ in range(3):
+    for _ in range(4):  # 0, 1, 2, 3 epochs
         process.stdout.readline()
     time.sleep(np.random.default_rng(os.getpid()).uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
@@ -109,6 +117,18 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".writing-")] == [
         "checkpoint.safetensors"
     ]
+
+
+def test_progress_is_told_of_every_epoch_and_where_a_run_resumes(tmp_path):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    told = []
+    trainer = a_trainer(epochs=2)
+    trainer.run(checkpoint, lambda done, total, text="": told.append((done, total, text)))
+    assert told == [(0, 2, ""), *((epoch.epoch, 2, str(epoch)) for epoch in trainer.history)]
+    assert f"validation loss {trainer.history[0].validation_loss:.3f}, AUC" in told[1][2]
+    told.clear()
+    a_trainer(epochs=2).run(checkpoint, lambda done, total, text="": told.append((done, total, text)))
+    assert told == [(2, 2, "")]
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
@@ -130,15 +150,15 @@ def test_it_learns_a_plain_signal():
 
 def test_one_class_is_refused():
     part = cases(8, 1)
+    single = Labelled(part.images, part.labels * 0)
     with pytest.raises(InputError, match="validation part holds a single class"):
-        single = Labelled(part.images, part.labels * 0)
         Trainer(
             timm.create_model("vit_tiny_patch16_224", num_classes=1, **TINY),
-            part,
-            single,
-            SquarePreprocessing(),
-            RECIPES["default"],
-            1,
+            training=part,
+            validation=single,
+            preprocessing=SquarePreprocessing(),
+            recipe=RECIPES["default"],
+            seed=1,
         )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -109,6 +110,11 @@ class Frame:
     def moment_s(self) -> float | None:
         """Time of day (s) at which it was taken: a run of one acquisition time has trigger times besides."""
         return None if self.acquisition_s is None else self.acquisition_s + (self.offset_s or 0.0)
+
+    @property
+    def own_scale(self) -> float:
+        """What rescaled values are divided by where the phases have scales of their own: `has_own_scales`."""
+        return self.slope * (self.scale_slope or 1.0)
 
     @property
     def normal(self) -> np.ndarray:
@@ -241,7 +247,7 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
     )
 
 
-def _words(value: object) -> tuple[str, ...]:
+def _words(value: Any) -> tuple[str, ...]:
     """A header's words in capitals, however many there are."""
     values = (value,) if isinstance(value, str) else tuple(value or ())
     return tuple(str(word).strip().upper() for word in values)

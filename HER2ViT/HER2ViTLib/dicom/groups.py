@@ -185,8 +185,9 @@ def alike(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _without_breaks(group: Sequence[Frame]) -> list[list[Frame]]:
-    times = unwrap_midnight([frame.acquisition_s for frame in group])
-    if None in times:
+    unwrapped = unwrap_midnight([frame.acquisition_s for frame in group])
+    times = [time for time in unwrapped if time is not None]
+    if len(times) < len(group):
         return [list(group)]
     parts: list[list[Frame]] = []
     last = -math.inf
@@ -248,9 +249,8 @@ def _only_dce(stacks: Sequence[Stack], faults: Sequence[tuple[int, InputError]],
             return several[0]
         if several:
             raise InputError(f"{name}: several series have phases: {_listing(several)}; {_cure(several)}")
-        if (
-            faults and max(size for size, _ in faults) >= largest
-        ):  # the DCE-MRI itself is at fault, not a scout beside it
+        # the DCE-MRI itself is at fault, not a scout beside it
+        if faults and max(size for size, _ in faults) >= largest:
             raise max(faults, key=operator.itemgetter(0))[1]
     volumes = [stack for stack in stacks if not stack.frames[0].is_derived] or stacks
     if len(volumes) > 1:

@@ -35,51 +35,18 @@ _FRAME_SEQUENCE = 0x0F
 GE_TYPE = 0x2F
 GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 
-HEADER_TAGS = [
-    *(
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "SeriesNumber",
-        "SeriesDescription",
-        "ImageType",
-    ),
-    *(
-        "FrameOfReferenceUID",
-        "StudyDate",
-        "SeriesDate",
-        "AcquisitionDate",
-        "SeriesTime",
-        "AcquisitionNumber",
-        "InstanceNumber",
-    ),
-    *(
-        "Rows",
-        "Columns",
-        "SamplesPerPixel",
-        "NumberOfFrames",
-        "PixelSpacing",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-    ),
-    *(
-        "RepetitionTime",
-        "EchoTime",
-        "FlipAngle",
-        "ScanOptions",
-        "ReceiveCoilName",
-        "AcquisitionContrast",
-        "ComplexImageComponent",
-    ),
-    *("Manufacturer", "RescaleSlope", "RescaleIntercept", "TemporalPositionIdentifier", "TriggerTime"),
-    *("AcquisitionTime", "AcquisitionDateTime", "AcquisitionDuration", "ContentTime"),
-    *(
-        "ContrastBolusStartTime",
-        "ContrastBolusAgentSequence",
-        "SharedFunctionalGroupsSequence",
-        "PerFrameFunctionalGroupsSequence",
-    ),
+_KEYWORDS = """
+    SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription ImageType
+    FrameOfReferenceUID StudyDate SeriesDate AcquisitionDate SeriesTime AcquisitionNumber InstanceNumber
+    Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
+    RepetitionTime EchoTime FlipAngle ScanOptions ReceiveCoilName AcquisitionContrast ComplexImageComponent
+    Manufacturer RescaleSlope RescaleIntercept TemporalPositionIdentifier TriggerTime
+    AcquisitionTime AcquisitionDateTime AcquisitionDuration ContentTime
+    ContrastBolusStartTime ContrastBolusAgentSequence
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+"""
+HEADER_TAGS: list[Any] = [
+    *_KEYWORDS.split(),
     # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes
     # longer than reading them
     *(BaseTag((0x2005 << 16) + n) for n in range(0x10, 0x100)),
@@ -117,9 +84,7 @@ def private_value(dataset: Dataset, group: int, creator: str, element: int) -> o
         value = dataset.private_block(group, creator)[element].value
     except KeyError:
         return None
-    if isinstance(
-        value, bytes
-    ):  # its representation got lost on the way: of ours, four bytes are FL, two are SS
+    if isinstance(value, bytes):  # its representation got lost on the way: of ours, four are FL, two are SS
         form = {4: "<f", 2: "<h"}.get(len(value))
         return struct.unpack(form, value)[0] if form else None
     return value[0] if isinstance(value, (MultiValue, SequenceOfItems)) and len(value) else value
@@ -201,7 +166,7 @@ def contrast_start_of(header: Dataset) -> float | None:
     return time_of_day_of(told[0]) if told else None
 
 
-def number_of(value: object, factor: float = 1.0) -> float | None:
+def number_of(value: Any, factor: float = 1.0) -> float | None:
     """A header's number times a factor, None for an empty value. Raises `ValueError` for NaN and infinity."""
     if value is None or value == "":
         return None

@@ -22,6 +22,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from HER2ViTLib.files.hashes import array_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.imaging.volume import require_finite
 from HER2ViTLib.messages import InputError, ReadingWarning
@@ -33,8 +34,6 @@ _PIXEL_MODULE = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
 ]
-
-
 PHILIPS_NOTE = (
     "Philips scaled the phases differently: signals are (stored x rescale "
     "slope + intercept) / (rescale slope x scale slope)"
@@ -61,7 +60,7 @@ def read_pixels(frames: Sequence[Frame], own_scales: bool) -> tuple[dict[tuple[P
         for frame in members:
             image = stored[frame.number]
             if not is_plain or own_scales:
-                scale = frame.slope * frame.scale_slope if own_scales else 1.0
+                scale = frame.own_scale if own_scales else 1.0
                 with np.errstate(over="ignore", invalid="ignore"):
                     image = image.astype(np.float32) * np.float32(frame.slope / scale)
                     image += np.float32(frame.intercept / scale)
@@ -81,14 +80,11 @@ def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
         by_file[frame.path].append(frame)
     found: dict[tuple[Path, int], str | None] = {}
     for path, members in by_file.items():
-        stored = _stored_pixels(
-            read_file(path, "the DICOM file"), str(path), 1 + max(frame.number for frame in members)
-        )
+        content = read_file(path, "the DICOM file")
+        stored = _stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
         for frame in members:
-            image = np.ascontiguousarray(stored[frame.number])
-            found[path, frame.number] = (
-                None if image.min() == image.max() else hashlib.sha256(image).hexdigest()
-            )
+            image = stored[frame.number]
+            found[path, frame.number] = None if image.min() == image.max() else array_sha256(image)
     return found
 
 
@@ -102,8 +98,8 @@ def has_own_scales(frames: Sequence[Frame]) -> bool:
     """
     if not all(frame.is_philips and frame.scale_slope for frame in frames):
         return False
-    products = [frame.slope * frame.scale_slope for frame in frames]
-    return not math.isclose(min(products), max(products), rel_tol=1e-5)
+    scales = [frame.own_scale for frame in frames]
+    return not math.isclose(min(scales), max(scales), rel_tol=1e-5)
 
 
 def scaling_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
@@ -112,11 +108,8 @@ def scaling_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
     """
     slopes = [frame.slope for frame in frames]
     differs = not math.isclose(min(slopes), max(slopes), rel_tol=1e-5)
-    if (
-        not differs
-        or not all(frame.is_philips for frame in frames)
-        or all(frame.scale_slope for frame in frames)
-    ):
+    is_philips = all(frame.is_philips for frame in frames)
+    if not differs or not is_philips or all(frame.scale_slope for frame in frames):
         return []
     text = (
         f"the phases have rescale slopes from {min(slopes):.4g} to {max(slopes):.4g}, "
@@ -132,18 +125,17 @@ def _stored_pixels(content: bytes, name: str, frames: int) -> np.ndarray:
     """
     try:
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
-        if (
-            "TransferSyntaxUID" not in dataset.file_meta
-        ):  # without preamble: representations are letters, or are not there
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            # without preamble: representations are letters, or are not there
+            is_explicit = content[4:6].isalpha()
             dataset.file_meta.TransferSyntaxUID = (
-                ExplicitVRLittleEndian if content[4:6].isalpha() else ImplicitVRLittleEndian
+                ExplicitVRLittleEndian if is_explicit else ImplicitVRLittleEndian
             )
         syntax = dataset.file_meta.TransferSyntaxUID
-        array = (
-            _decoded_by_gdcm(dataset)
-            if syntax.is_encapsulated and syntax != RLELossless
-            else dataset.pixel_array
-        )
+        if syntax.is_encapsulated and syntax != RLELossless:
+            array = _decoded_by_gdcm(dataset)
+        else:
+            array = dataset.pixel_array
         array = array.reshape(-1, dataset.Rows, dataset.Columns)
         if len(array) < frames:
             raise ValueError(f"{len(array)} frames where its header has {frames}")

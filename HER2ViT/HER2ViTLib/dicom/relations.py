@@ -117,7 +117,7 @@ def fits_in_time(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
     """
     ours = moments(group)
     theirs = moments(run)
-    if None in ours or None in theirs:
+    if ours is None or theirs is None:
         return None
     # a run over midnight: whichever day brings them together
     breaks = [
@@ -126,9 +126,14 @@ def fits_in_time(group: Sequence[Frame], run: Sequence[Frame]) -> bool | None:
     return not ours & theirs and min(breaks) <= MAX_BREAK_S
 
 
-def moments(frames: Iterable[Frame]) -> set[float | None]:
-    """When the frames were acquired (time of day, s); None = a frame does not say."""
-    return {frame.moment_s for frame in frames}
+def moments(frames: Iterable[Frame]) -> set[float] | None:
+    """When the frames were acquired (time of day, s), None where one of them does not say."""
+    found = set()
+    for frame in frames:
+        if frame.moment_s is None:
+            return None
+        found.add(frame.moment_s)
+    return found
 
 
 def differences_text(group: Sequence[Frame], run: Sequence[Frame]) -> str:
@@ -165,5 +170,7 @@ def _place_and_time_text(group: Sequence[Frame], run: Sequence[Frame]) -> list[s
     if not is_one_day(group[0], run[0]):
         return ["another day"]
     if fits_in_time(group, run) is False:
-        return ["of the same moment as a phase" if moments(group) & moments(run) else "hours apart"]
+        ours = moments(group) or set()
+        theirs = moments(run) or set()
+        return ["of the same moment as a phase" if ours & theirs else "hours apart"]
     return [] if is_same_place(group, run) else ["it lies elsewhere"]

@@ -84,7 +84,7 @@ def _when(group: Sequence[Frame], run: Sequence[Frame]) -> str:
     """When a group was acquired, counted from the first phase used."""
     ours = moments(group)
     theirs = moments(run)
-    if None in ours or None in theirs:
+    if ours is None or theirs is None:
         return ""
     apart = (min(ours) - min(theirs) + DAY_S / 2) % DAY_S - DAY_S / 2
     return f", {abs(apart):.0f} s {'before' if apart < 0 else 'after'} the first phase used"

@@ -119,7 +119,7 @@ def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
     if sorted(order) != list(range(len(files))):
         return None
     own_scales = has_own_scales(frames)
-    scales = [phase[0].slope * phase[0].scale_slope if own_scales else 1.0 for phase in stack.phases]
+    scales = [phase[0].own_scale if own_scales else 1.0 for phase in stack.phases]
     starts, durations, contrast = clock_times(stack.phases)
     told = (*order_warnings(stack, starts), *scaling_warnings(frames), *normalisation_warnings(frames))
     return PhaseTimes(tuple(order), tuple(starts), tuple(durations), contrast, tuple(scales), told)
@@ -180,13 +180,14 @@ def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Exam
 
 def _times_in_any_order(
     phases: Sequence[Sequence[Frame]],
-) -> tuple[list[float | None], list[float | None], float | None]:
+) -> tuple[Sequence[float | None], Sequence[float | None], float | None]:
     """Times as `clock_times`, of phases that the user may have given in another order than that of time."""
     phases = unwrapped_phases(phases)
     acquired = [moments(phase) for phase in phases]
+    first = [min(found) for found in acquired if found is not None]
     order = list(range(len(phases)))
-    if not any(None in found for found in acquired):
-        order.sort(key=lambda n: min(acquired[n]))
+    if len(first) == len(phases):
+        order.sort(key=first.__getitem__)
     starts, durations, contrast = clock_times([phases[n] for n in order])
     places = [order.index(n) for n in range(len(phases))]
     return [starts[n] for n in places], [durations[n] for n in places], contrast

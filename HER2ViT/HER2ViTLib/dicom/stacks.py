@@ -28,6 +28,16 @@ _ANOTHER_STACK = 3.0
 """A gap of so many slice spacings is no missing slice: another stack begins."""
 _STEP_S = (1.0, 3600.0)
 """Steps between phases that a clock of the header must keep to: others are counters, or gated heart beats."""
+_CLOCKS = {
+    ("acquisition_s",): _STEP_S,
+    ("acquisition_s", "offset_s"): _STEP_S,
+    ("offset_s",): _STEP_S,
+    # the content time is that of writing the image: reconstructions in a row look like very quick phases
+    ("content_s",): PLAUSIBLE_STEP_S,
+}
+"""The clocks a header may have, in the order they are believed, each the sum of some of a frame's times; and
+the steps that each must keep to.
+"""
 _ORDERS = {
     "acquisition_s": "acquisition time",
     "temporal_position": "temporal position",
@@ -263,65 +273,65 @@ def _geometry(slices: Sequence[Frame]) -> Geometry:
 
 def clock_times(
     phases: Sequence[Sequence[Frame]],
-) -> tuple[list[float | None], list[float | None], float | None]:
+) -> tuple[Sequence[float | None], Sequence[float | None], float | None]:
     """Start and duration (s) of the phases, and the contrast start, on the first clock of the header that
     runs with them.
 
     None = unknown.
     """
-    unknown: list[float | None] = [None] * len(phases)
-    attributes = [("acquisition_s",), ("acquisition_s", "offset_s"), ("offset_s",), ("content_s",)]
-    clocks = {names: _clock(phases, *names) for names in attributes}
-    # the content time is that of writing the image: reconstructions in a row look like very quick phases
-    steps = {names: PLAUSIBLE_STEP_S if "content_s" in names else _STEP_S for names in attributes}
-    running = [names for names in attributes if _runs(clocks[names], steps[names])]
-    if not running:
+    for names, steps in _CLOCKS.items():
+        clock = _clock(phases, names)
+        if clock is not None and _runs(clock, steps):
+            break
+    else:
+        unknown = [None] * len(phases)
         return unknown, unknown, None
-    names = running[0]
-    clock = clocks[names]
     starts = [min(times) for times in clock]
-    contrast = {frame.contrast_start_s for phase in phases for frame in phase} - {None}
+    frames = [frame for phase in phases for frame in phase]
+    contrast = {frame.contrast_start_s for frame in frames if frame.contrast_start_s is not None}
     # another clock; or no time of injection, but one that every series has of its own
     if names == ("offset_s",) or len(contrast) != 1:
         return starts, _durations(phases, clock), None
-    day = DAY_S * round((starts[0] - min(contrast)) / DAY_S)
-    return starts, _durations(phases, clock), min(contrast) + day
+    contrast_start = contrast.pop()
+    day = DAY_S * round((starts[0] - contrast_start) / DAY_S)
+    return starts, _durations(phases, clock), contrast_start + day
 
 
-def _clock(phases: Sequence[Sequence[Frame]], *names: str) -> list[list[float | None]]:
+def _clock(phases: Sequence[Sequence[Frame]], names: Sequence[str]) -> list[list[float]] | None:
     """The time of every slice, phase by phase: the sum of the named attributes; None where one is unknown."""
+    clock = []
+    for phase in phases:
+        times = []
+        for frame in phase:
+            values = [getattr(frame, name) for name in names]
+            if None in values:
+                return None
+            times.append(sum(values))
+        clock.append(times)
+    return clock
 
-    def time(frame: Frame) -> float | None:
-        values = [getattr(frame, name) for name in names]
-        return None if None in values else sum(values)
 
-    return [list(map(time, phase)) for phase in phases]
-
-
-def _runs(clock: Sequence[Sequence[float | None]], steps: tuple[float, float]) -> bool:
-    """Whether a clock is known everywhere and goes on from phase to phase, without overlap, by steps (s) in a
-    range.
-    """
-    if any(time is None for times in clock for time in times):
-        return False
-    if any(max(times) >= min(later) for times, later in zip(clock, clock[1:])):
+def _runs(clock: Sequence[Sequence[float]], steps: tuple[float, float]) -> bool:
+    """Whether a clock goes on from phase to phase, without overlap, by steps (s) in a range."""
+    if any(max(times) >= min(later) for times, later in itertools.pairwise(clock)):
         return False
     found = np.diff([min(times) for times in clock])
     return all(steps[0] <= step <= steps[1] for step in found)
 
 
-def _durations(phases: Sequence[Sequence[Frame]], clock: Sequence[Sequence[float]]) -> list[float | None]:
+def _durations(phases: Sequence[Sequence[Frame]], clock: Sequence[Sequence[float]]) -> Sequence[float | None]:
     """Durations of the phases (s) where the header has them.
 
     None when one runs into the next phase: then it is that of the whole series.
     """
-    unknown: list[float | None] = [None] * len(phases)
-    if any(not frame.duration_s for phase in phases for frame in phase):
-        return unknown
+    unknown = [None] * len(phases)
     starts = [min(times) for times in clock]
     ends = []
     for times, phase in zip(clock, phases):
-        ends.append(max(time + frame.duration_s for time, frame in zip(times, phase)))
+        durations = [frame.duration_s for frame in phase if frame.duration_s]
+        if len(durations) < len(phase):
+            return unknown
+        ends.append(max(time + duration for time, duration in zip(times, durations)))
     if any(end > start + 1.0 for end, start in zip(ends, starts[1:])):
         return unknown
     return [end - start for start, end in zip(starts, ends)]

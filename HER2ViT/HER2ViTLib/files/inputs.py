@@ -1,6 +1,4 @@
-"""Opening what was given, whoever made it: regular files of a plausible size, and JSON that cannot hurt what
-comes after it.
-"""
+"""Opening what was given, whoever made it: regular files of a plausible size, and JSON that does no harm."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from typing import Any
 
 from HER2ViTLib.messages import InputError
 
-_DEEPEST_JSON = 32
-_MAX_INTEGER = 18
+_MAX_JSON_DEPTH = 32
+_MAX_DIGITS = 18
 _MAX_FILE_BYTES = 2 << 30
 
 
@@ -77,7 +75,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _MAX_INTEGER:
+    if len(digits) > _MAX_DIGITS:
         raise ValueError(f"the number {digits[:20]}... is too long")
     return int(digits)
 
@@ -90,12 +88,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _require_plain(content: Any, depth: int = 0) -> None:
-    if depth > _DEEPEST_JSON:
+    if depth > _MAX_JSON_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(content, str):
         content.encode()  # UnicodeEncodeError is a ValueError
     elif isinstance(content, (dict, list)):
-        for part in [*content, *content.values()] if isinstance(content, dict) else content:
+        parts = [*content, *content.values()] if isinstance(content, dict) else content
+        for part in parts:
             _require_plain(part, depth + 1)
 
 
@@ -108,6 +107,6 @@ def is_dicom_file(path: Path) -> bool:
     """
     with path.open("rb") as file:
         start = file.read(1024)
-    return start[128:132] == b"DICM" or (
-        start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start
-    )
+    if start[128:132] == b"DICM":
+        return True
+    return start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start

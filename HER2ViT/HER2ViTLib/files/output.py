@@ -29,12 +29,13 @@ def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
     A run must not mix its results with what is not its own.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    if not folder.exists():
+        return
+    if not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the results")
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not entry.name.startswith(TEMPORARY_PREFIX) and not any(
-            fnmatch(entry.name, pattern) for pattern in own
-        ):
+    patterns = (f"{TEMPORARY_PREFIX}*", *own)
+    for entry in sorted(folder.iterdir()):
+        if not any(fnmatch(entry.name, pattern) for pattern in patterns):
             raise InputError(
                 f"{folder}: holds {entry.name!r}, which is not a result of this command; name an empty or new"
                 " folder"
@@ -121,7 +122,8 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byte
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [csv_cell(name) for name in columns], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({csv_cell(name): csv_cell(value) for name, value in row.items()} for row in rows)
+    for row in rows:
+        writer.writerow({csv_cell(name): csv_cell(value) for name, value in row.items()})
     return text.getvalue().encode(errors=UNWRITABLE)
 
 

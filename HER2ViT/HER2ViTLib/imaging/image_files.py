@@ -5,7 +5,6 @@ whole.
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
 import math
 import os
@@ -14,9 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
-from typing import IO
 
-import numpy as np
 import SimpleITK as sitk
 
 from HER2ViTLib.files.hashes import file_sha256
@@ -24,7 +21,8 @@ from HER2ViTLib.files.inputs import require_file
 from HER2ViTLib.files.output import temporary_name
 from HER2ViTLib.messages import InputError
 
-from .volume import Volume, require_finite, to_sitk, volume_of
+from .nifti import require_whole_nifti
+from .volume import Volume, to_sitk, volume_of
 
 _IMAGE_IOS = ("NiftiImageIO", "NrrdImageIO", "MetaImageIO", "GDCMImageIO")
 _MAX_HEADER = 1 << 20
@@ -56,7 +54,7 @@ def read_sitk(path: str | os.PathLike) -> sitk.Image:
         reader.ReadImageInformation()
         _require_plausible_size(path, reader, sum(file.stat().st_size for file in files if file.is_file()))
         image = reader.Execute()
-        _require_whole_nifti(path, image)
+        require_whole_nifti(path, image)
         image = _three_dimensional(image)
     except InputError:
         raise
@@ -84,7 +82,7 @@ def _require_utf8_name(path: Path) -> None:
 
 
 def _image_io(path: Path) -> str:
-    """The reader of SimpleITK for the file. Raises `ValueError` when it has none among the formats read here."""
+    """The name of SimpleITK's reader for the file. Raises `ValueError` for a format that is not read here."""
     if path.suffix == ".nrrd" and _starts_as_nrrd(path):
         return "NrrdImageIO"  # asking every format in turn takes as long as reading a small image
     name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
@@ -117,21 +115,24 @@ def _files_of_header(path: Path) -> list[Path]:
     for name in _named_voxel_files(path):
         # "slice%03d.raw 1 20 1" stands for the files of that pattern
         name = re.sub(r"%0?\d*d", "[0-9]*", name.split()[0]) if "%" in name else name
-        is_foreign = (
-            ".." in Path(name).parts or Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
-        )
-        targets = (
-            [] if is_foreign else sorted(path.parent.glob(name)) if "*" in name else [path.parent / name]
-        )
-        if is_foreign or any(
-            Path(os.path.realpath(path.parent)) not in Path(os.path.realpath(target)).parents
-            for target in targets
-        ):
+        targets = _files_named(name, path.parent)
+        if targets is None:
             raise InputError(
                 f"{path}: takes its voxels from {name!r}, outside its folder; put that file beside the header"
             )
         found += targets
     return found
+
+
+def _files_named(name: str, folder: Path) -> list[Path] | None:
+    """The files of a name or pattern in a header's folder; None where a name, or a link, leads out of it."""
+    is_absolute = Path(name).is_absolute() or PureWindowsPath(name).is_absolute()
+    if is_absolute or ".." in Path(name).parts:
+        return None
+    targets = sorted(folder.glob(name)) if "*" in name else [folder / name]
+    inside = Path(os.path.realpath(folder))
+    are_inside = all(inside in Path(os.path.realpath(target)).parents for target in targets)
+    return targets if are_inside else None
 
 
 def companion_files(path: Path) -> list[Path]:
@@ -143,7 +144,7 @@ def companion_files(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix in (".hdr", ".img"):
         return [path.with_suffix(".img" if suffix == ".hdr" else ".hdr")]
-    # Longer files hold their voxels; a pipe would keep whoever looks into it waiting.
+    # Longer files hold their voxels; reading a pipe could wait for ever.
     may_be_header = suffix in _HEADER_SUFFIXES and path.is_file() and path.stat().st_size <= _MAX_HEADER
     return _files_of_header(path) if may_be_header else []
 
@@ -178,81 +179,6 @@ def _require_plausible_size(path: Path, reader: sitk.ImageFileReader, file_bytes
             f"{path}: its header declares {' x '.join(map(str, size))} voxels, which its {file_bytes} bytes"
             " cannot be; export it again"
         )
-
-
-def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
-    """Raises for a NIfTI file that ends before its voxels do, or holds NaN or infinity: the reader inside ITK
-    makes zeros of both without a word.
-
-    `InputError` for NaN and infinity; else `ValueError`, `EOFError` and what gzip raises.
-    """
-    header = {
-        key: image.GetMetaData(key)
-        for key in ("datatype", "bitpix", "vox_offset", "nifti_type")
-        if image.HasMetaDataKey(key)
-    }
-    if "nifti_type" not in header:
-        return
-    with _inflated(path) as file:
-        start = file.read(540)
-    # the header begins with its own length
-    byte_order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"
-    is_second = int.from_bytes(start[:4], "little" if byte_order == "<" else "big") == 540
-    count, *sizes = struct.unpack_from(
-        byte_order + ("8q" if is_second else "8h"), start, 16 if is_second else 40
-    )
-    if min(sizes[:count]) < 1:
-        raise ValueError(f"an axis of {min(sizes[:count])} voxels")
-    is_one_file = header["nifti_type"] == "1"
-    offset, length = int(float(header["vox_offset"])), math.prod(sizes[:count]) * int(header["bitpix"]) // 8
-    if offset < (348 if is_one_file else 0):
-        raise ValueError("voxels that begin inside the header")
-    if is_one_file and _has_check_sum(path, offset, image):
-        return
-    stored = _stored(path if is_one_file else path.with_suffix(".img"), offset, length)
-    kind = {"16": "f4", "64": "f8"}.get(header["datatype"])  # NIFTI_TYPE_FLOAT32, FLOAT64
-    if kind:
-        require_finite(np.frombuffer(stored, byte_order + kind), str(path))
-
-
-def _has_check_sum(path: Path, offset: int, image: sitk.Image) -> bool:
-    """Whether a gzip file's own check sum is that of its first `offset` bytes and the image's voxels: then
-    nothing is missing, nor changed.
-
-    Inflating the file once more to see that takes as long as reading it. False, too, for what can only be
-    told so: scaled voxels, say.
-    """
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b" or offset > _MAX_HEADER:
-            return False
-        file.seek(-8, os.SEEK_END)
-        check_sum, size = struct.unpack("<2I", file.read(8))
-    with _inflated(path) as file:
-        start = file.read(offset)
-    voxels = sitk.GetArrayViewFromImage(image)
-    return size == (offset + voxels.nbytes) % (1 << 32) and check_sum == zlib.crc32(voxels, zlib.crc32(start))
-
-
-def _stored(path: Path, offset: int, length: int) -> bytes:
-    """The bytes of the voxels. Raises `ValueError` and `EOFError` for a file that lacks some, and what gzip
-    raises for damage.
-    """
-    with _inflated(path) as file:
-        file.seek(offset)
-        stored = file.read(length)
-        # One byte more, so that gzip gets to its check sum; not all: what follows the voxels may go on for
-        # ever.
-        file.read(1)
-    if len(stored) < length:
-        raise ValueError(f"it ends before its {length} bytes of voxels do")
-    return stored
-
-
-def _inflated(path: Path) -> IO[bytes]:
-    """The file opened, uncompressed. What it is tells its content, as ITK has it, whatever its name."""
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if is_gzip else path.open("rb")
 
 
 def _axis_of_no_kind(path: Path) -> str:
@@ -307,14 +233,12 @@ def nrrd_header(path: str | os.PathLike) -> dict[str, str]:
         if not start.startswith(b"NRRD"):
             return {}
     # A blank line ends the header: what follows are voxels, in which no line is worth looking for.
-    lines = [
-        line.decode("utf-8", "replace").strip()
-        for line in re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].split(b"\n")[1:]
-    ]
-    return {
-        key: value.strip()
-        for key, _, value in (line.partition(":=" if ":=" in line else ":") for line in lines)
-    }
+    text = re.split(rb"\n[ \t\r]*\n", start, maxsplit=1)[0].decode("utf-8", "replace")
+    header = {}
+    for line in text.split("\n")[1:]:
+        key, _, value = line.strip().partition(":=" if ":=" in line else ":")
+        header[key] = value.strip()
+    return header
 
 
 def nrrd_list_axis(header: dict[str, str]) -> int | None:
@@ -372,8 +296,6 @@ def image_sha256(path: str | os.PathLike, sha256: Callable[[Path], str] = file_s
     """
     path = Path(path)
     further = companion_files(path)
-    return (
-        hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest()
-        if further
-        else sha256(path)
-    )
+    if not further:
+        return sha256(path)
+    return hashlib.sha256("".join(map(sha256, (path, *further))).encode()).hexdigest()

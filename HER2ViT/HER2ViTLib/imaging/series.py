@@ -51,7 +51,9 @@ def read_image_file(path: Path) -> Series:
     header = nrrd_header(path)
     volumes = _phase_volumes(image, header, str(path))
     unknown = [None] * len(volumes)
-    starts = _nrrd_times(header, len(volumes)) or _nifti_times(image, len(volumes)) or unknown
+    starts: Sequence[float | None] = (
+        _nrrd_times(header, len(volumes)) or _nifti_times(image, len(volumes)) or unknown
+    )
     return Series(volumes, starts, unknown, None, image_sha256(path))
 
 
@@ -67,7 +69,8 @@ def _phase_volumes(image: sitk.Image, header: dict[str, str], name: str) -> list
 
     SimpleITK makes one vector image of colour and of phases; the NRRD `header` says which it is.
     """
-    components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
+    components = image.GetNumberOfComponentsPerPixel()
+    dimension = image.GetDimension()
     if dimension == 3 and components > 1 and nrrd_list_axis(header) is not None:
         array = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0).copy()
     elif dimension == 4 and components == 1:

@@ -77,7 +77,8 @@ class Geometry:
 
     def fills(self, other: Geometry) -> bool:
         """Whether both cover the same part of the patient, within half a voxel, however their axes run."""
-        ours, theirs = (np.sort(corners, axis=0) for corners in (self._corners_on(other), other._corners))
+        ours = np.sort(self._corners_on(other), axis=0)
+        theirs = np.sort(other._corners, axis=0)
         return bool(np.abs(ours - theirs).max() <= 0.5)
 
     def holds(self, lps: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -128,14 +129,15 @@ class Geometry:
         """The same voxels with array axis `axis` ("i", "j" or "k") moved to the front: see
         `Volume.with_slice_axis`.
         """
-        order = _slice_axis_order(axis)
-        ijk = [2 - a for a in reversed(order)]
+        k, j, i = _slice_axis_order(axis)
+        # spacing and direction come in the opposite order
+        ijk = (2 - i, 2 - j, 2 - k)
         direction = np.reshape(self.direction, (3, 3))[:, ijk]
         return Geometry(
-            tuple(self.shape[a] for a in order),
-            tuple(self.spacing[a] for a in ijk),
-            self.origin,
-            tuple(direction.ravel()),
+            shape=(self.shape[k], self.shape[j], self.shape[i]),
+            spacing=(self.spacing[ijk[0]], self.spacing[ijk[1]], self.spacing[ijk[2]]),
+            origin=self.origin,
+            direction=tuple(direction.ravel()),
         )
 
 
@@ -170,7 +172,8 @@ def _slice_axis_order(axis: str) -> tuple[int, int, int]:
     they are.
     """
     front = "kji".index(axis)
-    return (front, *(a for a in range(3) if a != front))
+    second, third = (a for a in range(3) if a != front)
+    return front, second, third
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:

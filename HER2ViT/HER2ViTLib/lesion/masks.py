@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from HER2ViTLib.files.hashes import FILE, VOXELS, InputHash, array_sha256
 from HER2ViTLib.files.inputs import is_dicom_file, require_file
-from HER2ViTLib.imaging.image_files import nrrd_header, nrrd_list_axis, read_sitk, write_volume
+from HER2ViTLib.imaging.image_files import (
+    image_sha256,
+    nrrd_header,
+    nrrd_list_axis,
+    read_sitk,
+    write_volume,
+)
 from HER2ViTLib.imaging.volume import (
     Geometry,
     Volume,
@@ -26,8 +33,9 @@ from HER2ViTLib.imaging.volume import (
 )
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-_LISTED = 12
-_UNPLACED = {
+from .segments import choose_segment, header_segments, label_segments
+
+_UNPLACED: dict[str, list[tuple[float, ...]]] = {
     "spacing": [(1, 1, 1)],
     "origin": [(0, 0, 0)],
     "direction": [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1)],
@@ -56,29 +64,24 @@ lesion at the edge.
 class Roi:
     """The lesion's outline on the image's geometry: a boolean `mask` (K, J, I), and what was doubtful about
     bringing it there.
+
+    `file_sha256`: of the file it was read from, None where it came from none.
     """
 
     mask: np.ndarray
     warnings: tuple[ReadingWarning, ...] = ()
+    file_sha256: str | None = None
+
+    @property
+    def input(self) -> InputHash:
+        """By what a result names the outline: its file, else its voxels (packed, eight to a byte)."""
+        if self.file_sha256 is not None:
+            return InputHash("roi", self.file_sha256, FILE)
+        return InputHash("roi", array_sha256(np.packbits(self.mask)), VOXELS)
 
     def with_slice_axis(self, axis: str) -> Roi:
         """The outline cut across array axis `axis` ("i", "j" or "k"), as `Study.with_slice_axis`."""
         return replace(self, mask=with_slice_axis(self.mask, axis))
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A segment of a file: its name and id ("" in a plain label map), its label value, and the layer that
-    holds it.
-    """
-
-    label: int
-    name: str = ""
-    id: str = ""
-    layer: int = 0
-
-    def __str__(self) -> str:
-        return f'"{self.name}" (id {self.id}, label {self.label})' if self.id else str(self.label)
 
 
 def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> Roi:
@@ -92,23 +95,22 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     """
     _require_no_dicom(require_file(path, "the outline's file"))
     image = read_sitk(path)
+    sha256 = image_sha256(path)
     header = nrrd_header(path)
-    named = _header_segments(header, str(path))
+    named = header_segments(header, str(path))
     if not named:
         _require_one_label_map(image, header, str(path))
     layers = [_label_map(layer, str(path)) for layer in _layers(image, str(path))]
-    found = _choose(named or _labels(layers[0].array, str(path)), segment, str(path))
+    found = choose_segment(named or label_segments(layers[0].array, str(path)), segment, str(path))
     if found.layer >= len(layers):
         raise InputError(
             f"{path}: segment {found} is on layer {found.layer}, the file has {len(layers)}; save the"
             " segmentation again"
         )
     layer = layers[found.layer]
-    return roi_on(
-        layer.with_array(layer.array == found.label),
-        reference,
-        f"{path}: segment {found}" if found.id else str(path),
-    )
+    name = f"{path}: segment {found}" if found.id else str(path)
+    roi = roi_on(layer.with_array(layer.array == found.label), reference, name)
+    return replace(roi, file_sha256=sha256)
 
 
 def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
@@ -180,9 +182,8 @@ def _is_unplaced(geometry: Geometry, parts: Iterable[str]) -> bool:
     """Whether these parts of a geometry are what a program writes where it knows nothing."""
 
     def knows_nothing_of(part: str) -> bool:
-        return any(
-            np.allclose(getattr(geometry, part), unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part]
-        )
+        value = getattr(geometry, part)
+        return any(np.allclose(value, unknown, rtol=0, atol=1e-6) for unknown in _UNPLACED[part])
 
     return all(map(knows_nothing_of, parts))
 
@@ -249,37 +250,6 @@ def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str)
         )
 
 
-def _header_segments(header: dict[str, str], name: str) -> list[_Segment]:
-    """The segments a Slicer segmentation names in its header; none for a plain label map. Raises `InputError`
-    for labels and layers that are none.
-    """
-    numbers = sorted(
-        int(match[1]) for match in (re.fullmatch(r"Segment(\d{1,6})_ID", key) for key in header) if match
-    )
-
-    def whole(key: str, default: int, least: int) -> int:
-        text = header.get(key, str(default))
-        # 0 as a label would make the lesion of all that is not outlined.
-        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
-            raise InputError(
-                f"{name}: {key} is {text[:40]!r}, not a whole number from {least} on; save the segmentation"
-                " again"
-            )
-        return int(text)
-
-    return [
-        _Segment(
-            # files written before Slicer 4.11 name neither label nor layer: each segment has a layer of its
-            # own
-            label=whole(f"Segment{n}_LabelValue", 1, 1),
-            name=header.get(f"Segment{n}_Name", ""),
-            id=header[f"Segment{n}_ID"],
-            layer=whole(f"Segment{n}_Layer", n, 0),
-        )
-        for n in numbers
-    ]
-
-
 def _layers(image: sitk.Image, name: str) -> list[Volume]:
     """The label maps of a segmentation: one, or several where segments overlap."""
     if image.GetNumberOfComponentsPerPixel() == 1:
@@ -303,39 +273,3 @@ def _label_map(layer: Volume, name: str) -> Volume:
             "threshold it and give a label map"
         )
     return layer.with_array(whole)
-
-
-def _labels(array: np.ndarray, name: str) -> list[_Segment]:
-    """The labels of a plain label map: its values above zero. Raises `InputError` when there is none."""
-    values = np.unique(array[array > 0])
-    if not len(values):
-        lowest = array.min()
-        if lowest < 0:
-            raise InputError(
-                f"{name}: is empty above 0, its label is {lowest:g}; save the lesion with a label above 0"
-            )
-        raise InputError(f"{name}: is empty (no label above 0); outline the lesion first")
-    return [_Segment(int(value)) for value in values]
-
-
-def _choose(segments: Sequence[_Segment], wanted: str | None, name: str) -> _Segment:
-    """The wanted segment by name, id or label value, or the only one. Raises `InputError`, listing them, when
-    that is not one segment.
-    """
-    listed = ", ".join(str(segment) for segment in segments[:_LISTED]) + (
-        f" and {len(segments) - _LISTED} more" if len(segments) > _LISTED else ""
-    )
-    if wanted is None:
-        if len(segments) > 1:
-            raise InputError(f"{name}: holds {len(segments)} segments; choose one with --segment: {listed}")
-        return segments[0]
-    for matches in (
-        [segment for segment in segments if segment.name == wanted],
-        [segment for segment in segments if segment.id == wanted],
-        [segment for segment in segments if str(segment.label) == str(wanted)],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise InputError(f"{name}: several segments are called {wanted}; choose one by its id: {listed}")
-    raise InputError(f"{name}: has no segment {wanted}; it has {listed}")

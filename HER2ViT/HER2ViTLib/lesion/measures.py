@@ -10,26 +10,6 @@ import SimpleITK as sitk
 from HER2ViTLib.imaging.volume import Geometry, bounding_box
 
 
-def distance_to(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Distance of each voxel to the nearest one of the mask, mm; 0 inside, infinite for an empty mask."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    distance = sitk.SignedMaurerDistanceMap(
-        to_image(mask, geometry), insideIsPositive=False, squaredDistance=False, useImageSpacing=True
-    )
-    return np.maximum(sitk.GetArrayFromImage(distance), 0)
-
-
-def to_image(array: np.ndarray, geometry: Geometry) -> sitk.Image:
-    """A part of a volume as a SimpleITK image with its spacing; where it lies in the patient does not matter."""
-    image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
-    image.SetSpacing(geometry.spacing)
-    return image
-
-
-# Measuring and comparing
-
-
 def areas_mm2(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Area of the mask (K, J, I) on each slice, mm2, as an array (K,)."""
     return np.array([np.count_nonzero(plane) for plane in mask]) * geometry.pixel_mm2
@@ -61,8 +41,10 @@ def surface_distances(a: np.ndarray, b: np.ndarray, geometry: Geometry) -> Surfa
         distance = 0.0 if a.any() == b.any() else float("inf")
         return SurfaceDistances(distance, distance)
     box = bounding_box(a | b)
-    to_a, to_b = (_distance_to_surface(np.pad(mask[box], 1), geometry) for mask in (a, b))
-    there, back = to_b[to_a == 0], to_a[to_b == 0]
+    to_a = _distance_to_surface(np.pad(a[box], 1), geometry)
+    to_b = _distance_to_surface(np.pad(b[box], 1), geometry)
+    there = to_b[to_a == 0]
+    back = to_a[to_b == 0]
     return SurfaceDistances(
         float(np.concatenate([there, back]).mean()),
         float(max(np.percentile(there, 95), np.percentile(back, 95))),
@@ -75,3 +57,20 @@ def _distance_to_surface(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
         to_image(mask, geometry), squaredDistance=False, useImageSpacing=True
     )
     return np.abs(sitk.GetArrayFromImage(distance))
+
+
+def distance_to(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Distance of each voxel to the nearest one of the mask, mm; 0 inside, infinite for an empty mask."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance = sitk.SignedMaurerDistanceMap(
+        to_image(mask, geometry), insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
+    return np.maximum(sitk.GetArrayFromImage(distance), 0)
+
+
+def to_image(array: np.ndarray, geometry: Geometry) -> sitk.Image:
+    """A part of a volume as a SimpleITK image with its spacing; its place in the patient does not matter."""
+    image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
+    image.SetSpacing(geometry.spacing)
+    return image

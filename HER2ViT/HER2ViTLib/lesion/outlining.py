@@ -1,4 +1,4 @@
-"""Lesions: a semi-automatic outline from a seed point; areas, overlap and surface distances.
+"""A semi-automatic outline of a lesion from a seed point.
 
 The outline is an iso-contour of the enhancement. Tried at a ladder of levels, each contour is freed of what
 hangs on it by a thin stalk (vessels, skin, strands of parenchyma) and its holes are filled; the level kept is
@@ -62,9 +62,6 @@ SIZE_WEIGHT = 0.15
 """How much a level off the middle, and a small volume, weigh against sharpness: chosen on simulated lesions
 (see the tests), where the result hardly changes between 1.5 and 3, and between 0.1 and 0.2.
 """
-
-
-# Outlining
 
 
 def outline(
@@ -155,7 +152,8 @@ def _measured(
 ) -> _Contour:
     """The candidate with its edge, inside and surroundings measured."""
     box = _grown(bounding_box(mask), SURROUNDINGS_MM[1], geometry)
-    inside, level_map = mask[box], smooth[box]
+    inside = mask[box]
+    level_map = smooth[box]
     beyond = distance_to(inside, geometry)
     shell = (beyond > SURROUNDINGS_MM[0]) & (beyond <= SURROUNDINGS_MM[1])
     edge = inside & (distance_to(~inside, geometry) <= 1.01 * min(geometry.spacing))
@@ -175,22 +173,22 @@ def _region(
     """The bright part at the seed, freed of thin stalks, gaps closed and holes filled; None when there is
     none near the seed.
     """
-    bright = _nearest_component(bright & allowed, geometry, seed)
-    if bright is None:
+    whole = _nearest_component(bright & allowed, geometry, seed)
+    if whole is None:
         return None
-    box = _grown(bounding_box(bright), 2 * GAP_MM, geometry)
-    part = _filled(bright[box], geometry)
+    box = _grown(bounding_box(whole), 2 * GAP_MM, geometry)
+    part = _filled(whole[box], geometry)
     at = seed - [cut.start for cut in box]
     half = min(geometry.spacing) / 2
     core = _nearest_component(distance_to(~part, geometry) > STALK_MM + half, geometry, at)
     if core is not None:
         part &= distance_to(core, geometry) <= STALK_MM + 3 * half
     part |= distance_to(distance_to(part, geometry) > GAP_MM, geometry) > GAP_MM
-    part = _nearest_component(_filled(part, geometry) & allowed[box], geometry, at)
-    if part is None:
+    found = _nearest_component(_filled(part, geometry) & allowed[box], geometry, at)
+    if found is None:
         return None
     mask = np.zeros(bright.shape, bool)
-    mask[box] = part
+    mask[box] = found
     return mask
 
 

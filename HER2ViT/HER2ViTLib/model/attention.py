@@ -7,8 +7,7 @@ its patch tokens):
   Zuidema, ACL 2020);
 - last: the mean over heads of the last block;
 - gradient: the positive part of gradient x attention, mean over heads, R <- R + A R (Chefer et al., ICCV
-  2021), for the side of the
-  threshold the model came down on. Its rows need not sum to 1.
+  2021), for the predicted class. Its rows need not sum to 1.
 
 A map is not causal evidence.
 """
@@ -18,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,11 +31,12 @@ FOCUS_LEVEL = 0.5
 MIN_FOCUS_PATCHES = 2
 
 
-def attention_modules(model: nn.Module) -> list[nn.Module]:
+def attention_modules(model: nn.Module) -> list[Any]:
     """The attention modules of a timm ViT, first block first. Raises `InputError` for a model without global
     attention (a CNN).
     """
-    modules = [getattr(block, "attn", None) for block in getattr(model, "blocks", [])]
+    blocks: Any = getattr(model, "blocks", [])
+    modules = [getattr(block, "attn", None) for block in blocks]
     known = modules and all(hasattr(m, "attn_drop") and hasattr(m, "fused_attn") for m in modules)
     if not known or not hasattr(getattr(model, "patch_embed", None), "grid_size"):
         raise InputError(
@@ -102,7 +103,7 @@ def gradient_relevance(attentions: Sequence[Tensor], gradients: Sequence[Tensor]
     return rows
 
 
-def _readout_row(model: nn.Module, batch: int, tokens: int, like: Tensor) -> Tensor:
+def _readout_row(model: Any, batch: int, tokens: int, like: Tensor) -> Tensor:
     """(B, 1, N): 1 at the CLS token, or the mean over the patch tokens for a model pooled without CLS."""
     row = torch.zeros(batch, 1, tokens, dtype=like.dtype, device=like.device)
     prefix = model.num_prefix_tokens
@@ -130,8 +131,8 @@ def attend(
             logits = model(images).squeeze(-1)
             row = _readout_row(model, len(images), means[-1].shape[-1], means[-1])
             row = rollout(means, row) if method == "rollout" else row @ means[-1]
-    grid = tuple(model.patch_embed.grid_size)
-    return logits, row[:, 0, model.num_prefix_tokens :].unflatten(-1, grid)
+    vit: Any = model  # timm's: torch does not know what a module's attributes are
+    return logits, row[:, 0, vit.num_prefix_tokens :].unflatten(-1, tuple(vit.patch_embed.grid_size))
 
 
 def _gradient_row(model: nn.Module, images: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:

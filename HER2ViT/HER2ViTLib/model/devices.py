@@ -16,10 +16,8 @@ def choose_device(name: str) -> tuple[torch.device, list[ReadingWarning]]:
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise InputError(f"device {name!r}: unknown; use auto, cpu, cuda, cuda:N or mps")
-    cuda_devices, mps = (
-        torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        torch.backends.mps.is_available(),
-    )
+    cuda_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
     if name == "auto":
         if cuda_devices or mps:
             return torch.device("cuda" if cuda_devices else "mps"), []

@@ -7,6 +7,7 @@ channels as the model has.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,11 +41,18 @@ class Patch:
     def geometry(self) -> Geometry:
         """The patch in patient space: a one-slice geometry (1, H, W) as thick as the volume's slices."""
         volume = self.volume_geometry
-        scale = (float(self.pixel_to_index[0, 0]), float(self.pixel_to_index[1, 1]), 1.0)
-        corner = (*self.pixel_to_index[:2, 2], self.slice)
-        spacing = tuple(s * f for s, f in zip(volume.spacing, scale))
+        height, width = self.image.shape
+        spacing_x, spacing_y, thickness = volume.spacing
+        x, y, z = volume.to_lps((*self.pixel_to_index[:2, 2], self.slice)).tolist()
         return Geometry(
-            (1, *self.image.shape), spacing, tuple(map(float, volume.to_lps(corner))), volume.direction
+            shape=(1, height, width),
+            spacing=(
+                spacing_x * float(self.pixel_to_index[0, 0]),
+                spacing_y * float(self.pixel_to_index[1, 1]),
+                thickness,
+            ),
+            origin=(x, y, z),
+            direction=volume.direction,
         )
 
 
@@ -56,8 +64,32 @@ class Preprocessing(ABC):
 
     size: tuple[int, int] = (224, 224)
 
+    @property
+    @abstractmethod
+    def mean(self) -> tuple[float, ...]:
+        """What the network's input is shifted by, a number a channel."""
+
+    @property
+    @abstractmethod
+    def std(self) -> tuple[float, ...]:
+        """What the network's input is divided by after that."""
+
     def to_json(self) -> dict[str, Any]:
         return {"preset": self.preset, **asdict(self)}
+
+    def faults(self) -> list[str]:
+        """A line for each setting that is out of range, with its value and what it may be."""
+        found = []
+        for name, (is_sound, allowed) in self._rules().items():
+            if not is_sound:
+                value = getattr(self, name)
+                shown = repr(list(value) if isinstance(value, tuple) else value)
+                found.append(f"{name} is {shown[:60]}; it must be {allowed}")
+        return found
+
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        """By setting: whether its value will do, and in words what will."""
+        return {"size": (_are_numbers(self.size, 2, 16, 1024, int), "two whole numbers from 16 to 1024")}
 
     def apply(self, volume: Volume, mask: np.ndarray, slice_index: int | None = None) -> Patch:
         """The patch of the chosen slice; `volume` (K, J, I), `mask` boolean of the same shape.
@@ -100,6 +132,16 @@ class StudyPreprocessing(Preprocessing):
     tiles: int = 8
     background: float = 0.3
 
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        limits_contrast = _is_number(self.clip_limit, 0, math.inf) and self.clip_limit > 0
+        return {
+            **super()._rules(),
+            "margin_px": (_is_number(self.margin_px, 1, math.inf, int), "a whole number above 0"),
+            "clip_limit": (limits_contrast, "a number above 0"),
+            "tiles": (_is_number(self.tiles, 1, 64, int), "a whole number from 1 to 64"),
+            "background": (_is_number(self.background, 0, 1), "a number from 0 to 1"),
+        }
+
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int:
         return int(np.argmax(areas))
 
@@ -109,16 +151,19 @@ class StudyPreprocessing(Preprocessing):
         rows, columns = bounding_box(mask)
         # The far edge is exclusive, so the crop holds one pixel less after the outline than before it: the
         # published code's quirk.
-        top, left = max(rows.start - self.margin_px, 0), max(columns.start - self.margin_px, 0)
+        top = max(rows.start - self.margin_px, 0)
+        left = max(columns.start - self.margin_px, 0)
         window = np.s_[top : rows.stop - 1 + self.margin_px, left : columns.stop - 1 + self.margin_px]
-        crop, outline = image[window], mask[window]
+        crop = image[window]
+        outline = mask[window]
         # Whole numbers go through double precision, as nibabel's get_fdata hands them to OpenCV; floats stay
         # what they are.
         crop = np.ascontiguousarray(
             crop if crop.dtype in (np.float32, np.float64) else crop.astype(np.float64)
         )
         require_contrast(crop)
-        grey = cv2.normalize(crop, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        unscaled: Any = None  # OpenCV makes the array itself; its type hints do not know
+        grey: np.ndarray = cv2.normalize(crop, unscaled, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
         grey = cv2.createCLAHE(self.clip_limit, (self.tiles, self.tiles)).apply(grey)
         # Truncated, not rounded: 0.3 v + 0.7 v falls just below v for some grey levels, and they lose one
         # level.
@@ -126,7 +171,8 @@ class StudyPreprocessing(Preprocessing):
         require_contrast(grey)
         z = ((grey - grey.mean()) / grey.std()).astype(np.float32)
         height, width = self.size
-        scale_x, scale_y = outline.shape[1] / width, outline.shape[0] / height
+        scale_x = outline.shape[1] / width
+        scale_y = outline.shape[0] / height
         pixel_to_index = np.array(
             [[scale_x, 0, left + scale_x / 2 - 0.5], [0, scale_y, top + scale_y / 2 - 0.5], [0, 0, 1]]
         )
@@ -151,6 +197,25 @@ class SquarePreprocessing(Preprocessing):
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
+    def _rules(self) -> dict[str, tuple[bool, str]]:
+        rise = _are_numbers(self.percentiles, 2, 0, 100) and self.percentiles[0] < self.percentiles[1]
+        channels = len(self.mean) if isinstance(self.mean, tuple) else 0
+        fits_channels = channels in (1, 3)
+        return {
+            **super()._rules(),
+            "margin_mm": (_is_number(self.margin_mm, 0, 1000), "a number from 0 to 1000"),
+            "percentiles": (rise, "two numbers from 0 to 100, the lower one first"),
+            "mean": (
+                fits_channels and _are_numbers(self.mean, channels, -1e3, 1e3),
+                "one or three numbers from -1000 to 1000",
+            ),
+            "std": (
+                # where the mean has too few or too many numbers, that is the fault to tell
+                not fits_channels or _are_numbers(self.std, channels, 1e-3, 1e3),
+                "as many numbers as the mean has, from 0.001 to 1000",
+            ),
+        }
+
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int:
         largest = np.flatnonzero(areas >= areas.max() * (1 - 1e-9))
         centroid = np.average(np.arange(len(areas)), weights=areas) if areas.any() else 0.0
@@ -167,8 +232,10 @@ class SquarePreprocessing(Preprocessing):
         )
         height, width = self.size
         pixel_mm = side_mm / min(height, width)
-        scale_x, scale_y = pixel_mm / spacing_x, pixel_mm / spacing_y
-        centre_x, centre_y = (columns.start + columns.stop - 1) / 2, (rows.start + rows.stop - 1) / 2
+        scale_x = pixel_mm / spacing_x
+        scale_y = pixel_mm / spacing_y
+        centre_x = (columns.start + columns.stop - 1) / 2
+        centre_y = (rows.start + rows.stop - 1) / 2
         pixel_to_index = np.array(
             [
                 [scale_x, 0, centre_x - scale_x * (width - 1) / 2],
@@ -207,66 +274,41 @@ PRESETS: dict[str, type[Preprocessing]] = {
 
 
 def preprocessing_from_json(settings: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing a bundle stores. Raises `InputError` for an unknown preset, an unknown setting or an
-    unusable value.
+    """The preprocessing a bundle stores. Raises `InputError` for an unknown preset or setting, and with one
+    line for each value that is out of range.
     """
     values = dict(settings)
     name = values.pop("preset", None)
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         raise InputError(f"preprocessing preset {name!r}: unknown; use {' or '.join(PRESETS)}")
+    for key, value in values.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
     try:
-        made = preset(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        made = preset(**values)
     except TypeError as error:
         raise InputError(f"preprocessing {preset.preset}: {error}") from error
-    _require_usable(made)
+    faults = made.faults()
+    if faults:
+        raise InputError([f"preprocessing {preset.preset}: {fault}" for fault in faults])
     return made
 
 
-def _require_usable(made: Preprocessing) -> None:
-    def numbers(value: Any, count: int | None = None) -> bool:
-        values = value if isinstance(value, tuple) else (value,)
-        right_count = count is None or len(values) == count
-        return right_count and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in values
-        )
+def _is_number(value: Any, low: float, high: float, kind: type[int] | type[float] = float) -> bool:
+    """Whether a setting is a finite number from `low` to `high`; of kind `int` a whole one."""
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        return False
+    return low <= value <= high and math.isfinite(value)  # NaN fails the comparison
 
-    usable = (
-        all(map(numbers, asdict(made).values()))
-        and numbers(made.size, 2)
-        and all(isinstance(n, int) and 16 <= n <= 1024 for n in made.size)
-    )
-    if isinstance(made, SquarePreprocessing):
-        usable = (
-            usable
-            and isinstance(made.mean, tuple)
-            and len(made.mean) in (1, 3)
-            and numbers(made.std, len(made.mean))
-        )
-        usable = (
-            usable
-            and all(1e-3 <= sd <= 1e3 for sd in made.std)
-            and all(abs(mean) <= 1e3 for mean in made.mean)
-        )
-        usable = (
-            usable
-            and 0 <= made.margin_mm <= 1000
-            and numbers(made.percentiles, 2)
-            and 0 <= made.percentiles[0] < made.percentiles[1] <= 100
-        )
-    if isinstance(made, StudyPreprocessing):
-        usable = (
-            usable
-            and isinstance(made.margin_px, int)
-            and made.margin_px >= 1
-            and isinstance(made.tiles, int)
-            and 1 <= made.tiles <= 64
-        )
-        usable = usable and made.clip_limit > 0 and 0 <= made.background <= 1
-    if not usable:
-        raise InputError(f"preprocessing {made.to_json()}: a value is out of range; save the model again")
+
+def _are_numbers(
+    value: Any, count: int, low: float, high: float, kind: type[int] | type[float] = float
+) -> bool:
+    """Whether a setting is a tuple of so many numbers, each as `_is_number` has it."""
+    if not isinstance(value, tuple) or len(value) != count:
+        return False
+    return all(_is_number(number, low, high, kind) for number in value)
 
 
 def require_contrast(image: np.ndarray) -> None:

@@ -33,12 +33,14 @@ def case_properties(early: Volume, pre: Volume | None, roi: np.ndarray, slice_in
     mask = roi[slice_index]
     spacing_x, spacing_y, thickness = geometry.spacing
     rows, columns = bounding_box(mask)
-    grow_y, grow_x = round(BACKGROUND_MM / spacing_y), round(BACKGROUND_MM / spacing_x)
+    grow_y = round(BACKGROUND_MM / spacing_y)
+    grow_x = round(BACKGROUND_MM / spacing_x)
     window = np.s_[
         max(rows.start - grow_y, 0) : rows.stop + grow_y,
         max(columns.start - grow_x, 0) : columns.stop + grow_x,
     ]
-    mask, image = mask[window], early.array[slice_index][window]
+    mask = mask[window]
+    image = early.array[slice_index][window]
     lesion = float(image[mask].mean())
     found = {
         "in_plane_spacing": float((spacing_x * spacing_y) ** 0.5),

@@ -10,6 +10,7 @@ import numpy as np
 from HER2ViTLib.imaging.volume import bounding_box
 from HER2ViTLib.messages import ReadingWarning
 from HER2ViTLib.model.preprocessing import Patch
+from HER2ViTLib.model.properties import UNITS
 
 from .reading import TaskReading
 
@@ -39,6 +40,29 @@ def slice_warnings(roi: np.ndarray, patches: Sequence[Patch]) -> list[ReadingWar
                 "lesion_at_border", "the outline touches the image's border; the lesion may be cut off"
             )
         )
+    return warnings
+
+
+def unlike_training(
+    task_key: str, properties: Mapping[str, float], limits: Mapping[str, tuple[float, float]]
+) -> list[ReadingWarning]:
+    """Warns of each property of a case (see `case_properties`) that lies outside what the model was trained
+    on.
+
+    `limits` are the 1st and 99th percentile of the training set by property; what is not known of the case is
+    passed over.
+    """
+    warnings = []
+    for name, (low, high) in limits.items():
+        value = properties.get(name)
+        if value is None or low <= value <= high:
+            continue
+        unit = UNITS.get(name, "")
+        text = (
+            f"{task_key}: {name.replace('_', ' ')} {value:.3g}{unit} lies outside the training set's 1st to"
+            f" 99th percentile ({low:.3g} to {high:.3g}{unit})"
+        )
+        warnings.append(ReadingWarning("unlike_training", text))
     return warnings
 
 

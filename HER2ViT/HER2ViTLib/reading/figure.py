@@ -15,6 +15,9 @@ from .reading import Reading, TaskReading
 
 ATTENTION_COLOURS = "inferno"
 ATTENTION_OPACITY = 0.55
+FILLED = "#3f6fb5"
+PALE = "#b9c4d6"
+"""Colours of the bars: of the call, or of a score that reaches its threshold; and of the others."""
 
 
 def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
@@ -40,7 +43,7 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
         axis.set_title(f"{task.title}\nattention ({found.attention.method})", fontsize=10)
     _draw_probabilities(axes[1, 0], reading)
     for axis, (task, found) in zip(axes[1, 1:], tasks):
-        _draw_score(axis, task.positive_label, found)
+        _draw_score(axis, task.target_name, found)
     call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
     figure.suptitle(plain(f"{reading.case_id}   {call}"), fontsize=13, fontweight="bold")
     figure.text(
@@ -72,7 +75,8 @@ def _extent_mm(
 
 
 def _draw_outline(axis: Any, mask: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    x, y = np.arange(mask.shape[1]) * spacing[0], np.arange(mask.shape[0]) * spacing[1]
+    x = np.arange(mask.shape[1]) * spacing[0]
+    y = np.arange(mask.shape[0]) * spacing[1]
     axis.contour(x, y, mask.astype(float), levels=[0.5], colors="#35e0d0", linewidths=1.2)
 
 
@@ -137,10 +141,10 @@ def _draw_probabilities(axis: Any, reading: Reading) -> None:
             0.5, 0.5, "Both tasks are needed\nfor class probabilities", ha="center", va="center", fontsize=9
         )
         return
-    names, values = list(reading.probabilities), list(reading.probabilities.values())
-    bars = axis.barh(
-        names, values, color=["#3f6fb5" if name == reading.call else "#b9c4d6" for name in names]
-    )
+    names = list(reading.probabilities)
+    values = list(reading.probabilities.values())
+    colours = [FILLED if name == reading.call else PALE for name in names]
+    bars = axis.barh(names, values, color=colours)
     axis.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
     axis.set_xlim(0, 1.12)
     axis.invert_yaxis()
@@ -148,8 +152,8 @@ def _draw_probabilities(axis: Any, reading: Reading) -> None:
     axis.tick_params(labelsize=8)
 
 
-def _draw_score(axis: Any, positive: str, task: TaskReading) -> None:
-    axis.barh([0], [task.score], color="#3f6fb5" if task.score >= task.threshold else "#b9c4d6", height=0.5)
+def _draw_score(axis: Any, target: str, task: TaskReading) -> None:
+    axis.barh([0], [task.score], color=FILLED if task.score >= task.threshold else PALE, height=0.5)
     axis.axvline(task.threshold, color="#c0392b", linewidth=2)
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.6, 0.9)
@@ -164,5 +168,5 @@ def _draw_score(axis: Any, positive: str, task: TaskReading) -> None:
         ha="left" if task.threshold < 0.6 else "right",
     )
     axis.set_title(
-        f"P({positive}) = {task.score:.3f}   (development prevalence {task.prevalence:.2f})", fontsize=9
+        f"P({target}) = {task.score:.3f}   (development prevalence {task.prevalence:.2f})", fontsize=9
     )

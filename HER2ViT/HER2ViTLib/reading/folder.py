@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -44,12 +45,18 @@ def write_reading(
     """Writes a reading into a folder of its own and returns the names of the files; those of a former reading
     go.
 
-    `study` and `roi` are needed for pictures and `writers` only. `writers` adds files, by name: the rooms
-    that write them stand above this one (MRML's scene). Raises `InputError` when the folder holds anything
-    else.
+    `study` and `roi` may be None where neither pictures nor `writers` are wanted. `writers` adds files, by
+    name: the rooms that write them stand above this one (MRML's scene). Raises `InputError` when the folder
+    holds anything else.
     """
     folder = prepare_folder(folder, RESULT_FILES)
-    figure = figure_png(reading, study, roi) if figures else None
+    figure = None
+    further: dict[str, Callable[[Path], None]] = {}
+    if study is not None and roi is not None:
+        figure = figure_png(reading, study, roi) if figures else None
+        further = {name: partial(write, reading, study, roi) for name, write in writers.items()}
+    elif figures or writers:
+        raise ValueError("pictures and scenes need the study and the outline")
     written = []
     for key, task in reading.tasks.items():
         # Not compressed: interpolated numbers shrink by a quarter, for a tenth of the time of a whole
@@ -59,8 +66,8 @@ def write_reading(
     if figure is not None:
         write_atomically(folder / "figure.png", figure)
         written.append("figure.png")
-    for name, write in writers.items():
-        write(reading, study, roi, folder / name)
+    for name, write_to in further.items():
+        write_to(folder / name)
         written.append(name)
     write_atomically(folder / "report.html", report_html(reading, figure))
     write_atomically(folder / "reading.json", json_bytes(reading_json(reading)))

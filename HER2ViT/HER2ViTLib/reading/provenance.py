@@ -17,10 +17,8 @@ from HER2ViTLib.study.study import Study
 
 def default_case_id(study: Study) -> str:
     """A name that tells nothing of the patient: from the hash of the images."""
-    return (
-        "case-"
-        + hashlib.sha256("".join(digest for _, digest in study.image_sha256).encode()).hexdigest()[:12]
-    )
+    hashes = "".join(hashed.sha256 for hashed in study.inputs)
+    return f"case-{hashlib.sha256(hashes.encode()).hexdigest()[:12]}"
 
 
 def versions() -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,34 +11,19 @@ import torch
 from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.lesion.masks import Roi
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, ReadingWarning
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.model import attention
 from HER2ViTLib.model.bundle import Bundle, model_input
 from HER2ViTLib.model.calibration import sigmoid
 from HER2ViTLib.model.devices import choose_device
 from HER2ViTLib.model.preprocessing import Patch, Preprocessing
-from HER2ViTLib.model.properties import UNITS, case_properties
-from HER2ViTLib.study.phases import EarlyPhase, choose_phases
+from HER2ViTLib.model.properties import case_properties
+from HER2ViTLib.study.phases import choose_phases
 from HER2ViTLib.study.study import Study
 
-from .checks import call_warnings, slice_warnings
+from .checks import call_warnings, slice_warnings, unlike_training
 from .provenance import default_case_id, versions
-from .reading import NO_NAMES, NO_OVERRIDES, InputFile, Overrides, Reading, TaskReading
-
-
-@dataclass(frozen=True)
-class PreparedCase:
-    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task
-    key.
-    """
-
-    case_id: str
-    slice_axis: str
-    early_phase: EarlyPhase
-    patches: Mapping[str, Patch]
-    inputs: tuple[InputFile, ...]
-    warnings: tuple[ReadingWarning, ...]
-    notes: tuple[str, ...]
+from .reading import NO_NAMES, NO_OVERRIDES, Overrides, PreparedCase, Reading, TaskReading
 
 
 class Reader:
@@ -68,13 +52,10 @@ class Reader:
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
-        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> Reading:
         """Reads one case: `prepare`, then `read_prepared`."""
-        prepared = self.prepare(
-            study, roi, overrides, case_id=case_id, roi_sha256=roi_sha256, input_names=input_names
-        )
+        prepared = self.prepare(study, roi, overrides, case_id=case_id, input_names=input_names)
         return self.read_prepared([prepared])[0]
 
     def prepare(
@@ -84,12 +65,11 @@ class Reader:
         overrides: Overrides = NO_OVERRIDES,
         *,
         case_id: str | None = None,
-        roi_sha256: str | None = None,
         input_names: Mapping[str, str] = NO_NAMES,
     ) -> PreparedCase:
         """All of a reading that needs no model. `roi` is the outline on the study's geometry.
 
-        `case_id` and `roi_sha256` are made from hashes where not given; `input_names` (by role) show up in
+        `case_id` is made from the images' hashes where it is not given; `input_names` (by role) show up in
         the reading. Raises `InputError` for an empty outline or one of another shape, and for overrides that
         do not fit the study.
         """
@@ -104,28 +84,31 @@ class Reader:
         chosen = choose_phases(study, mask, overrides.early_phase, overrides.pre_phase)
         early = chosen.early_volume(study)
         pre = chosen.pre_volume(study)
-        made: dict[Preprocessing, Patch] = {}
-        patches = {}
+        patches = self._patches(early, mask, overrides.slice_index)
+        warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
+        warnings += slice_warnings(mask, list(patches.values()))
         for key, bundle in self.bundles.items():
+            properties = case_properties(early, pre, mask, patches[key].slice)
+            warnings += unlike_training(key, properties, bundle.settings.training_percentiles)
+        hashes = (*study.inputs, roi.input)
+        return PreparedCase(
+            case_id=case_id or default_case_id(study),
+            slice_axis=study.slice_axis,
+            early_phase=chosen.early,
+            patches=patches,
+            inputs=tuple(replace(hashed, name=input_names.get(hashed.role)) for hashed in hashes),
+            warnings=tuple(dict.fromkeys(warnings)),
+            notes=study.notes,
+        )
+
+    def _patches(self, early: Volume, mask: np.ndarray, slice_index: int | None) -> dict[str, Patch]:
+        """The models' inputs by task key; tasks of one preprocessing share theirs."""
+        made: dict[Preprocessing, Patch] = {}
+        for bundle in self.bundles.values():
             preprocessing = bundle.settings.preprocessing
             if preprocessing not in made:
-                made[preprocessing] = preprocessing.apply(early, mask, overrides.slice_index)
-            patches[key] = made[preprocessing]
-        warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
-        warnings += slice_warnings(mask, list(made.values()))
-        warnings += self._unlike_training(early, pre, mask, patches)
-        hashes = (*study.image_sha256, ("roi", roi_sha256 or hashlib.sha256(np.packbits(mask)).hexdigest()))
-        inputs = tuple(InputFile(role, digest, input_names.get(role)) for role, digest in hashes)
-        told = tuple(dict.fromkeys(warnings))
-        return PreparedCase(
-            case_id or default_case_id(study),
-            study.slice_axis,
-            chosen.early,
-            patches,
-            inputs,
-            told,
-            study.notes,
-        )
+                made[preprocessing] = preprocessing.apply(early, mask, slice_index)
+        return {key: made[bundle.settings.preprocessing] for key, bundle in self.bundles.items()}
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
         """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no
@@ -140,16 +123,12 @@ class Reader:
 
     def _read_task(self, bundle: Bundle, patches: Sequence[Patch]) -> list[TaskReading]:
         settings = bundle.settings
-        images = model_input(
-            torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device),
-            settings.preprocessing,
-        )
+        images = torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device)
+        images = model_input(images, settings.preprocessing)
         cutoff = settings.calibration.logit_of(settings.threshold)
         logits, maps = attention.attend(bundle.model, images, self.method, cutoff)
-        return [
-            self._task_reading(bundle, *one)
-            for one in zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())
-        ]
+        found = zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())
+        return [self._task_reading(bundle, patch, logit, grid) for patch, logit, grid in found]
 
     def _task_reading(self, bundle: Bundle, patch: Patch, logit: float, grid: np.ndarray) -> TaskReading:
         if not (np.isfinite(logit) and np.isfinite(grid).all()):
@@ -173,13 +152,16 @@ class Reader:
         )
 
     def _combine(self, case: PreparedCase, tasks: Mapping[str, TaskReading]) -> Reading:
-        call = probabilities = None
+        call: str | None = None
+        probabilities: dict[str, float] | None = None
         warnings = [*case.warnings, *self._device_warnings]
         if len(tasks) == 2:
-            task1, task2 = tasks[ZERO_VS_REST.key], tasks[LOW_VS_POSITIVE.key]
+            task1 = tasks[ZERO_VS_REST.key]
+            task2 = tasks[LOW_VS_POSITIVE.key]
             probabilities = class_probabilities(task1.score, task2.score)
             call = two_step_call(task1.score, task1.threshold, task2.score, task2.threshold).value
             warnings += call_warnings(call, probabilities, task1, task2)
+        notices = [bundle.notice for bundle in self.bundles.values() if bundle.notice]
         return Reading(
             case_id=case.case_id,
             slice_axis=case.slice_axis,
@@ -192,32 +174,8 @@ class Reader:
             versions=versions(),
             inputs=case.inputs,
             notes=case.notes,
-            notices=(RESEARCH_NOTICE, *dict.fromkeys(b.notice for b in self.bundles.values() if b.notice)),
+            notices=(RESEARCH_NOTICE, *dict.fromkeys(notices)),
         )
-
-    def _unlike_training(
-        self, early: Volume, pre: Volume | None, roi: np.ndarray, patches: Mapping[str, Patch]
-    ) -> list[ReadingWarning]:
-        found = {
-            index: case_properties(early, pre, roi, index)
-            for index in {patch.slice for patch in patches.values()}
-        }
-        warnings = []
-        for key, bundle in self.bundles.items():
-            for name, (low, high) in bundle.settings.training_percentiles.items():
-                value = found[patches[key].slice].get(name)
-                if value is not None and not low <= value <= high:
-                    unit = UNITS.get(name, "")
-                    text = (
-                        f"{name.replace('_', ' ')} {value:.3g}{unit} lies outside the training set's 1st to"
-                        " 99th percentile"
-                    )
-                    warnings.append(
-                        ReadingWarning(
-                            "unlike_training", f"{bundle.task.key}: {text} ({low:.3g} to {high:.3g}{unit})"
-                        )
-                    )
-        return warnings
 
 
 def _by_task(bundles: Sequence[Bundle]) -> dict[str, Bundle]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from HER2ViTLib.files.hashes import InputHash
 from HER2ViTLib.her2 import LOW_VS_POSITIVE
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import ReadingWarning
@@ -17,7 +18,7 @@ from HER2ViTLib.study.phases import EarlyPhase
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the user sets against the rules: phase indices (`pre_phase` may be "none") and the slice to read."""
+    """What the user sets against the rules: phase indices (`pre_phase` may be "none"), the slice to read."""
 
     early_phase: int | None = None
     pre_phase: int | str | None = None
@@ -29,12 +30,18 @@ NO_NAMES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class InputFile:
-    """What a reading was made from: role, hash, and the file's name only where the user asked for names."""
+class PreparedCase:
+    """One case's model inputs, and all of its reading that does not need the models. `patches` go by task
+    key.
+    """
 
-    role: str
-    sha256: str
-    name: str | None = None
+    case_id: str
+    slice_axis: str
+    early_phase: EarlyPhase
+    patches: Mapping[str, Patch]
+    inputs: tuple[InputHash, ...]
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Reading:
     warnings: tuple[ReadingWarning, ...]
     device: str
     versions: Mapping[str, str]
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputHash, ...]
     notices: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

@@ -29,10 +29,7 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "notes": list(reading.notes),
         "device": reading.device,
         "versions": dict(reading.versions),
-        "inputs": [
-            {key: value for key, value in asdict(file).items() if value is not None}
-            for file in reading.inputs
-        ],
+        "inputs": [hashed.to_json() for hashed in reading.inputs],
         "notice": " ".join(reading.notices),
     }
 
@@ -61,7 +58,7 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
     rows.append(("Early phase", f"{early.index} ({early.rule}{when})"))
     for task in TASKS.values():
         if task.key in reading.tasks:
-            rows += _task_rows(task.title, task.positive_label, reading.tasks[task.key])
+            rows += _task_rows(task.title, task.target_name, reading.tasks[task.key])
     rows.append(("Device", reading.device))
     rows += [("Warning", f"{warning.code}: {warning.text}") for warning in reading.warnings]
     rows += [("Note", note) for note in reading.notes]
@@ -76,12 +73,12 @@ def table_text(reading: Reading) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _task_rows(title: str, positive: str, task: TaskReading) -> list[tuple[str, str]]:
+def _task_rows(title: str, target: str, task: TaskReading) -> list[tuple[str, str]]:
     side, sign = ("reached", ">=") if task.score >= task.threshold else ("not reached", "<")
     attention = task.attention
     return [
-        (title, f"P({positive}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
-        ("  at prevalence", f"{task.prevalence:.2f} of {positive} in the development set"),
+        (title, f"P({target}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
+        ("  at prevalence", f"{task.prevalence:.2f} of {target} in the development set"),
         ("  slice, area", f"{task.slice}, {task.area_mm2:.1f} mm2"),
         (
             f"  attention ({attention.method})",

@@ -32,7 +32,7 @@ from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.imaging.image_files import read_volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTLib.study.study import Study, image_roles, study_from_volumes
+from HER2ViTLib.study.study import Study, study_from_volumes
 
 SESSION_FILE = "session.json"
 IMAGES, OUTLINES = "images", "outlines"
@@ -171,7 +171,7 @@ def session_study(case: SessionCase, images: Sequence[Path]) -> Study:
     that are not there or damaged.
     """
     volumes = [read_volume(path) for path in images]
-    hashes = list(zip(image_roles(len(images)), map(file_sha256, images)))
+    hashes = list(map(file_sha256, images))
     return study_from_volumes(
         volumes,
         case.starts_s,

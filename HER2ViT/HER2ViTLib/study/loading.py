@@ -8,18 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
+from HER2ViTLib.files.hashes import FILE
 from HER2ViTLib.files.inputs import is_dicom_file, require_file
 from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
 from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
 
 from .given_times import GivenTimes
-from .study import Phase, Study, on_its_own_clock, require_different, require_equal_geometry
+from .study import (
+    Phase,
+    Study,
+    image_hashes,
+    on_its_own_clock,
+    require_different,
+    require_equal_geometry,
+)
 
 CLOCKS_AGREE_S = 1.0
 """Given times this close to those of the images are the same."""
-
-# Reading
 
 
 def load_study(
@@ -36,23 +42,27 @@ def load_study(
     file given twice, a 4D file among several; a selection where nothing is DICOM; more or fewer times than
     phases.
     """
-    paths = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    if not paths:
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    files = [Path(path) for path in given]
+    if not files:
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
-    paths = [Path(path) for path in paths]
-    if len(paths) == 1:
-        [series] = _read(paths, selection)
+    if len(files) == 1:
+        [series] = _read(files, selection)
         phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
         study = Study(
-            phases, series.contrast_start_s, (("image", series.sha256),), series.warnings, notes=series.notes
+            phases,
+            series.contrast_start_s,
+            image_hashes([series.sha256], FILE),
+            series.warnings,
+            notes=series.notes,
         )
-        names = [f"{paths[0]} phase {n}" for n in range(len(phases))]
+        names = [f"{files[0]} phase {n}" for n in range(len(phases))]
     else:
-        study = _one_phase_each(paths, selection)
-        names = [str(path) for path in paths]
+        study = _one_phase_each(files, selection)
+        names = [str(path) for path in files]
     require_equal_geometry([phase.volume for phase in study.phases], names)
     study = on_its_own_clock(study)
-    return study if times is None else _at_given_times(study, times, Path(paths[0]))
+    return study if times is None else _at_given_times(study, times, files[0])
 
 
 def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
@@ -90,7 +100,7 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     return Study(
         phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
-        image_sha256=tuple((f"phase{n}", one.sha256) for n, one in enumerate(series)),
+        inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
     )
@@ -111,7 +121,8 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
         # pydicom takes longer to import than a NIfTI study to read
         from HER2ViTLib.dicom.series import read_dicom
 
-        of_dicom = iter(read_dicom([path for path, is_one in zip(paths, is_dicom) if is_one], selection))
+        dicom_paths = [path for path, is_one in zip(paths, is_dicom) if is_one]
+        of_dicom = iter(read_dicom(dicom_paths, selection))
     return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
 
 

@@ -15,7 +15,6 @@ from HER2ViTLib.messages import InputError, ReadingWarning
 from .enhancement import mean_signals, where_changing, where_enhancing
 from .study import Study
 from .timing import (
-    AFTER_PAUSE_S,
     Timing,
     baseline_of,
     in_time_order,
@@ -120,13 +119,13 @@ def _pre_phase_index(study: Study, means: np.ndarray, override: int | str | None
         return _index_in_range(override, count, "pre-contrast")
     if count == 1:
         return None
+    starts = study.starts_s
     contrast_start = plausible_contrast_start(study, 0)
-    if contrast_start is None:
+    if starts is None or contrast_start is None:
         return _last_before_the_rise(study, means)
-    middles = middles_of(study)
-    return max(
-        (n for n, middle in enumerate(middles) if middle < contrast_start), default=0, key=middles.__getitem__
-    )
+    middles = middles_of(study, starts)
+    before = [n for n, middle in enumerate(middles) if middle < contrast_start]
+    return max(before, default=0, key=middles.__getitem__)
 
 
 def _warnings(study: Study, means: np.ndarray, pre: int | None, early: int | None) -> list[ReadingWarning]:
@@ -178,9 +177,6 @@ def _index_in_range(value: int | str, count: int, what: str) -> int:
     return index
 
 
-# Enhancement
-
-
 def _last_before_the_rise(study: Study, means: np.ndarray) -> int:
     """Index of the last phase before the lesion's mean signal rises; the first one where it does not."""
     order = in_time_order(study)
@@ -209,17 +205,15 @@ def _early_phase(study: Study, means: np.ndarray, where: str, pre: int | None, t
     every = range(len(study.phases))
     baseline = baseline_of(study, pre)
     candidates = [n for n in every if n not in baseline] or [n for n in every if n != pre]
-    if timing.resumed_s is not None:
-        latest = timing.resumed_s + AFTER_PAUSE_S
-        soon = [n for n in candidates if timing.resumed_s <= study.phases[n].start_s <= latest]
-        candidates = soon or candidates
+    candidates = [n for n in candidates if n in timing.after_pause] or candidates
     enhancement = means if pre is None else means - means[pre]
     maximum = max(enhancement[n] for n in candidates)
-    if timing.times_s:
-        after = [n for n in candidates if timing.times_s[n] >= 0] or candidates
+    times = timing.times_s
+    if times:
+        after = [n for n in candidates if times[n] >= 0] or candidates
         enhances = pre is not None and maximum >= MIN_RISE * abs(means[pre])
         risen = [n for n in after if not enhances or enhancement[n] >= RISEN * maximum] or after
-        return _nearest_in_time(timing, after, risen, baseline)
+        return _nearest_in_time(times, timing.detail, after, risen, baseline)
     # a maximum below zero (nothing enhances) is met only by itself
     least = min(EARLY_ENHANCEMENT * maximum, maximum)
     index = next(n for n in candidates if enhancement[n] >= least)
@@ -229,18 +223,22 @@ def _early_phase(study: Study, means: np.ndarray, where: str, pre: int | None, t
 
 
 def _nearest_in_time(
-    timing: Timing, after: Sequence[int], risen: Sequence[int], baseline: tuple[int, ...]
+    times_s: Sequence[float],
+    how_counted: str,
+    after: Sequence[int],
+    risen: Sequence[int],
+    baseline: tuple[int, ...],
 ) -> EarlyPhase:
     """Of the phases that have risen, the one nearest to 90 s after contrast; of `after`, a nearer one is
     named.
     """
 
     def distance(n: int) -> tuple[float, float]:
-        return round(abs(timing.times_s[n] - EARLY_PHASE_S), 3), timing.times_s[n]
+        return round(abs(times_s[n] - EARLY_PHASE_S), 3), times_s[n]
 
     index = min(risen, key=distance)
     nearest = min(after, key=distance)
-    detail = f"nearest to {EARLY_PHASE_S:g} s after contrast: {timing.detail}"
+    detail = f"nearest to {EARLY_PHASE_S:g} s after contrast: {how_counted}"
     if nearest != index:
         detail += f"; phase {nearest} is nearer, but enhances by less than {RISEN:.0%} of the maximum"
-    return EarlyPhase(index, "time", timing.times_s[index], detail, baseline)
+    return EarlyPhase(index, "time", times_s[index], detail, baseline)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from HER2ViTLib.files.hashes import array_sha256
+from HER2ViTLib.files.hashes import FILE, VOXELS, InputHash, array_sha256
 from HER2ViTLib.imaging.volume import Geometry, Volume, require_finite
 from HER2ViTLib.messages import InputError, ReadingWarning
 
@@ -27,15 +27,14 @@ class Phase:
 class Study:
     """The phases of a DCE-MRI in time order, all of one geometry.
 
-    `contrast_start_s` is on the clock of the phases. `image_sha256` holds (role, SHA-256) of what was read:
-    "image", or "phase0", "phase1", ... where each phase came separately. `slice_axis` names the axis of the
-    stored array that the slices are cut across. `notes` say, without alarm, what was done with the files
-    (series not used).
+    `contrast_start_s` is on the clock of the phases. `inputs` are the hashes of what was read, in the roles
+    of `image_roles`. `slice_axis` names the axis of the stored array that the slices are cut across. `notes`
+    say, without alarm, what was done with the files (series not used).
     """
 
     phases: tuple[Phase, ...]
     contrast_start_s: float | None = None
-    image_sha256: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[InputHash, ...] = ()
     warnings: tuple[ReadingWarning, ...] = ()
     slice_axis: str = "k"
     notes: tuple[str, ...] = ()
@@ -43,6 +42,12 @@ class Study:
     @property
     def geometry(self) -> Geometry:
         return self.phases[0].volume.geometry
+
+    @property
+    def starts_s(self) -> list[float] | None:
+        """When the phases started (s), None unless that is known of every one."""
+        starts = [phase.start_s for phase in self.phases if phase.start_s is not None]
+        return starts if len(starts) == len(self.phases) else None
 
     def with_slice_axis(self, axis: str) -> Study:
         """The study cut across array axis `axis` ("i", "j" or "k"); nothing is resampled."""
@@ -57,20 +62,26 @@ def image_roles(count: int) -> list[str]:
     return ["image"] if count == 1 else [f"phase{n}" for n in range(count)]
 
 
+def image_hashes(hashes: Sequence[str], of: str) -> tuple[InputHash, ...]:
+    """The hashes (SHA-256) of the images that were given, with their roles; `of` as in `InputHash`."""
+    return tuple(InputHash(role, sha256, of) for role, sha256 in zip(image_roles(len(hashes)), hashes))
+
+
 def study_from_volumes(
     volumes: Sequence[Volume],
     starts_s: Sequence[float | None] | None = None,
     durations_s: Sequence[float | None] | None = None,
     contrast_start_s: float | None = None,
     names: Sequence[str] | None = None,
-    image_sha256: Sequence[tuple[str, str]] = (),
+    file_hashes: Sequence[str] = (),
     warnings: Sequence[ReadingWarning] = (),
 ) -> Study:
     """A study from volumes in time order; times (s) where known, on one clock; `names` is what faults call
     the volumes.
 
-    Without `image_sha256` the voxels are hashed. `warnings` are what is already known to be doubtful about
-    the volumes. Raises `InputError` for no volume, voxels that are not finite, different geometries.
+    `file_hashes`: SHA-256 of the file that each volume was read from; without them the voxels are hashed.
+    `warnings` are what is already known to be doubtful about the volumes. Raises `InputError` for no volume,
+    voxels that are not finite, different geometries.
     """
     if not volumes:
         raise InputError("no image given; choose at least one DCE volume")
@@ -81,10 +92,10 @@ def study_from_volumes(
     starts_s = starts_s or [None] * len(volumes)
     durations_s = durations_s or [None] * len(volumes)
     phases = tuple(map(Phase, volumes, starts_s, durations_s))
-    digests = tuple(image_sha256) or tuple(
-        zip(image_roles(len(volumes)), (array_sha256(volume.array) for volume in volumes))
-    )
-    return on_its_own_clock(Study(phases, contrast_start_s, digests, tuple(warnings)))
+    inputs = image_hashes(file_hashes, FILE)
+    if not inputs:
+        inputs = image_hashes([array_sha256(volume.array) for volume in volumes], VOXELS)
+    return on_its_own_clock(Study(phases, contrast_start_s, inputs, tuple(warnings)))
 
 
 def require_different(keys: Sequence[object], paths: Sequence[Path]) -> None:
@@ -110,18 +121,17 @@ def require_equal_geometry(volumes: Sequence[Volume], names: Sequence[str]) -> N
 
 
 def on_its_own_clock(study: Study) -> Study:
-    """The study with times counted from its earliest phase: the time of day of an examination is nobody's
-    business.
+    """The study with times counted from its earliest phase; without times where one phase has none.
+
+    Absolute times are dropped: they could help to identify the patient.
     """
-    starts = [phase.start_s for phase in study.phases]
-    if None in starts:
-        return replace(
-            study, contrast_start_s=None, phases=tuple(Phase(phase.volume) for phase in study.phases)
-        )
+    starts = study.starts_s
+    if starts is None:
+        untimed = tuple(Phase(phase.volume) for phase in study.phases)
+        return replace(study, contrast_start_s=None, phases=untimed)
     zero = min(starts)
-    phases = tuple(replace(phase, start_s=phase.start_s - zero) for phase in study.phases)
-    return replace(
-        study,
-        phases=phases,
-        contrast_start_s=None if study.contrast_start_s is None else study.contrast_start_s - zero,
+    phases = tuple(
+        replace(phase, start_s=start - zero) for phase, start in zip(study.phases, starts, strict=True)
     )
+    contrast_start = None if study.contrast_start_s is None else study.contrast_start_s - zero
+    return replace(study, phases=phases, contrast_start_s=contrast_start)

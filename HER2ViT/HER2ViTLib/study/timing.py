@@ -12,8 +12,8 @@ from HER2ViTLib.messages import ReadingWarning
 from .study import Study
 
 PAUSE_S = 120.0
-"""A gap before the dynamic run that is this much longer than the regular step, and twice it, is a pause:
-nobody knows when contrast came.
+"""A gap before the dynamic run that is this much longer than the regular step, and twice it, is a pause: when
+contrast was given is not known.
 """
 AFTER_PAUSE_S = 180.0
 """After a pause the early phase is one of those that start so soon after the first."""
@@ -29,39 +29,40 @@ whole span is judged.
 """
 
 
-# Times
-
-
 @dataclass(frozen=True)
 class Timing:
     """The phases' times after contrast (s), None = unknown, and in words what they rest on.
 
-    `resumed_s`: start of the first phase after a pause, where there was one.
+    `after_pause`: where the series rests before the phases after contrast, those that start soon after it.
     """
 
     times_s: Sequence[float] | None
     detail: str
     warnings: tuple[ReadingWarning, ...] = ()
-    resumed_s: float | None = None
+    after_pause: tuple[int, ...] = ()
 
 
 _NO_TIMES = Timing(None, "no phase times")
-_OF_THE_HEADER = "contrast start of the header"
 
 
 def timing_of(study: Study, pre: int | None) -> Timing:
     """What the phases' times are worth."""
-    starts = [phase.start_s for phase in study.phases]
-    if None in starts or len(set(starts)) == 1:
+    starts = study.starts_s
+    if starts is None or len(set(starts)) == 1:
         return _NO_TIMES
-    zero, source = _start_of_contrast(study, pre)
+    zero = plausible_contrast_start(study, pre)
+    source = "contrast start of the header"
     if zero is None:
-        return _NO_TIMES
-    pause = None if source == _OF_THE_HEADER else _pause_after(starts, pre)
-    if pause:
-        return pause
-    times = [middle - zero for middle in middles_of(study)]
-    doubt = _doubt(study, times, pre)
+        if pre is None:
+            return _NO_TIMES
+        pause = _pause_after(starts, pre)
+        if pause:
+            return pause
+        zero = starts[pre] + _durations(study, starts)[pre]
+        estimated = "" if _stored_durations(study) else "estimated "
+        source = f"{estimated}end of phase {pre}"
+    times = [middle - zero for middle in middles_of(study, starts)]
+    doubt = _doubt(starts, times, baseline_of(study, pre))
     if doubt:
         text = f"{doubt}: the phases' times are not believed, enhancement decided"
         return Timing(
@@ -77,9 +78,10 @@ def _pause_after(starts: Sequence[float], pre: int) -> Timing | None:
     later = [start for start in starts if start > starts[pre]]
     if not later:
         return None
-    gap = min(later) - starts[pre]
+    resumed = min(later)
+    gap = resumed - starts[pre]
     # the gap in question is no regular step; with two phases there is no other
-    others = [sorted(start for start in starts if start <= starts[pre]), sorted(later)]
+    others = [[start for start in starts if start <= starts[pre]], later]
     step = _regular_step(*others) if len(set(starts)) > 2 else gap
     if gap <= 2 * step or gap <= step + PAUSE_S:
         return None
@@ -88,34 +90,25 @@ def _pause_after(starts: Sequence[float], pre: int) -> Timing | None:
         f"next one, in a series with steps of {step:.0f} s: "
         "the time after contrast is not known, enhancement decided"
     )
-    detail = f"a pause of {gap:.0f} s before the phases after contrast"
-    return Timing(None, detail, (ReadingWarning("pause_before_series", text),), min(later))
+    return Timing(
+        None,
+        f"a pause of {gap:.0f} s before the phases after contrast",
+        (ReadingWarning("pause_before_series", text),),
+        tuple(n for n, start in enumerate(starts) if resumed <= start <= resumed + AFTER_PAUSE_S),
+    )
 
 
-def _start_of_contrast(study: Study, pre: int | None) -> tuple[float | None, str]:
-    """When contrast was given, on the phases' clock (s; None = unknown), and in words how that is known."""
-    contrast_start = plausible_contrast_start(study, pre)
-    if contrast_start is not None:
-        return contrast_start, _OF_THE_HEADER
-    if pre is None:
-        return None, ""
-    estimated = "" if all(phase.duration_s for phase in study.phases) else "estimated "
-    return study.phases[pre].start_s + _durations(study)[pre], f"{estimated}end of phase {pre}"
-
-
-def _doubt(study: Study, times_s: Sequence[float], pre: int | None) -> str:
+def _doubt(starts: Sequence[float], times_s: Sequence[float], baseline: Sequence[int]) -> str:
     """Why the times after contrast cannot be those of a clock, in words; empty when they can."""
-    before = baseline_of(study, pre)
-    later = [time for n, time in enumerate(times_s) if time > 0 and n not in before]
+    later = [time for n, time in enumerate(times_s) if time > 0 and n not in baseline]
     if later and min(later) > FIRST_PHASE_S:
         return f"the first phase after contrast would be {min(later):.0f} s after it"
-    starts = sorted(phase.start_s for phase in study.phases)
-    if len(starts) >= ULTRAFAST_PHASES and np.diff(starts).max() < ULTRAFAST_STEP_S:
-        span = starts[-1] + _regular_step(starts) - starts[0]
+    if len(starts) >= ULTRAFAST_PHASES and np.diff(sorted(starts)).max() < ULTRAFAST_STEP_S:
+        span = max(starts) + _regular_step(starts) - min(starts)
         return f"all {len(starts)} phases would take {span:.0f} s" if span < LAST_PHASE_S else ""
-    return (
-        f"the last phase would be {max(times_s):.0f} s after contrast" if max(times_s) < LAST_PHASE_S else ""
-    )
+    if max(times_s) < LAST_PHASE_S:
+        return f"the last phase would be {max(times_s):.0f} s after contrast"
+    return ""
 
 
 def plausible_contrast_start(study: Study, pre: int | None) -> float | None:
@@ -123,8 +116,8 @@ def plausible_contrast_start(study: Study, pre: int | None) -> float | None:
     scanners keep their own clocks), after the start of the last phase, or, without a pre-contrast phase, ten
     minutes or more before the first.
     """
-    starts = [phase.start_s for phase in study.phases]
-    if study.contrast_start_s is None or None in starts:
+    starts = study.starts_s
+    if study.contrast_start_s is None or starts is None:
         return None
     earliest = min(starts) - 600 if pre is None else starts[pre]
     return study.contrast_start_s if earliest < study.contrast_start_s < max(starts) else None
@@ -138,18 +131,22 @@ def _regular_step(*runs: Sequence[float]) -> float:
     return float(steps[(len(steps) - 1) // 2])
 
 
-def _durations(study: Study) -> list[float]:
+def middles_of(study: Study, starts: Sequence[float]) -> list[float]:
+    """The middle of every phase (s), on the study's clock; `starts` are its `starts_s`."""
+    return [start + duration / 2 for start, duration in zip(starts, _durations(study, starts))]
+
+
+def _durations(study: Study, starts: Sequence[float]) -> list[float]:
     """How long the phases took (s). Where that is not known of all, the regular step is taken: with starts
     alone, idle seconds before the injection would decide which phase is read.
     """
-    if all(phase.duration_s for phase in study.phases):
-        return [phase.duration_s for phase in study.phases]
-    return [_regular_step([phase.start_s for phase in study.phases])] * len(study.phases)
+    return _stored_durations(study) or [_regular_step(starts)] * len(starts)
 
 
-def middles_of(study: Study) -> list[float]:
-    """The middle of every phase (s), on the study's clock."""
-    return [phase.start_s + duration / 2 for phase, duration in zip(study.phases, _durations(study))]
+def _stored_durations(study: Study) -> list[float]:
+    """How long the phases took (s) by their headers; empty unless that is known of every one."""
+    known = [phase.duration_s for phase in study.phases if phase.duration_s]
+    return known if len(known) == len(study.phases) else []
 
 
 def baseline_of(study: Study, pre: int | None) -> tuple[int, ...]:
@@ -160,5 +157,5 @@ def baseline_of(study: Study, pre: int | None) -> tuple[int, ...]:
 
 def in_time_order(study: Study) -> np.ndarray:
     """Indices of the phases in time order, as they come where times are not known."""
-    starts = [phase.start_s for phase in study.phases]
-    return np.arange(len(starts)) if None in starts else np.argsort(starts, kind="stable")
+    starts = study.starts_s
+    return np.arange(len(study.phases)) if starts is None else np.argsort(starts, kind="stable")

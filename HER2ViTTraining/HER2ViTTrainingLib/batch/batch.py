@@ -1,9 +1,8 @@
-"""Many cases: read by several processes or a Dask cluster, each case once, and gone on with after whatever
-ended a run.
+"""Many cases, read by several processes or a Dask cluster: each is read once, and an interrupted run resumes.
 
-All that a run knows lies in the cases' folders (`batch_jobs`), each put in place whole. So a run that is
-killed at any moment loses only what it was reading; the next one reads what is missing or was made from other
-inputs, and writes the tables anew from the folders.
+All that a run knows lies in the cases' folders (`jobs`), each put in place whole. So a run that is killed at
+any moment loses only what it was reading; the next one reads what is missing or was made from other inputs,
+and writes the tables anew from the folders.
 """
 
 from __future__ import annotations
@@ -26,17 +25,20 @@ from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_failure
 
 LOCK_FILE = ".lock"
 RESULT_FILES = ("readings.csv", "failures.csv", "cases", LOCK_FILE)
 CHUNK = 8
-"""Cases a worker gets at a time: enough to hide the way there and back, few enough for an even end."""
+"""Cases a worker gets at a time: enough to hide the time on the way, few enough for workers to finish
+together.
+"""
 CLUSTER_WINDOW = 256
 """Chunks a cluster is given ahead of its results: more than it has workers."""
 ENDED = (
-    "the process that read it ended without a word, twice (no memory left, a fault in a library); read it"
+    "the process that read it ended without an error, twice (no memory left, a fault in a library); read it"
     " alone with: her2vit read"
 )
 
@@ -53,19 +55,19 @@ _TASK_COLUMNS = (
     "bundle_sha256",
 )
 READING_COLUMNS = (
-    *(
-        "case_id",
-        "call",
-        "p_zero",
-        "p_low",
-        "p_positive",
-        "slice",
-        "early_phase",
-        "early_phase_rule",
-        "attention",
-    ),
+    "case_id",
+    "call",
+    "p_zero",
+    "p_low",
+    "p_positive",
+    "slice",
+    "early_phase",
+    "early_phase_rule",
+    "attention",
     *(f"{task}_{column}" for task in ("task1", "task2") for column in _TASK_COLUMNS),
-    *("warnings", "her2vit", "notice"),
+    "warnings",
+    "her2vit",
+    "notice",
 )
 FAILURE_COLUMNS = ("case_id", "stage", "reason")
 
@@ -90,17 +92,18 @@ def read_batch(
     workers: int | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Reads the cases of a manifest into `out`: a folder a case, `readings.csv` and `failures.csv` in the
     manifest's order.
 
     Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
     that failed only those whose inputs changed, with `retry_failed` all. `workers` and `scheduler` as in
-    `executor`; `report` is told (done, of all to be read). Raises `InputError` for faults of the manifest,
+    `executor`; `progress` is told of the cases to be read. Raises `InputError` for faults of the manifest,
     the bundles or the device, a folder in use, and when there is no room to write.
     """
-    manifest, out = Path(manifest).absolute(), Path(out).absolute()
+    manifest = Path(manifest).absolute()
+    out = Path(out).absolute()
     cases = read_cases(manifest)
     folders = tuple(Path(folder).absolute() for folder in bundles)
     settings = Settings(
@@ -110,7 +113,7 @@ def read_batch(
         sweep(out / "cases")
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
         pending = _pending(jobs, retry_failed)
-        _read_all(settings, pending, workers, scheduler, report)
+        _read_all(settings, pending, workers, scheduler, progress)
         failed = _write_tables(jobs, out)
     return Outcome(len(jobs), len(pending), failed)
 
@@ -129,8 +132,8 @@ def _bundle_sha256(folder: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keeps other runs out of the folder; a lock that ends with its process. A run that got nowhere leaves no
-    folder behind.
+    """Keeps other runs out of the folder, by a lock that ends with its process. A run that fails before it
+    has read a case leaves no new folder behind.
     """
     is_new = not out.exists()
     prepare_folder(out, RESULT_FILES)
@@ -168,7 +171,7 @@ def _read_all(
     jobs: Sequence[Job],
     workers: int | None,
     scheduler: str | None,
-    report: Callable[[int, int], None],
+    progress: Progress | None,
 ) -> None:
     """Reads the jobs. Those out when a worker dies are read again, one at a time: the one whose worker dies
     then too has failed.
@@ -177,7 +180,8 @@ def _read_all(
 
     def finish(done: Iterable[Job]) -> None:
         finished.update(job.case_id for job in done)
-        report(len(finished), len(jobs))
+        if progress is not None:
+            progress(len(finished), len(jobs))
 
     finish(())
     workers = min(workers or available_cores(), max(len(jobs), 1))
@@ -226,10 +230,11 @@ def _read_together(
     finish: Callable[[Iterable[Job]], None],
 ) -> list[Job]:
     """Hands out the chunks, at most `window` at a time; returns the jobs that were out when a worker died."""
-    waiting, struck = iter(chunks), []
+    waiting = iter(chunks)
+    struck: list[Job] = []
     out: dict[Future, Sequence[Job]] = {}
     while True:
-        # then nothing more can be handed out, and all that is out comes back broken
+        # A broken pool takes nothing more, and all that is out comes back with its error.
         with contextlib.suppress(BrokenExecutor):
             for chunk in islice(waiting, window - len(out)):
                 out[pool.submit(_read_jobs, settings, chunk)] = chunk
@@ -264,7 +269,8 @@ def _read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
 
 def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures."""
-    failures, faults = [], []
+    failures: list[dict[str, str]] = []
+    faults: list[str] = []
 
     def readings() -> Iterator[dict[str, Any]]:
         for job in jobs:
@@ -303,7 +309,8 @@ def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
 
 def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a `reading.json` as a row of `readings.csv`; numbers with a fraction to six decimals."""
-    tasks, early = reading["tasks"], reading["early_phase"]
+    tasks = reading["tasks"]
+    early = reading["early_phase"]
     row = {
         "case_id": reading["case_id"],
         "call": reading["call"],

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import cast
 
 from HER2ViTLib import __version__
 from HER2ViTLib.dicom.selection import Selection
@@ -67,7 +68,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Job:
-    """One case to read into `folder`. `key` names all that the results depend on: another key, other results."""
+    """One case to read into `folder`. `key` names all that the results depend on: another key, other
+    results.
+    """
 
     case_id: str
     images: tuple[Path, ...]
@@ -90,12 +93,13 @@ class Job:
 
 
 def job_of(case: Case, settings: Settings, folder: Path) -> Job:
-    """The job of a manifest's case. Its folder bears the case id: `cohort` lets only those pass that are
-    names on every file system.
+    """The job of a manifest's case. Its folder is named by the case id: `cohort` accepts only those that are
+    valid names on every file system.
 
     A file counts as changed when its name, size or time of change is another; of a DICOM folder every file
     counts.
     """
+    roi = cast(Path, case.roi)  # `read_cases` refuses a case without an outline
     made_from = [
         [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
         [
@@ -104,22 +108,22 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
             case.early_phase,
             astuple(case.selection),
             case.times and astuple(case.times),
-            case.values["image"],
-            case.values["roi"],
+            case.row["image"],
+            case.row["roi"],
         ],
-        [_signature(path) for path in (*case.images, case.roi)],
+        [_signature(path) for path in (*case.images, roi)],
     ]
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
     return Job(
-        case.case_id,
-        case.images,
-        case.roi,
-        case.segment or None,
-        case.early_phase,
-        case.selection,
-        case.times,
-        folder,
-        key,
+        case_id=case.case_id,
+        images=case.images,
+        roi=roi,
+        segment=case.segment or None,
+        early_phase=case.early_phase,
+        selection=case.selection,
+        times=case.times,
+        folder=folder,
+        key=key,
     )
 
 
@@ -145,7 +149,8 @@ def case_folder(job: Job, failure: Failure | None = None) -> Iterator[Path]:
     """
     parent = job.folder.parent
     parent.mkdir(parents=True, exist_ok=True)
-    made, old = (parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}" for _ in range(2))
+    made = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    old = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     made.mkdir()
     try:
         yield made

@@ -1,5 +1,5 @@
-"""What a worker of a batch does: it reads cases one after the other, the next one's files while the model has
-the last.
+"""What a worker of a batch does: it reads cases one after the other; while the models have one, the next
+one's files are read.
 
 The models are loaded once a process. On the CPU a worker uses one thread and reads case by case, so that its
 numbers depend neither on how many workers there are nor on who reads what; on a GPU several cases go through
@@ -9,13 +9,13 @@ a model together.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -23,13 +23,12 @@ import SimpleITK as sitk
 import torch
 
 from HER2ViTLib import __version__
-from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
-from HER2ViTLib.reading.reader import PreparedCase, Reader
-from HER2ViTLib.reading.reading import Overrides, Reading
+from HER2ViTLib.reading.reader import Reader
+from HER2ViTLib.reading.reading import Overrides, PreparedCase, Reading
 from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
@@ -62,9 +61,17 @@ def read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
     size = cases_per_forward(reader)
     with ThreadPoolExecutor(1) as loader:
         ahead = _ahead(loader, settings, reader, [job for job in jobs if job.record() is None], size)
-        while batch := list(islice(ahead, size)):
-            for job, result, prepared in _read(reader, batch):
-                _write(settings, job, result, prepared)
+        while batch := list(itertools.islice(ahead, size)):
+            ready: list[tuple[Job, _Prepared]] = []
+            for job, prepared in batch:
+                if isinstance(prepared, Failure):
+                    with room_to_write(job.folder.parent):
+                        write_failure(job, prepared)
+                else:
+                    ready.append((job, prepared))
+            readings = _readings(reader, [prepared.case for _, prepared in ready])
+            for (job, prepared), reading in zip(ready, readings):
+                _write(settings, job, prepared, reading)
 
 
 def cases_per_forward(reader: Reader) -> int:
@@ -113,9 +120,8 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
         study = load_case_study(job)
         stage = "outline"
         roi = read_roi(job.roi, study.geometry, job.segment)
-        digest = image_sha256(job.roi)
         stage = "reading"
-        case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id, roi_sha256=digest)
+        case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id)
     except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on
         return Failure(stage, _reason(error, settings))
     return _Prepared(case, study, roi.mask) if settings.figures else _Prepared(case, None, None)
@@ -127,19 +133,6 @@ def _reason(error: Exception, settings: Settings) -> str:
     return " ".join(text.replace(f"{settings.root}{os.sep}", "").split())
 
 
-def _read(
-    reader: Reader, batch: Sequence[tuple[Job, _Prepared | Failure]]
-) -> Iterator[tuple[Job, Reading | Exception | Failure, _Prepared | None]]:
-    ready = [(job, prepared) for job, prepared in batch if isinstance(prepared, _Prepared)]
-    yield from ((job, failure, None) for job, failure in batch if isinstance(failure, Failure))
-    yield from (
-        (job, reading, prepared)
-        for (job, prepared), reading in zip(
-            ready, _readings(reader, [prepared.case for _, prepared in ready])
-        )
-    )
-
-
 def _readings(reader: Reader, cases: Sequence[PreparedCase]) -> list[Reading | Exception]:
     """The readings; where cases fail together each is read alone, so that only the faulty ones fail."""
     if not cases:
@@ -147,20 +140,18 @@ def _readings(reader: Reader, cases: Sequence[PreparedCase]) -> list[Reading | E
     try:
         with _MODELS:
             return list(reader.read_prepared(cases))
-    except Exception as error:  # noqa: BLE001  a case's door, as above: no finite score, no GPU memory
-        return (
-            [error] if len(cases) == 1 else [found for case in cases for found in _readings(reader, [case])]
-        )
+    except Exception as error:  # noqa: BLE001  as above: no finite score, no GPU memory
+        if len(cases) == 1:
+            return [error]
+        alone = (_readings(reader, [case]) for case in cases)
+        return list(itertools.chain.from_iterable(alone))
 
 
-def _write(
-    settings: Settings, job: Job, result: Reading | Exception | Failure, prepared: _Prepared | None
-) -> None:
-    if isinstance(result, Exception):
-        result = Failure("reading", _reason(result, settings))
+def _write(settings: Settings, job: Job, prepared: _Prepared, reading: Reading | Exception) -> None:
+    """Puts the reading's folder in place; that of a failure where the case could not be read."""
     with room_to_write(job.folder.parent):
-        if isinstance(result, Failure):
-            write_failure(job, result)
+        if isinstance(reading, Exception):
+            write_failure(job, Failure("reading", _reason(reading, settings)))
             return
         with case_folder(job) as folder:
-            write_reading(result, prepared.study, prepared.roi, folder, figures=settings.figures)
+            write_reading(reading, prepared.study, prepared.roi, folder, figures=settings.figures)

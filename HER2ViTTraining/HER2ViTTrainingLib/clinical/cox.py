@@ -1,4 +1,4 @@
-"""Cox proportional hazards models."""
+"""Cox proportional hazards models of a follow-up."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ from .follow_up import FollowUp
 from .survival import Z_95
 
 _MAX_ERROR = 10.0
-"""Standard error, per standard deviation of a covariate, that no estimate worth the name has: the likelihood
-has no maximum.
+"""A standard error, per standard deviation of a covariate, as large as this says that the likelihood has no
+maximum.
 """
-
-
-# Cox models
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Variable:
 
     @property
     def known(self) -> np.ndarray:
+        """Which cases have a value (n,) bool."""
         return ~np.isnan(self.columns).any(axis=0)
 
 
@@ -92,7 +90,8 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     can hold.
     """
     known = np.all([variable.known for variable in variables], axis=0)
-    times, events = follow_up.times[known], follow_up.events[known]
+    times = follow_up.times[known]
+    events = follow_up.events[known]
     design = np.concatenate([variable.columns[:, known] for variable in variables]).T
     path = follow_up.cases.path
     where = (
@@ -114,7 +113,9 @@ def fit_cox(follow_up: FollowUp, variables: Sequence[Variable], model: str) -> C
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         proportional = np.atleast_1d(proportional_hazard_test(cox, frame, time_transform="km").p_value)
-    ratios, variable_p, start = [], {}, 0
+    ratios = []
+    variable_p = {}
+    start = 0
     for variable in variables:
         part = slice(start, start + len(variable.labels))
         start = part.stop
@@ -193,17 +194,18 @@ def _require_estimable(
         )
     faults = []
     for variable in variables:
-        where, columns = f"{path}: covariate {variable.name}", variable.columns[:, known]
+        where = f"{path}: covariate {variable.name}"
+        columns = variable.columns[:, known]
         if all(map(is_constant, columns)):
             faults.append(f"{where}: the same value in all {complete}; leave it out")
         elif variable.reference:
-            names = [variable.reference, *(label[len(variable.name) + 1 : -1] for label in variable.labels)]
-            members = zip(names, [~columns.any(axis=0), *(columns == 1)])
-            without = [(level, int(chosen.sum())) for level, chosen in members if not events[chosen].any()]
-            cure = "its hazard ratio has no bound; merge levels or leave the covariate out"
-            faults += [
-                f"{where}: no event among {cases_text(n)} of level {level!r}: {cure}" for level, n in without
-            ]
+            levels = [variable.reference, *(label[len(variable.name) + 1 : -1] for label in variable.labels)]
+            members = [~columns.any(axis=0), *(columns == 1)]
+            for level, chosen in zip(levels, members):
+                if not events[chosen].any():
+                    of_level = f"{cases_text(int(chosen.sum()))} of level {level!r}"
+                    cure = "its hazard ratio has no bound; merge levels or leave the covariate out"
+                    faults.append(f"{where}: no event among {of_level}: {cure}")
     if faults:
         raise InputError(faults)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +16,18 @@ from HER2ViTTrainingLib.tables.case_table import (
     MAX_LEVELS,
     CaseTable,
     cases_text,
-    is_missing,
     levels_in_order,
 )
-from HER2ViTTrainingLib.tables.faults import RowFaults
+from HER2ViTTrainingLib.tables.faults import Faults
 
 SELECT_P = "p"
 SELECT_ALL = "all"
 PREDICTED_GROUP = "predicted group"
 LOW_RISK = "low risk"
 HIGH_RISK = "high risk"
+
+SAME_TIME = math.sqrt(np.finfo(float).eps)
+"""Tolerance of R's `timefix`, which is that of its `all.equal`."""
 
 
 # What is asked
@@ -48,11 +51,9 @@ class Question:
 
     @property
     def columns(self) -> list[str]:
-        return [
-            name
-            for name in (self.time, self.event, self.group, self.score, *self.covariates, *self.categorical)
-            if name
-        ]
+        """All columns that are named."""
+        named = (self.time, self.event, self.group, self.score, *self.covariates, *self.categorical)
+        return [name for name in named if name]
 
 
 def check_question(question: Question, cases: CaseTable) -> None:
@@ -87,11 +88,8 @@ def check_question(question: Question, cases: CaseTable) -> None:
         for name in question.covariates
         if name in outcome
     ]
-    faults += [
-        f"--group {name}: is the time or the event; name another column"
-        for name in (question.group,)
-        if name in outcome
-    ]
+    if question.group in outcome:
+        faults.append(f"--group {question.group}: is the time or the event; name another column")
     if faults:
         raise InputError(faults)
 
@@ -115,18 +113,18 @@ def read_follow_up(cases: CaseTable, time: str, event: str) -> FollowUp:
     event at all.
     """
     with_any = cases.chosen(
-        lambda row: not (is_missing(row[time]) and is_missing(row[event])),
+        lambda row: bool(row[time] or row[event]),
         f"without follow-up ({time}, {event}), left out",
     )
     if not with_any.rows:
         raise InputError(f"{cases.path}: columns {time}, {event}: empty in every row; no case has follow-up")
-    faults = RowFaults(cases.path)
+    faults = Faults(cases.path)
     for row in with_any.rows:
         for column, other in ((time, event), (event, time)):
-            if is_missing(row[column]):
+            if not row[column]:
                 faults.note(row, column, f"is missing where {other} is not; fill it in, or empty both")
     coding = _wanted_events(with_any.texts(event))
-    checks = [
+    checks: list[Callable[[], Any]] = [
         faults.raise_any,
         lambda: with_any.numbers(
             time, lambda value: "is negative; times run from diagnosis on" if value < 0 else ""
@@ -264,7 +262,3 @@ def _checked(grouping: Grouping, follow_up: FollowUp, column: str) -> Grouping:
     without = int((grouping.labels == "").sum())
     notes = [f"{cases_text(without)} without {column}: in no group"] if without else []
     return replace(grouping, notes=(*grouping.notes, *notes))
-
-
-SAME_TIME = math.sqrt(np.finfo(float).eps)
-"""Tolerance of R's `timefix`, which is that of its `all.equal`."""

@@ -2,19 +2,16 @@
 (`her2vit prognosis`).
 
 - Kaplan-Meier curves with Greenwood's variance and 95 % bands on the log scale (`conf.type = "log"`, the
-  default of R's `survfit`; lifelines'
-  own bands are on the log-log scale). Medians and their intervals are where curve and band reach one half, as
-  `survfit` prints them: the
-  middle of the step where they stay on it.
+  default of R's `survfit`; lifelines' own bands are on the log-log scale). Medians and their intervals are
+  where curve and band reach one half, as `survfit` prints them: the middle of the step where they stay on it.
 - Log-rank tests over all groups and for every pair (pairs with Holm's correction beside), as R's `survdiff`.
 - Times that differ by round-off alone are ties, for curves, tests and models alike, as with R's `timefix`.
 - Cox models by lifelines with Efron's ties, as R's `coxph`: one for each variable, then one of several. Each
-  takes the cases that are
-  complete for it. Intervals and p values are Wald's. A categorical variable's reference is its first level in
-  order (R's rule).
+  takes the cases that are complete for it. Intervals and p values are Wald's. A categorical variable's
+  reference is its first level in order (R's rule).
 - Proportional hazards: lifelines' `proportional_hazard_test` on Kaplan-Meier time (scaled Schoenfeld
-  residuals, Grambsch & Therneau 1994);
-  R's `cox.zph` has computed a score test since version 3.0 of `survival`, so its p values differ.
+  residuals, Grambsch & Therneau 1994); R's `cox.zph` has computed a score test since version 3.0 of
+  `survival`, so its p values differ.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ import numpy as np
 
 from HER2ViTLib.messages import InputError, each
 from HER2ViTTrainingLib.tables.case_table import MAX_LEVELS, CaseTable, levels_in_order
-from HER2ViTTrainingLib.tables.faults import as_number
+from HER2ViTTrainingLib.tables.cells import as_number
 
 from .cox import CoxModel, Variable, continuous_variable, fit_cox, level_variable
 from .follow_up import (
@@ -50,9 +47,6 @@ ALL_CASES = "all cases"
 EVENTS_PER_COEFFICIENT = 10
 
 
-# The analysis
-
-
 @dataclass(frozen=True)
 class Prognosis:
     """All that is found. `entered` are the variables of the multivariable model; `warnings` belong into every
@@ -73,6 +67,7 @@ class Prognosis:
 
     @property
     def group_name(self) -> str:
+        """What groups the cases, empty where nothing does."""
         return PREDICTED_GROUP if self.question.score else self.question.group
 
 
@@ -86,9 +81,10 @@ def prognosis(cases: CaseTable, question: Question) -> Prognosis:
     follow_up = read_follow_up(cases, question.time, question.event)
     grouping = _grouping(follow_up, question)
     notes = [*follow_up.cases.notes]
+    overall = LogRank((ALL_CASES,))
+    pairs: list[LogRank] = []
     if grouping is None:
         curves = [kaplan_meier(ALL_CASES, follow_up.times, follow_up.events)]
-        overall, pairs = LogRank((ALL_CASES,)), []
     else:
         notes += grouping.notes
         members = [(level, grouping.labels == level) for level in grouping.levels]

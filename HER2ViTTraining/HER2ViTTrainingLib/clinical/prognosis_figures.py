@@ -67,10 +67,13 @@ def km_picture(found: Prognosis) -> bytes:
     """
     curves = found.curves
     warned = 0.6 if found.warnings else 0.0
-    table, above, below = _LINE * (len(curves) + 1), 0.45, 0.65
+    table = _LINE * (len(curves) + 1)
+    above = 0.45
+    below = 0.65
     height = above + 3.9 + below + table + warned
     figure = _figure(7.2, height)
-    left, width = 0.24, 0.72
+    left = 0.24
+    width = 0.72
     axis = figure.add_axes((left, (below + table + warned) / height, width, 3.9 / height))
     last = max(float(curve.times[-1]) for curve in curves)
     for colour, curve in zip(itertools.cycle(COLOURS), curves):
@@ -99,10 +102,10 @@ def km_picture(found: Prognosis) -> bytes:
 
 
 def _draw_curve(axis: Any, curve: Curve, colour: str) -> None:
-    times, low, high, survival = (
-        np.concatenate([[start], values])
-        for start, values in ((0.0, curve.times), (1.0, curve.low), (1.0, curve.high), (1.0, curve.survival))
-    )
+    times = np.concatenate([[0.0], curve.times])
+    low = np.concatenate([[1.0], curve.low])
+    high = np.concatenate([[1.0], curve.high])
+    survival = np.concatenate([[1.0], curve.survival])
     axis.fill_between(times, low, high, step="post", color=colour, alpha=0.16, linewidth=0)
     label = f"{plain(curve.name)}: n {curve.n}, events {curve.events.sum()}"
     axis.step(times, survival, where="post", color=colour, linewidth=1.7, label=label)
@@ -149,7 +152,9 @@ def forest_picture(found: Prognosis) -> bytes:
         for row in _both(model.ratios, adjusted)
     ]
     warned = 0.6 if found.warnings else 0.0
-    body, above, below = 0.3 * len(lines), 0.6, 0.6
+    body = 0.3 * len(lines)
+    above = 0.6
+    below = 0.6
     height = above + body + below + warned
     figure = _figure(9.6, height)
     axis = figure.add_axes((0.45, (below + warned) / height, 0.29, body / height))

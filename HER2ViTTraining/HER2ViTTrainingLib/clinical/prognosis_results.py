@@ -19,7 +19,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.pages.texts import p_text
+from HER2ViTTrainingLib.pages.texts import aligned, p_text, with_decimals
 from HER2ViTTrainingLib.stats.estimates import Estimate
 
 from .prognosis import ENTRY_P, Prognosis
@@ -71,14 +71,16 @@ METHODS = (
 
 def km_rows(found: Prognosis) -> list[dict[str, Any]]:
     """Rows of `km.csv`: every curve from time 0 on."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for curve in found.curves:
         if curve.times[0] > 0:
             rows.append(dict(zip(KM_COLUMNS, (curve.name, 0.0, curve.n, 0, 0, 1.0, 1.0, 1.0))))
-        values = zip(
-            curve.times, curve.at_risk, curve.events, curve.censored, curve.survival, curve.low, curve.high
+        columns = (
+            *(curve.times, curve.at_risk, curve.events, curve.censored),
+            *(curve.survival, curve.low, curve.high),
         )
-        rows += [dict(zip(KM_COLUMNS, (curve.name, *(value.item() for value in row)))) for row in values]
+        for values in zip(*(column.tolist() for column in columns)):
+            rows.append(dict(zip(KM_COLUMNS, (curve.name, *values))))
     return rows
 
 
@@ -139,18 +141,20 @@ def table3_rows(found: Prognosis) -> list[dict[str, str]]:
 
 def group_rows(found: Prognosis) -> list[dict[str, Any]]:
     """The groups of `logrank.json`: size, events and median with its interval (NaN: not reached)."""
-    medians = [(curve, curve.median) for curve in found.curves]
-    return [
-        {
-            "name": curve.name,
-            "n": curve.n,
-            "events": int(curve.events.sum()),
-            "median": at.value,
-            "median_low": at.low,
-            "median_high": at.high,
-        }
-        for curve, at in medians
-    ]
+    rows = []
+    for curve in found.curves:
+        median = curve.median
+        rows.append(
+            {
+                "name": curve.name,
+                "n": curve.n,
+                "events": int(curve.events.sum()),
+                "median": median.value,
+                "median_low": median.low,
+                "median_high": median.high,
+            }
+        )
+    return rows
 
 
 def median_text(row: Mapping[str, float]) -> str:
@@ -216,18 +220,9 @@ def prognosis_text(found: Prognosis) -> str:
         lines.append(f"log-rank: {'no test' if math.isnan(test.p) else result}")
     rows = table3_rows(found)
     if rows:
-        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
-        widths = [max(len(line[n]) for line in cells) for n in range(len(cells[0]))]
-        lines += [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in cells
-        ]
-    return "\n".join(
-        [*lines, *(f"warning: {text}" for text in found.warnings), *found.notes, RESEARCH_NOTICE]
-    )
-
-
-def _number_text(value: float, digits: int) -> str:
-    return "" if math.isnan(value) else f"{value:.{digits}f}"
+        lines += aligned([list(rows[0]), *(list(row.values()) for row in rows)])
+    warnings = [f"warning: {text}" for text in found.warnings]
+    return "\n".join([*lines, *warnings, *found.notes, RESEARCH_NOTICE])
 
 
 def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
@@ -240,8 +235,8 @@ def table3_html(found: Prognosis, pictures: Mapping[str, bytes]) -> bytes:
         {
             "p": p_text,
             "median": median_text,
-            "statistic": lambda value: _number_text(value, 4),
-            "concordance": lambda value: _number_text(value, 3),
+            "statistic": lambda value: with_decimals(value, 4),
+            "concordance": with_decimals,
         },
         found=found,
         groups=group_rows(found),

@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves, log-rank tests."""
+"""Kaplan-Meier curves and log-rank tests of a follow-up."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from HER2ViTTrainingLib.stats.estimates import Estimate
 from .follow_up import FollowUp, Grouping
 
 Z_95 = float(stats.norm.ppf(0.975))
-
-
-# Kaplan-Meier and log-rank
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Curve:
 
     @property
     def n(self) -> int:
+        """How many cases it is of."""
         return int((self.events + self.censored).sum())
 
     @property
@@ -48,7 +46,8 @@ class Curve:
         """The time by which half have had the event, with its 95 % interval; NaN where curve or band stays
         above one half.
         """
-        return Estimate(*(half_time(self.times, values) for values in (self.survival, self.low, self.high)))
+        value = half_time(self.times, self.survival)
+        return Estimate(value, half_time(self.times, self.low), half_time(self.times, self.high))
 
     def at_risk_at(self, times: Sequence[float]) -> list[int]:
         """Numbers at risk just before each of the times."""
@@ -60,14 +59,17 @@ def kaplan_meier(name: str, times: np.ndarray, events: np.ndarray) -> Curve:
     """The curve of times (n,) and events (n,) bool."""
     table = lifelines.KaplanMeierFitter().fit(times, events).event_table
     table = table[table["removed"] > 0]
-    at_risk, died = table["at_risk"].to_numpy(int), table["observed"].to_numpy(int)
+    at_risk = table["at_risk"].to_numpy(int)
+    died = table["observed"].to_numpy(int)
     survival = np.cumprod(1 - died / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Greenwood's variance of log S.
         error = np.sqrt(np.cumsum(died / (at_risk * (at_risk - died))))
-        low, high = survival * np.exp(-Z_95 * error), np.minimum(1.0, survival * np.exp(Z_95 * error))
+        low = survival * np.exp(-Z_95 * error)
+        high = np.minimum(1.0, survival * np.exp(Z_95 * error))
     ended = survival <= 0
-    low[ended] = high[ended] = math.nan
+    low[ended] = math.nan
+    high[ended] = math.nan
     return Curve(
         name, table.index.to_numpy(float), at_risk, died, table["censored"].to_numpy(int), survival, low, high
     )
@@ -106,7 +108,8 @@ def log_rank(follow_up: FollowUp, grouping: Grouping) -> tuple[LogRank, list[Log
     """
     overall = _log_rank(follow_up, grouping, grouping.levels)
     pairs = [_log_rank(follow_up, grouping, pair) for pair in itertools.combinations(grouping.levels, 2)]
-    return overall, [replace(pair, p_holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]))]
+    adjusted = holm([pair.p for pair in pairs])
+    return overall, [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted)]
 
 
 def _log_rank(follow_up: FollowUp, grouping: Grouping, levels: tuple[str, ...]) -> LogRank:

@@ -16,23 +16,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy
 
-from HER2ViTLib import __version__
-from HER2ViTLib.files.output import csv_bytes, write_results
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, each
-from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.pages.texts import p_text
+from HER2ViTLib.messages import InputError, each
 from HER2ViTTrainingLib.stats.estimates import Comparison
-from HER2ViTTrainingLib.stats.fisher import MONTE_CARLO_TABLES
 from HER2ViTTrainingLib.stats.group_tests import (
     categorical_difference,
     continuous_difference,
@@ -44,12 +36,9 @@ from HER2ViTTrainingLib.stats.round_off import is_constant
 from HER2ViTTrainingLib.tables.case_table import (
     MAX_LEVELS,
     CaseTable,
-    cases_text,
-    is_missing,
     levels_in_order,
 )
 
-RESULT_FILES = ("table1.csv", "table1.html")
 CONTINUOUS = "continuous"
 NONNORMAL = "nonnormal"
 CATEGORICAL = "categorical"
@@ -58,61 +47,13 @@ LEFT_COLUMNS = ("variable", "level")
 RIGHT_COLUMNS = ("test", "statistic", "p", "smd")
 BOOKKEEPING = frozenset(
     (
-        *(
-            "case_id",
-            "patient_id",
-            "image",
-            "roi",
-            "segment",
-            "early_phase",
-            "exclude",
-            "included",
-            "reason",
-            "role",
-            "ihc",
-            "ish",
-        ),
-        *("label", "score", "score_raw"),
+        *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason"),
+        *("role", "ihc", "ish", "label", "score", "score_raw"),
     )
 )
 """Columns of a manifest, a case table or predictions that describe files and rows; in a table only when
 named.
 """
-
-METHODS = (
-    (
-        "Continuous: mean (SD); Student's t test, one-way ANOVA for three groups and more (Welch's forms"
-        " where the test says so)."
-    ),
-    (
-        "Not normal: median (first to third quartile); Mann-Whitney test, exact with fewer than 50 cases a"
-        " group and no ties, else normal approximation with continuity correction (R's wilcox.test);"
-        " Kruskal-Wallis test for three groups and more. Survival times are compared as plain numbers,"
-        " whether censored or not: for survival itself see the prognosis command."
-    ),
-    (
-        "Categorical: n (% of all the group's cases, NA among them); Pearson's chi-squared test, for 2 x 2"
-        " tables with Yates's continuity correction (R's chisq.test); Fisher's exact test when an expected"
-        f" count is below 5. Larger tables are enumerated where feasible, else {MONTE_CARLO_TABLES} seeded"
-        " random tables stand for all, and the test is labelled Monte Carlo."
-    ),
-    (
-        "NA is counted, and left out of tests and standardised differences. Tests are two-sided and not"
-        " corrected for their number."
-    ),
-    (
-        "smd: absolute standardised mean difference (Austin 2009; categorical: Yang & Dalton 2012); with"
-        " three groups and more, the mean of all pairs; empty where it has no bound: two groups have no level"
-        " in common, or differ and do not vary."
-    ),
-    (
-        "A standard error below ten times the round-off of the mean is none: such values do not vary (R's "
-        "t.test)."
-    ),
-)
-
-
-# The table
 
 
 @dataclass(frozen=True)
@@ -138,6 +79,7 @@ class TableOne:
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The columns of `table1.csv`."""
         return (*LEFT_COLUMNS, *self.groups, *RIGHT_COLUMNS)
 
 
@@ -165,12 +107,12 @@ def make_plan(
     }
     cases.require([by, *named])
     times = Counter([by, *continuous, *nonnormal, *categorical])
-    if any(count > 1 for count in times.values()):
+    twice = {name: count for name, count in times.items() if count > 1}
+    if twice:
         raise InputError(
             [
                 f"column {name}: named {count} times; name it once, as one kind"
-                for name, count in times.items()
-                if count > 1
+                for name, count in twice.items()
             ]
         )
     if named:
@@ -206,7 +148,7 @@ def table_one(cases: CaseTable, plan: Plan) -> TableOne:
     Raises `InputError`, a line per fault: a single group, groups of one case, more than 20 groups, values of
     a continuous column that are no numbers.
     """
-    cases = cases.chosen(lambda row: not is_missing(row[plan.by]), f"without {plan.by}, left out")
+    cases = cases.chosen(lambda row: bool(row[plan.by]), f"without {plan.by}, left out")
     labels = np.array(cases.texts(plan.by))
     groups = tuple(levels_in_order(labels.tolist()))
     _require_groups(cases, plan.by, groups, labels)
@@ -315,24 +257,16 @@ def _categorical_rows(
             f" {MAX_LEVELS}"
         )
     sizes = {group: int((labels == group).sum()) for group in groups}
-    counts = np.array(
-        [[((texts == level) & (labels == group)).sum() for group in groups] for level in levels]
-    ).reshape(len(levels), len(groups))
-    rows: list[dict[str, Any]] = [
-        {
-            "variable": name,
-            "level": level,
-            **{group: share_text(n, sizes[group]) for group, n in zip(groups, line)},
-        }
-        for level, line in zip(levels, counts)
-    ]
+    counts = _level_counts(texts, levels, labels, groups)
+    rows: list[dict[str, Any]] = []
+    for level, line in zip(levels, counts):
+        shares = {group: share_text(n, sizes[group]) for group, n in zip(groups, line)}
+        rows.append({"variable": name, "level": level, **shares})
     if not rows:
         notes.append(f"{name}: empty in every case")
     elif not counts.any(axis=0).all():
-        notes.append(
-            f"{name}: not tested, no value in"
-            f" {', '.join(group for group, n in zip(groups, counts.sum(axis=0)) if not n)}"
-        )
+        without = [group for group, n in zip(groups, counts.sum(axis=0)) if not n]
+        notes.append(f"{name}: not tested, no value in {', '.join(without)}")
     elif len(levels) < 2:
         notes.append(f"{name}: not tested, one level only")
     else:
@@ -341,6 +275,17 @@ def _categorical_rows(
             notes.append(f"{name}: no standardised difference, two groups have no level in common")
         rows[0].update(_tested(table_test(counts, rng), difference))
     return [*rows, *_missing_row(name, texts == "", labels, groups)]
+
+
+def _level_counts(
+    texts: np.ndarray, levels: Sequence[str], labels: np.ndarray, groups: Sequence[str]
+) -> np.ndarray:
+    """How many cases of each group have each level: (levels, groups) int."""
+    counts = np.zeros((len(levels), len(groups)), int)
+    for row, level in enumerate(levels):
+        for column, group in enumerate(groups):
+            counts[row, column] = ((texts == level) & (labels == group)).sum()
+    return counts
 
 
 def mean_text(values: np.ndarray) -> str:
@@ -362,61 +307,3 @@ def median_text(values: np.ndarray) -> str:
 def share_text(count: int, of: int) -> str:
     """`12 (34.3)`: n and per cent."""
     return f"{count} ({100 * count / of:.1f})"
-
-
-# Writing
-
-
-def readable_rows(table: TableOne) -> list[list[str]]:
-    """The table's rows for people: p to three decimals, a variable's name on its first row only."""
-
-    def number(row: dict[str, Any], name: str, text: str) -> str:
-        value = row.get(name, math.nan)
-        return "" if math.isnan(value) else format(value, text)
-
-    rows, last = [], None
-    for row in table.rows:
-        name = "" if row["variable"] == last else row["variable"]
-        tail = [
-            row.get("test", ""),
-            number(row, "statistic", ".3f"),
-            p_text(row.get("p", math.nan)),
-            number(row, "smd", ".3f"),
-        ]
-        rows.append([name, row["level"], *(row[group] for group in table.groups), *tail])
-        last = row["variable"]
-    return rows
-
-
-def table_one_text(table: TableOne) -> str:
-    """The table as aligned plain text, with its notes and the notice."""
-    lines = [list(table.columns), *readable_rows(table)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    aligned = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
-    return "\n".join([*aligned, *table.notes, RESEARCH_NOTICE])
-
-
-def table_one_html(table: TableOne) -> bytes:
-    """The table as a self-contained page with methods, notes, inputs and versions. All texts are escaped."""
-    return html_page(
-        "table1.html",
-        {},
-        table=table,
-        rows=readable_rows(table),
-        methods=METHODS,
-        cases=cases_text(len(table.cases)),
-        versions={
-            "her2vit": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
-    )
-
-
-def write_table_one(table: TableOne, folder: str | os.PathLike) -> list[str]:
-    """Writes `table1.csv` and `table1.html` into a folder of their own and returns their names. Raises
-    `InputError` for foreign content.
-    """
-    contents = {"table1.csv": csv_bytes(table.columns, table.rows), "table1.html": table_one_html(table)}
-    return write_results(folder, RESULT_FILES, contents)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
-from HER2ViTLib.her2 import HER2Status, ihc_score, ish_result
+from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.cells import as_number
 
 from .phase_times import parse_starts
 
@@ -49,18 +49,17 @@ MAX_CLOCK_S = 1e6
 SET_NAMES = ("training", "validation")
 
 
-# Checks of one value: return it parsed, or raise what is wrong and the cure
-
+# Checks of one value: they return it parsed, or raise what is wrong and the cure
 
 _DEVICE_NAMES = {
     "con",
     "prn",
     "aux",
     "nul",
-    *(f"{kind}{n}" for kind in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3"),
+    *(f"com{n}" for n in "123456789\u00b9\u00b2\u00b3"),
+    *(f"lpt{n}" for n in "123456789\u00b9\u00b2\u00b3"),
 }
 """Windows takes them for devices, also with superscript digits and with blanks or an ending behind."""
-
 
 _MAX_NAME_BYTES = 240
 """File systems take 255, and a file that is being written has a longer name."""
@@ -84,8 +83,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _one_of(*allowed: str, **also: str) -> Callable[[str], str]:
-    """`also` maps further spellings to allowed values."""
+def one_of(*allowed: str, **also: str) -> Callable[[str], str]:
+    """A check for the `allowed` words in any letter case; `also` maps further spellings to them."""
 
     def check(text: str) -> str:
         value = also.get(text.lower(), text.lower())
@@ -96,17 +95,12 @@ def _one_of(*allowed: str, **also: str) -> Callable[[str], str]:
     return check
 
 
-def _number(low: float, high: float, whole: bool = False) -> Callable[[str], float | None]:
+def _number(low: float, high: float, whole: bool = False) -> Callable[[str], float]:
     kind = "a whole number" if whole else "a number with a decimal point"
     cure = "use 0 or 1" if whole and (low, high) == (0, 1) else f"use {kind} between {low:g} and {high:g}"
 
-    def check(text: str) -> float | None:
-        if text.upper() == "NA":
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+    def check(text: str) -> float:
+        value = as_number(text)
         # NaN fails the comparison. Programs write 1 as 1.0 where others of the column are missing.
         if not low <= value <= high or (whole and not value.is_integer()):
             raise InputError(f"{cure}, or leave it empty")
@@ -116,29 +110,28 @@ def _number(low: float, high: float, whole: bool = False) -> Callable[[str], flo
 
 
 def external_name(text: str) -> str:
+    """A name for an external cohort. Raises `InputError` for that of a set of the development cases."""
     if text.lower() in SET_NAMES:
         raise InputError("is the name of a set of the development cases; call the external cohort otherwise")
     return text
 
 
 def _reason(text: str) -> str:
-    if text.lower() in ("0", "1", "no", "yes", "n", "y", "false", "true", "x", "na", "none"):
+    if text.lower() in ("0", "1", "no", "yes", "n", "y", "false", "true", "x", "none"):
         raise InputError("is not a reason; write why the case is excluded, or leave it empty")
     return text
 
 
 CHECKS: dict[str, Callable[[str], Any]] = {
+    # IHC, ISH and HER2 status are checked together: see `reference_standard`.
     "case_id": _name,
     "cohort": _name,
-    "role": _one_of(DEVELOPMENT, EXTERNAL),
-    "laterality": _one_of("left", "right", l="left", r="right"),
+    "role": one_of(DEVELOPMENT, EXTERNAL),
+    "laterality": one_of("left", "right", l="left", r="right"),
     "exclude": _reason,
     "early_phase": _number(0, MAX_PHASES - 1, whole=True),
     "phase_times_s": parse_starts,
     "contrast_time_s": _number(-MAX_CLOCK_S, MAX_CLOCK_S),
-    "ihc": ihc_score,
-    "ish": ish_result,
-    "her2_status": _one_of(*(status.value for status in HER2Status)),
     "age": _number(1, 120),
     "tumor_size_cm": _number(0.01, 50),
     "positive_ln": _number(0, 100, whole=True),

@@ -4,17 +4,16 @@ text, as a diagram; and the files of it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, prepare_folder, write_atomically
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .columns import COUNTED_STATUSES, RESULT_COLUMNS, SET_NAMES
 from .flow_diagram import flow_png, status_counts
@@ -30,17 +29,18 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
     what the diagram shows.
     """
     cases = {case.case_id: case for case in cohort.cases}
-    groups = grouped(
-        sorted(cohort.cases, key=lambda case: (case.role, case.cohort)), lambda case: (case.role, case.cohort)
-    )
-    tasks = {
-        name: {
-            "training": _counts(cases[case] for case in split.training),
-            "validation": _counts(cases[case] for case in split.validation),
-            "folds": [_counts(cases[case] for case in fold) for fold in split.folds],
+    groups = grouped(cohort.cases, lambda case: (case.role, case.cohort))
+
+    def counts_of(case_ids: Sequence[str]) -> dict[str, int]:
+        return _counts([cases[case_id] for case_id in case_ids])
+
+    tasks = {}
+    for name, task in splits.tasks.items():
+        tasks[name] = {
+            "training": counts_of(task.training),
+            "validation": counts_of(task.validation),
+            "folds": list(map(counts_of, task.folds)),
         }
-        for name, split in splits.tasks.items()
-    }
     split = {
         "kind": splits.kind,
         "seed": splits.seed,
@@ -50,7 +50,8 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
     }
     return {
         "cohorts": [
-            {"cohort": name, "role": role, **_flow_of(group)} for (role, name), group in groups.items()
+            {"cohort": name, "role": role, **_flow_of(group)}
+            for (role, name), group in sorted(groups.items())
         ],
         "total": _flow_of(cohort.cases),
         "development": _counts(cohort.development),
@@ -60,7 +61,7 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
             for warning in (*cohort.warnings, *_missing_classes(cohort))
         ],
         "versions": {"her2vit": __version__},
-        "inputs": [{"role": "manifest", "sha256": hashlib.sha256(cohort.path.read_bytes()).hexdigest()}],
+        "inputs": [{"role": "manifest", "sha256": cohort.sha256}],
         "notice": RESEARCH_NOTICE,
     }
 
@@ -74,14 +75,13 @@ def _flow_of(cases: Sequence[Case]) -> dict[str, Any]:
             {"reason": reason, "n": n}
             for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
         ],
-        "included": _counts(case for case in cases if case.included),
+        "included": _counts([case for case in cases if case.included]),
     }
 
 
-def _counts(cases: Iterable[Case]) -> dict[str, int]:
-    cases = list(cases)
-    found = Counter(case.her2_status for case in cases)
-    by_status = {status.value: found[status] for status in COUNTED_STATUSES}
+def _counts(cases: Sequence[Case]) -> dict[str, int]:
+    of_status = Counter(case.her2_status for case in cases)
+    by_status = {status.value: of_status[status] for status in COUNTED_STATUSES}
     return {"n": len(cases), "patients": len({case.patient_id for case in cases}), **by_status}
 
 
@@ -93,12 +93,14 @@ def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
                 "no_development", "no development case is included: nothing to train on, external cases only"
             )
         ]
-    return [
-        ReadingWarning("missing_class", f"no development case is {label}: {task.title} cannot be trained")
-        for task in TASKS.values()
-        for value, label in ((0, task.negative_label), (1, task.positive_label))
-        if all(case.label(task) != value for case in cohort.development)
-    ]
+    warnings = []
+    for task in TASKS.values():
+        there = {case.label(task) for case in cohort.development}
+        for value, label in ((0, task.other_name), (1, task.target_name)):
+            if value not in there:
+                text = f"no development case is {label}: {task.title} cannot be trained"
+                warnings.append(ReadingWarning("missing_class", text))
+    return warnings
 
 
 def flow_text(data: Mapping[str, Any]) -> str:
@@ -111,18 +113,16 @@ def flow_text(data: Mapping[str, Any]) -> str:
     for name, task in data["split"]["tasks"].items():
         lines += [f"{name} {part}: {_counts_text(task[part])}" for part in SET_NAMES]
         lines += [f"{name} fold {n}: {_counts_text(fold)}" for n, fold in enumerate(task["folds"], start=1)]
-    lines += [data["split"]["note"]] if "note" in data["split"] else []
-    return "\n".join(
-        [*lines, *(f"warning {warning['code']}: {warning['text']}" for warning in data["warnings"])]
-    )
+    if "note" in data["split"]:
+        lines.append(data["split"]["note"])
+    lines += [f"warning {warning['code']}: {warning['text']}" for warning in data["warnings"]]
+    return "\n".join(lines)
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
     of = "" if counts["patients"] == counts["n"] else f" of {counts['patients']} patients"
-    return (
-        f"{counts['n']} cases{of}"
-        f" ({', '.join(f'{n} {status}' for status, n in status_counts(counts).items())})"
-    )
+    by_status = ", ".join(f"{n} {status}" for status, n in status_counts(counts).items())
+    return f"{counts['n']} cases{of} ({by_status})"
 
 
 # Results
@@ -154,7 +154,7 @@ def _cases_csv(cohort: Cohort) -> bytes:
     def row(case: Case) -> dict[str, str]:
         status = case.her2_status.value if case.her2_status else ""
         return {
-            **case.values,
+            **case.row.values,
             "her2_status": status,
             "included": "yes" if case.included else "no",
             "reason": case.reason,

@@ -1,4 +1,4 @@
-"""The flow of cases as a picture, in the style of CONSORT."""
+"""The flow of cases as a picture, in the style of CONSORT. Lengths are in inches, y downwards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from HER2ViTLib.her2 import TASKS, ZERO_VS_REST
 
 from .columns import COUNTED_STATUSES, DEVELOPMENT, EXTERNAL, SET_NAMES, STATUSES
 from .splits import PER_TASK, SHARED
-
-# The flow diagram; lengths in inches, y downwards
 
 _MAIN = 2.9
 _SIDE = 2.7
@@ -49,9 +47,8 @@ def flow_png(data: Mapping[str, Any]) -> bytes:
     ends = _draw_cohorts(chart, groups)
     bottom = max(low for _, low in ends)
     if data["development"]["n"]:
-        bottom = max(
-            bottom, _draw_sets(chart, ends[: sum(group["role"] == DEVELOPMENT for group in groups)], data)
-        )
+        development = sum(group["role"] == DEVELOPMENT for group in groups)
+        bottom = max(bottom, _draw_sets(chart, ends[:development], data))
     notes = [line for note in _notes(data) for line in textwrap.wrap(note, int(width / 0.065))]
     chart.text(_GAP, bottom + _GAP, "\n".join(notes), va="top", fontsize=7.5, color="#555555")
     height = bottom + _GAP + _LINE * (len(notes) + 1)
@@ -90,7 +87,8 @@ class _Chart:
         """A box of the given lines, the first one bold; returns the middle of its lower edge."""
         from matplotlib.patches import Rectangle
 
-        left, height = centre - width / 2, _height(lines)
+        left = centre - width / 2
+        height = _height(lines)
         self.axes.add_patch(
             Rectangle((left, top), width, height, facecolor=colour, edgecolor="#33475b", linewidth=1)
         )
@@ -160,12 +158,10 @@ def _draw_cohorts(chart: _Chart, groups: Sequence[Mapping[str, Any]]) -> list[tu
         chart.box(right, side, excluded[n], _SIDE, _SAND)
         chart.arrow((centre, middle), (right - _SIDE / 2, middle))
         chart.arrow(start, (centre, last))
-        title, colour = (
-            ("Included: external test set", _GREEN)
-            if group["role"] == EXTERNAL
-            else ("Included: development", _BLUE)
-        )
-        ends.append(chart.box(centre, last, [title, *_counts_lines(group["included"])], colour=colour))
+        external = group["role"] == EXTERNAL
+        title = "Included: external test set" if external else "Included: development"
+        lines = [title, *_counts_lines(group["included"])]
+        ends.append(chart.box(centre, last, lines, colour=_GREEN if external else _BLUE))
     return ends
 
 

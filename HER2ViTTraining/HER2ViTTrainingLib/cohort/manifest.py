@@ -1,5 +1,4 @@
-"""A cohort: the manifest checked as a whole, who is in and who is out and why, and the splits that keep every
-patient on one side.
+"""The manifest of a cohort, checked as a whole: its cases, who is in and who is out and why.
 
 Standard library only; nothing here opens an image.
 """
@@ -9,17 +8,19 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from HER2ViTLib.dicom.selection import Selection
-from HER2ViTLib.her2 import HER2Status, Task, discordance, her2_status
+from HER2ViTLib.her2 import HER2Status, Task
 from HER2ViTLib.messages import ReadingWarning
 from HER2ViTLib.study.given_times import GivenTimes
-from HER2ViTTrainingLib.tables.table import Faults, Row, checked_table, grouped
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.grouping import grouped
+from HER2ViTTrainingLib.tables.table import checked_table
 
 from .columns import (
     CHECKS,
@@ -27,22 +28,22 @@ from .columns import (
     DEVELOPMENT,
     EXTERNAL,
     KNOWN_COLUMNS,
-    MAX_PHASES,
     REQUIRED_COLUMNS,
     external_name,
 )
+from .named_files import check_files
 from .phase_times import check_times, given_times
+from .reference_standard import reference_standard
 
 # A case and a cohort
 
 
 @dataclass(frozen=True)
 class Case:
-    """One lesion of one study. Paths are resolved against the manifest; `values` holds the manifest's row as
-    text, by column.
+    """One lesion of one study, from one row of the manifest. Paths are resolved against the manifest.
 
     `her2_status` is None where nothing is known of it. `reason` says why the case is excluded; empty for a
-    case that is in. `row` is the row as a spreadsheet counts it: the header is row 1.
+    case that is in.
     """
 
     case_id: str
@@ -55,21 +56,20 @@ class Case:
     early_phase: int | None
     her2_status: HER2Status | None
     reason: str
-    row: int
-    values: Mapping[str, str]
+    row: Row
 
     @property
     def selection(self) -> Selection:
         """Which images of a DICOM examination are meant: the columns `series` (several joined by `;`) and
         `image_type`.
         """
-        series = (name.strip() for name in self.values.get("series", "").split(";"))
-        return Selection(tuple(name for name in series if name), self.values.get("image_type", ""))
+        series = (name.strip() for name in self.row["series"].split(";"))
+        return Selection(tuple(name for name in series if name), self.row["image_type"])
 
     @property
     def times(self) -> GivenTimes | None:
         """When the phases were taken, where `phase_times_s` and `contrast_time_s` say so."""
-        return given_times(self.values.get("phase_times_s", ""), self.values.get("contrast_time_s", ""))
+        return given_times(self.row["phase_times_s"], self.row["contrast_time_s"])
 
     @property
     def included(self) -> bool:
@@ -84,11 +84,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The cases of a manifest in its order, its columns, and what is doubtful about it."""
+    """The cases of a manifest in its order, its columns, its SHA-256, and what is doubtful about it."""
 
     path: Path
     columns: tuple[str, ...]
     cases: tuple[Case, ...]
+    sha256: str
     warnings: tuple[ReadingWarning, ...] = ()
 
     @property
@@ -117,16 +118,17 @@ def read_manifest(path: str | os.PathLike) -> Cohort:
     patient, a patient to one role: otherwise a split would leak.
     """
     path = Path(path)
-    faults, warnings = Faults(path), []
-    columns, rows = checked_table(faults)
-    _check_columns(columns, faults, warnings)
-    if not rows and not faults.found:
-        faults.add_row(2, "no case; give one row a case")
-    cases = [_case(row, columns, path.parent, faults, warnings) for row in rows]
+    faults = Faults(path, row_by_row=True)
+    warnings: list[ReadingWarning] = []
+    table = checked_table(faults)
+    _check_columns(table.columns, faults, warnings)
+    if not table.rows and not faults:
+        faults.note_row(2, "no case; give one row a case")
+    cases = [_case(row, table.columns, path.parent, faults, warnings) for row in table.rows]
     _check_case_ids(cases, faults)
     _check_patients([case for case in cases if case.included and case.patient_id], faults, warnings)
     faults.raise_any()
-    return Cohort(path, columns, tuple(cases), tuple(warnings))
+    return Cohort(path, table.columns, tuple(cases), table.sha256, tuple(warnings))
 
 
 def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
@@ -137,14 +139,14 @@ def read_cases(path: str | os.PathLike) -> tuple[Case, ...]:
     there. Whether the files are there is not looked at. Raises `InputError` with all faults, a line each.
     """
     path = Path(path)
-    faults = Faults(path)
-    columns, rows = checked_table(faults)
-    _require_columns([name for name in REQUIRED_COLUMNS if name not in columns], faults)
-    _check_names(columns, faults, [])
-    cases = [_case_to_read(row, columns, path.parent, faults) for row in rows]
+    faults = Faults(path, row_by_row=True)
+    table = checked_table(faults)
+    _require_columns([name for name in REQUIRED_COLUMNS if name not in table.columns], faults)
+    _check_names(table.columns, faults, [])
+    cases = [_case_to_read(row, table.columns, path.parent, faults) for row in table.rows]
     _check_case_ids(cases, faults)
-    if not any(case.included for case in cases) and not faults.found:
-        faults.add_row(2, "no case to read; give one row a case, with exclude left empty")
+    if not any(case.included for case in cases) and not faults:
+        faults.note_row(2, "no case to read; give one row a case, with exclude left empty")
     faults.raise_any()
     return tuple(case for case in cases if case.included)
 
@@ -156,7 +158,7 @@ def _case_to_read(row: Row, columns: Sequence[str], folder: Path, faults: Faults
         for column in ("case_id", "exclude", "early_phase", "phase_times_s", "contrast_time_s")
     }
     if not row["exclude"]:
-        _check_files(row, columns, None, parsed["early_phase"], faults)
+        check_files(row, columns, None, parsed["early_phase"], faults)
         check_times(row, parsed["phase_times_s"], parsed["contrast_time_s"], faults)
     return _made_case(row, folder, DEVELOPMENT, parsed["early_phase"], None, row["exclude"])
 
@@ -173,7 +175,7 @@ def _check_columns(columns: Sequence[str], faults: Faults, warnings: list[Readin
 
 def _require_columns(missing: Sequence[str], faults: Faults) -> None:
     for name in missing:
-        faults.add_row(
+        faults.note_row(
             1, f"column {name} is missing; add it{' (empty where ISH was not done)' if name == 'ish' else ''}"
         )
 
@@ -189,7 +191,9 @@ def _check_names(columns: Sequence[str], faults: Faults, warnings: list[ReadingW
             continue
         meant = get_close_matches(re.sub("[^a-z0-9]", "", name.lower()), plain, n=1, cutoff=0.85)
         if meant:
-            faults.add(1, name, name, f"unknown column; rename it {plain[meant[0]]} or remove it")
+            faults.note(
+                Row(1, {name: name}), name, f"unknown column; rename it {plain[meant[0]]} or remove it"
+            )
         else:
             own.append(name)
     if own:
@@ -209,17 +213,20 @@ def _case(
     role = parsed["role"] or DEVELOPMENT
     if role == EXTERNAL:
         faults.checked(row, "cohort", external_name)
-    status, doubt = _status(row, parsed, faults, warnings)
-    reason = row["exclude"] or doubt
+    reference = reference_standard(row, faults)
+    if reference.doubt:
+        text = f"row {row.number}, case {row['case_id']}: {reference.doubt}"
+        warnings.append(ReadingWarning("discordant_her2", text))
+    reason = row["exclude"] or reference.reason
     if not reason:
-        _check_files(row, columns, folder, parsed["early_phase"], faults)
+        check_files(row, columns, folder, parsed["early_phase"], faults)
         check_times(row, parsed["phase_times_s"], parsed["contrast_time_s"], faults)
-    return _made_case(row, folder, role, parsed["early_phase"], status, reason)
+    return _made_case(row, folder, role, parsed["early_phase"], reference.status, reason)
 
 
 def _require_case_id(row: Row, columns: Sequence[str], faults: Faults) -> None:
     if not row["case_id"] and "case_id" in columns:
-        faults.add(row.number, "case_id", "", "is missing; give every case an id of its own")
+        faults.note(row, "case_id", "is missing; give every case an id of its own")
 
 
 def _made_case(
@@ -236,153 +243,63 @@ def _made_case(
         early_phase=early_phase,
         her2_status=status,
         reason=reason,
-        row=row.number,
-        values=row.values,
+        row=row,
     )
-
-
-def _status(
-    row: Row, parsed: Mapping[str, Any], faults: Faults, warnings: list[ReadingWarning]
-) -> tuple[HER2Status | None, str]:
-    """The HER2 status by IHC and ISH, else as given; and why it does not do, if so."""
-    if any(row[column] and parsed[column] is None for column in ("ihc", "ish", "her2_status")):
-        return None, ""  # a fault by itself; what follows from it would only be noise
-    ihc, ish = parsed["ihc"], parsed["ish"]
-    given = HER2Status(parsed["her2_status"]) if parsed["her2_status"] else None
-    derived = her2_status(ihc, ish) if ihc else None
-    if given and derived and not given.fits(derived):
-        what = (
-            f"contradicts ihc {row['ihc']!r} with ish {row['ish']!r} ({derived.value}); correct one of them,"
-            " or leave her2_status empty"
-        )
-        faults.add(row.number, "her2_status", row["her2_status"], what)
-    doubt = discordance(ihc, ish) if ihc else None
-    if doubt:
-        warnings.append(
-            ReadingWarning("discordant_her2", f"row {row.number}, case {row['case_id']}: {doubt}")
-        )
-    status = derived or given
-    if status is None:
-        return None, "HER2 status missing"
-    if status is HER2Status.INDETERMINATE:
-        return (
-            status,
-            "HER2 indeterminate: IHC 2+ without a clear ISH result" if derived else "HER2 indeterminate",
-        )
-    return status, ""
-
-
-def _check_files(
-    row: Row, columns: Sequence[str], folder: Path | None, early_phase: int | None, faults: Faults
-) -> None:
-    """Whether a case's files are named, and with a `folder` also whether they are there.
-
-    A case that is out needs none: missing images are a reason to exclude.
-    """
-    names = [name.strip() for name in row["image"].split(";")]
-    if "image" in columns and not row["image"]:
-        faults.add(row.number, "image", "", "is missing; give the image, or set exclude to the reason")
-    elif "image" in columns and len(names) > MAX_PHASES:
-        faults.add(
-            row.number,
-            "image",
-            names[0],
-            f"is the first of {len(names)} files; give at most {MAX_PHASES} phases, one ; between two",
-        )
-    elif "image" in columns:
-        for n, name in enumerate(names):
-            if not name:
-                faults.add(
-                    row.number, "image", row["image"], f"phase {n} is empty; write one ; between two phases"
-                )
-            elif name in names[:n]:
-                faults.add(row.number, "image", row["image"], f"names {name!r} twice; give each phase once")
-            elif folder and not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
-                faults.add(
-                    row.number, "image", name, "no such file or folder; paths are relative to the manifest"
-                )
-    if early_phase is not None and len(names) > 1 and early_phase >= len(names):
-        faults.add(
-            row.number,
-            "early_phase",
-            row["early_phase"],
-            f"image has {len(names)} phases; give 0-{len(names) - 1}",
-        )
-    if "roi" in columns and not row["roi"]:
-        faults.add(row.number, "roi", "", "is missing; give the outline, or set exclude to the reason")
-    for column in (column for column in columns if column == "roi" or column.startswith("roi_")):
-        name = row[column]
-        if name and name in names:
-            faults.add(row.number, column, name, "is the image; give the outline")
-        elif name and folder and not _is(Path.is_file, folder / name):
-            faults.add(row.number, column, name, "no such file; paths are relative to the manifest")
-
-
-def _is(what: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return what(path)
-    except OSError:  # a name too long, a folder that may not be looked into
-        return False
 
 
 def _check_case_ids(cases: Sequence[Case], faults: Faults) -> None:
     """No id twice; not in other letters either, since some file systems do not tell A from a."""
-    for same in grouped(
-        (case for case in cases if case.case_id),
-        lambda case: unicodedata.normalize("NFC", case.case_id).casefold(),
-    ).values():
-        for case in same[1:]:
-            faults.add(
-                case.row,
-                "case_id",
-                case.case_id,
-                f"is the case of row {same[0].row} already; give every case an id of its own",
-            )
+    named = [case for case in cases if case.case_id]
+    for same in grouped(named, _as_file_systems_see_it).values():
+        first, *others = same
+        for case in others:
+            what = f"is the case of row {first.row.number} already; give every case an id of its own"
+            faults.note(case.row, "case_id", what)
+
+
+def _as_file_systems_see_it(case: Case) -> str:
+    return unicodedata.normalize("NFC", case.case_id).casefold()
 
 
 def _check_patients(cases: Sequence[Case], faults: Faults, warnings: list[ReadingWarning]) -> None:
     """What would put one patient on two sides of a split, unseen."""
-    by_file: dict[Path, Case] = {}
-    by_lesion: dict[tuple, Case] = {}
-    for case in cases:
-        files = [Path(os.path.realpath(path)) for path in (*case.images, *([case.roi] if case.roi else []))]
-        first = next(
-            (
-                by_file[path]
-                for path in files
-                if path in by_file and by_file[path].patient_id != case.patient_id
-            ),
-            None,
-        )
-        same = by_lesion.setdefault((*files, case.segment), case) if case.images and case.roi else case
-        if first:
-            what = (
-                f"has an image or outline of row {first.row}, patient {first.patient_id!r}; give both rows"
-                " one patient_id, or correct the path"
-            )
-            faults.add(case.row, "patient_id", case.values.get("patient_id", ""), what)
-        elif same is not case:
-            faults.add(
-                case.row,
-                "roi",
-                case.values["roi"],
-                f"same image, outline and segment as row {same.row}; give each lesion once",
-            )
-        for path in files:
-            by_file.setdefault(path, case)
-    for patient, theirs in grouped(cases, lambda case: case.patient_id).items():
-        for case in theirs[1:]:
-            if case.role != theirs[0].role:
-                what = (
-                    f"is {theirs[0].role} in row {theirs[0].row} and {case.role} here; a patient has one role"
-                )
-                faults.add(case.row, "patient_id", patient, what)
+    _check_shared_files(cases, faults)
+    for theirs in grouped(cases, lambda case: case.patient_id).values():
+        first, *others = theirs
+        for case in others:
+            if case.role != first.role:
+                roles = f"is {first.role} in row {first.row.number} and {case.role} here"
+                faults.note(case.row, "patient_id", f"{roles}; a patient has one role", case.patient_id)
         found = {case.her2_status for case in theirs}
         statuses = [status.value for status in COUNTED_STATUSES if status in found]
         if len(statuses) > 1:
-            rows = ", ".join(str(case.row) for case in theirs)
+            rows = ", ".join(str(case.row.number) for case in theirs)
             text = (
                 f"rows {rows}: one patient, different HER2 status ({', '.join(statuses)}); the study excluded"
                 " such patients (column exclude)"
             )
             warnings.append(ReadingWarning("several_statuses", text))
+
+
+def _check_shared_files(cases: Sequence[Case], faults: Faults) -> None:
+    """An image or outline belongs to one patient; an outline of an image is one case."""
+    by_file: dict[Path, Case] = {}
+    by_lesion: dict[tuple[Path | str, ...], Case] = {}
+    for case in cases:
+        outlines = [case.roi] if case.roi else []
+        files = [Path(os.path.realpath(path)) for path in (*case.images, *outlines)]
+        owners = [by_file[path] for path in files if path in by_file]
+        of_others = [owner for owner in owners if owner.patient_id != case.patient_id]
+        same = by_lesion.setdefault((*files, case.segment), case) if case.images and case.roi else case
+        if of_others:
+            other = of_others[0]
+            what = (
+                f"has an image or outline of row {other.row.number}, patient {other.patient_id!r}; give both"
+                " rows one patient_id, or correct the path"
+            )
+            faults.note(case.row, "patient_id", what)
+        elif same is not case:
+            what = f"same image, outline and segment as row {same.row.number}; give each lesion once"
+            faults.note(case.row, "roi", what)
+        for path in files:
+            by_file.setdefault(path, case)

@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.study.given_times import GivenTimes
-from HER2ViTTrainingLib.tables.table import Faults, Row
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
 
 
 def parse_starts(text: str) -> tuple[float, ...]:
@@ -33,8 +34,7 @@ def given_times(phase_times_s: str, contrast_time_s: str) -> GivenTimes | None:
     """The times in the two cells of a manifest that was checked; None where it gives none."""
     if not phase_times_s:
         return None
-    known = contrast_time_s and contrast_time_s.upper() != "NA"
-    return GivenTimes(parse_starts(phase_times_s), float(contrast_time_s) if known else None)
+    return GivenTimes(parse_starts(phase_times_s), float(contrast_time_s) if contrast_time_s else None)
 
 
 def check_times(
@@ -46,12 +46,12 @@ def check_times(
     images = row["image"].count(";") + 1
     if starts and images > 1 and len(starts) != images:
         what = f"gives {len(starts)} starts, image has {images} phases; give one for each, or none"
-        faults.add(row.number, "phase_times_s", row["phase_times_s"], what)
+        faults.note(row, "phase_times_s", what)
     if contrast_start_s is None:
         return
     if not row["phase_times_s"]:
         what = "needs the phases' starts on the same clock; fill in phase_times_s, or leave this empty"
-        faults.add(row.number, "contrast_time_s", row["contrast_time_s"], what)
+        faults.note(row, "contrast_time_s", what)
     elif starts and contrast_start_s >= starts[-1]:
         what = "is not before the last phase; give it in seconds on the clock of phase_times_s"
-        faults.add(row.number, "contrast_time_s", row["contrast_time_s"], what)
+        faults.note(row, "contrast_time_s", what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
@@ -15,7 +16,7 @@ from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import json_bytes
 from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .columns import COUNTED_STATUSES
 from .manifest import Case, Cohort
@@ -33,9 +34,6 @@ PER_TASK_NOTE = (
 )
 _SPLITS_FORMAT = "her2vit-splits"
 _SPLITS_VERSION = 1
-
-
-# Splits
 
 
 @dataclass(frozen=True)
@@ -114,16 +112,14 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     strata = {name: _strata(cohort.development, question) for name, question in questions.items()}
     _require_enough(strata, folds, cohort.path)
     divided = {name: _divide(classes, folds, seed, name) for name, classes in strata.items()}
-    return Splits(
-        kind,
-        seed,
-        {
-            name: _task_split(cohort, task, *divided[name if kind == PER_TASK else "all"])
-            for name, task in TASKS.items()
-        },
-        _external_ids(cohort),
-        _described(cohort),
-    )
+    tasks = {}
+    for name, task in TASKS.items():
+        tasks[name] = _task_split(cohort, task, *divided[name if kind == PER_TASK else "all"])
+    return Splits(kind, seed, tasks, _external_ids(cohort), _described(cohort))
+
+
+def _sorted_ids(cases: Iterable[Case]) -> tuple[str, ...]:
+    return tuple(sorted(case.case_id for case in cases))
 
 
 def given_splits(cohort: Cohort, validation: Collection[str]) -> Splits:
@@ -137,22 +133,21 @@ def given_splits(cohort: Cohort, validation: Collection[str]) -> Splits:
 
 def _external_ids(cohort: Cohort) -> dict[str, tuple[str, ...]]:
     """The external cases' ids by the name of their cohort, both sorted."""
-    found = sorted(cohort.external.items())
-    return {name: tuple(sorted(case.case_id for case in cases)) for name, cases in found}
+    return {name: _sorted_ids(cases) for name, cases in sorted(cohort.external.items())}
 
 
 def _task_class(task: Task) -> Callable[[Case], str | None]:
-    names = {0: task.negative_label, 1: task.positive_label, None: None}
+    names = {0: task.other_name, 1: task.target_name, None: None}
     return lambda case: names[case.label(task)]
 
 
 def _strata(cases: Iterable[Case], question: Callable[[Case], str | None]) -> dict[str, list[str]]:
     """Patients by class; each in one class only, the rarest of theirs."""
     by_patient = grouped(cases, lambda case: case.patient_id)
-    classes = {
-        patient: {answer for answer in map(question, theirs) if answer is not None}
-        for patient, theirs in by_patient.items()
-    }
+    classes: dict[str, set[str]] = {}
+    for patient, theirs in by_patient.items():
+        answers = map(question, theirs)
+        classes[patient] = {answer for answer in answers if answer is not None}
     counts = Counter(answer for theirs in classes.values() for answer in theirs)
     order = [status.value for status in COUNTED_STATUSES]
     strata: dict[str, list[str]] = {}
@@ -168,9 +163,8 @@ def _strata(cases: Iterable[Case], question: Callable[[Case], str | None]) -> di
 
 def _require_enough(strata: Mapping[str, Mapping[str, Sequence[str]]], folds: int | None, path: Path) -> None:
     faults = []
-    for answer, patients in (
-        (answer, patients) for classes in strata.values() for answer, patients in classes.items()
-    ):
+    classes = itertools.chain.from_iterable(of_question.items() for of_question in strata.values())
+    for answer, patients in classes:
         if len(patients) < max(2, folds or 2):
             why = (
                 f"cannot be in each of {folds} folds; use fewer folds,"
@@ -214,7 +208,7 @@ def _task_split(cohort: Cohort, task: Task, validation: set[str], folds: Sequenc
     asked = [case for case in cohort.development if case.label(task) is not None]
 
     def of(chosen: Callable[[str], bool]) -> tuple[str, ...]:
-        return tuple(sorted(case.case_id for case in asked if chosen(case.patient_id)))
+        return _sorted_ids(case for case in asked if chosen(case.patient_id))
 
     return TaskSplit(
         of(lambda p: p not in validation),
@@ -291,15 +285,17 @@ def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:
             f" patient_id, her2_status, role or cohort ({shown}); write it again with: her2vit cohort"
         )
     for name, task in TASKS.items():
-        asked = sorted(case.case_id for case in cohort.development if case.label(task) is not None)
+        asked = _sorted_ids(case for case in cohort.development if case.label(task) is not None)
         split = splits.tasks.get(name, TaskSplit((), ()))
         for sides in (split.training, split.validation), split.folds:
-            patients = [
-                {splits.cases[case]["patient_id"] for case in side if case in splits.cases} for side in sides
-            ]
-            whole = sorted(case for side in sides for case in side) == asked or not sides
+            whole = sorted(itertools.chain.from_iterable(sides)) == list(asked) or not sides
+            patients = [_patients_of(side, splits) for side in sides]
             if not whole or sum(map(len, patients)) != len(set().union(*patients)):
                 raise InputError(
                     f"{path}: {name}: a patient is on two sides or missing; write it again with: her2vit"
                     " cohort"
                 )
+
+
+def _patients_of(case_ids: Iterable[str], splits: Splits) -> set[str]:
+    return {splits.cases[case_id]["patient_id"] for case_id in case_ids if case_id in splits.cases}

@@ -1,4 +1,4 @@
-"""batch."""
+"""The command that reads the cases of a manifest: `batch`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from .options import (
     say_written,
 )
 
-# Many cases
-
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Adds `batch`."""
@@ -25,7 +23,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
-    command = add_command(commands, "batch", _batch, "Read the cases of a manifest; run again to go on.")
+    command = add_command(
+        commands, "batch", _batch, "Read the cases of a manifest; an interrupted run resumes."
+    )
     command.add_argument(
         "manifest",
         type=Path,
@@ -48,7 +48,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     where.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="a Dask cluster instead, tcp://...; it asks nobody who they are: trusted networks only",
+        help="a Dask cluster instead, tcp://...; no authentication: trusted networks only",
     )
     command.add_argument("--retry-failed", action="store_true", help="try the cases that failed before again")
     command.add_argument("--figures", action="store_true", help="also a picture of every case")
@@ -69,7 +69,7 @@ def _batch(options: argparse.Namespace) -> int:
             workers=options.workers,
             scheduler=options.scheduler,
             retry_failed=options.retry_failed,
-            report=progress,
+            progress=progress,
         )
     say(
         f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed;"

@@ -1,4 +1,4 @@
-"""table1, prognosis."""
+"""The commands `table1` and `prognosis`."""
 
 from __future__ import annotations
 
@@ -61,13 +61,8 @@ def _add_table1(commands: argparse._SubParsersAction) -> None:
 
 def _table1(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
-    from HER2ViTTrainingLib.clinical.table_one import (
-        RESULT_FILES,
-        make_plan,
-        table_one,
-        table_one_text,
-        write_table_one,
-    )
+    from HER2ViTTrainingLib.clinical.table_one import make_plan, table_one
+    from HER2ViTTrainingLib.clinical.table_one_results import RESULT_FILES, table_one_text, write_table_one
     from HER2ViTTrainingLib.tables.case_table import read_cases
 
     require_own_folder(options.out, RESULT_FILES)

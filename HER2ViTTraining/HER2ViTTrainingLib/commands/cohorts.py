@@ -1,4 +1,4 @@
-"""simulate, cohort."""
+"""The commands `simulate` and `cohort`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from .options import add_command, add_seed, progress_bar, say, say_written
-
-# Simulation
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -44,9 +42,6 @@ def _simulate(options: argparse.Namespace) -> None:
             options.cases, options.seed, PROTOCOLS[options.protocol], options.out, progress, options.scale
         )
     say_written(options.out, ("manifest.csv", "truth.csv", "counts.csv.gz"))
-
-
-# Cohort
 
 
 def _add_cohort(commands: argparse._SubParsersAction) -> None:

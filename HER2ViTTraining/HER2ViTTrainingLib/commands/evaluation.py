@@ -1,4 +1,4 @@
-"""evaluate, evaluate3."""
+"""The commands `evaluate` and `evaluate3`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from .options import add_command, add_seed, positive_number, say, say_written
-
-# Evaluation
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -73,6 +71,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
+    from HER2ViTTrainingLib.evaluation.curves import curves_of
     from HER2ViTTrainingLib.evaluation.figures import evaluation_pictures
     from HER2ViTTrainingLib.evaluation.judging import evaluate
     from HER2ViTTrainingLib.evaluation.predictions import read_predictions
@@ -80,11 +79,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.stats.resampling import Resampling
 
     require_own_folder(options.out, RESULT_FILES)
-    sets = read_predictions(options.predictions, options.compare, options.by)
+    predictions = read_predictions(options.predictions, options.compare, options.by)
     plan = Resampling(options.resamples, options.seed, options.stratified)
-    evaluation = evaluate(sets, plan, options.threshold, options.threshold_from)
-    pictures = {} if options.no_figures else evaluation_pictures(evaluation.sets, evaluation.plan)
-    written = write_evaluation(evaluation, options.predictions, options.out, pictures)
+    evaluation = evaluate(predictions, plan, options.threshold, options.threshold_from)
+    pictures = {}
+    if not options.no_figures:
+        curves = [curves_of(result, plan) for result in evaluation.sets]
+        pictures = evaluation_pictures(evaluation.sets, curves)
+    written = write_evaluation(evaluation, options.out, pictures)
     say(table2_text(evaluation))
     say_written(options.out, written)
 
@@ -118,6 +120,6 @@ def _evaluate3(options: argparse.Namespace) -> None:
     require_own_folder(options.out, RESULT_FILES)
     cases = match(options.readings, options.truth)
     evaluation = evaluate_three_class(cases, Resampling(options.resamples, options.seed, options.stratified))
-    written = write_three_class(evaluation, options.readings, options.truth, options.out)
+    written = write_three_class(evaluation, options.out)
     say(three_class_text(evaluation))
     say_written(options.out, written)

@@ -1,4 +1,4 @@
-"""genes."""
+"""The command that compares gene expression: `genes`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from .options import add_command, say, say_written
-
-# Radiogenomics
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -80,8 +78,7 @@ def _genes(options: argparse.Namespace) -> None:
     require_own_folder(options.out, RESULT_FILES)
     limits = Thresholds(options.alpha, options.lfc)
     analysis = analyse(options.counts, options.groups, options.reference, options.gmt, options.ppi, limits)
-    written = write_analysis(
-        analysis, options.out, {} if options.no_figures else radiogenomics_pictures(analysis)
-    )
+    pictures = {} if options.no_figures else radiogenomics_pictures(analysis)
+    written = write_analysis(analysis, options.out, pictures)
     say(genes_text(analysis))
     say_written(options.out, written)

@@ -21,6 +21,7 @@ from . import batch, clinical, cohorts, evaluation, genes, public, reading, repe
 from .options import BAD_INPUT, DONE, INTERNAL_ERROR, INTERRUPTED, add_command, printable
 
 MAX_LINE = 1000
+"""Characters of a line on stderr."""
 EXTRAS = {
     "distributed": "cluster",
     "lifelines": "statistics",
@@ -30,7 +31,7 @@ EXTRAS = {
     "pydeseq2": "genes",
     "scipy": "statistics",
 }
-"""Package that some commands need: the extra of the pip package that brings it."""
+"""Packages that only some commands need, and the extra of our pip package that brings each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,52 +46,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = options.run(options)
         sys.stdout.flush()
-    except InputError as error:
-        return _fail(BAD_INPUT, *error.faults, debug=options.debug)
-    except ModuleNotFoundError as error:
-        return _fail(BAD_INPUT, _missing_package(error), debug=options.debug)
     except BrokenPipeError:
         return _reader_left()
-    except OSError as error:
-        what = error.strerror or error
-        return _fail(
-            BAD_INPUT,
-            f"{error.filename or 'a file'}: cannot be read or written ({what}); check path, rights and disk",
-            debug=options.debug,
-        )
-    except MemoryError:
-        return _fail(
-            BAD_INPUT,
-            "not enough memory for this; use a machine with more, or less data at once",
-            debug=options.debug,
-        )
     except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "interrupted", debug=False)
-    except Exception as error:  # noqa: BLE001  the outermost door: whatever it is, the user gets one line
-        return _fail(
-            INTERNAL_ERROR,
-            f"internal error: {type(error).__name__}: {error} (--debug shows where)",
-            debug=options.debug,
-        )
+        _tell(["interrupted"])
+        return INTERRUPTED
+    except Exception as error:  # the outermost door: whatever it is, the user gets one line
+        if options.debug:
+            raise
+        status, lines = _explained(error)
+        _tell(lines)
     return status or DONE
 
 
+def _explained(error: Exception) -> tuple[int, Sequence[str]]:
+    """The exit status for an error, and what the user is told of it."""
+    if isinstance(error, InputError):
+        return BAD_INPUT, error.faults
+    if isinstance(error, ModuleNotFoundError):
+        return BAD_INPUT, [_missing_package(error)]
+    if isinstance(error, OSError):
+        what = error.strerror or error
+        line = (
+            f"{error.filename or 'a file'}: cannot be read or written ({what}); check path, rights and disk"
+        )
+        return BAD_INPUT, [line]
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, ["not enough memory for this; use a machine with more, or less data at once"]
+    return INTERNAL_ERROR, [f"internal error: {type(error).__name__}: {error} (--debug shows where)"]
+
+
 def _write_any_text() -> None:
-    """A console that lacks a character of a name gets it spelt out, instead of an error after all the work."""
+    """A console that lacks a character of a name gets it spelt out; else all the work ends in an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # inside 3D Slicer they are not
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(status: int, *lines: str, debug: bool) -> int:
-    if debug:
-        raise  # the exception being handled
+def _tell(lines: Sequence[str]) -> None:
+    """Writes the lines to stderr, each on one line and not too long."""
     for line in lines:
         text = printable(" ".join(line.split()))
         # A value out of a broken file can be long; the file stands before it, the cure behind it.
         shown = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
         sys.stderr.write(f"her2vit: {shown}\n")
-    return status
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:
@@ -100,8 +99,8 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 
 def _reader_left() -> int:
-    """Whoever read the output is gone (`her2vit ... | head`): nothing to tell, also not when Python flushes
-    at its end.
+    """Nobody reads the output any more (`her2vit ... | head`), so nothing is told; nor may Python complain
+    when it flushes at its end.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE
@@ -137,6 +136,12 @@ def build_parser() -> argparse.ArgumentParser:
     for room in (reading, batch, public, cohorts, training, evaluation, clinical, repeatability, genes):
         room.add_commands(commands)
     return parser
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands' own parsers by name, in the order of the help."""
+    (commands,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(commands.choices)
 
 
 def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentParser) -> None:

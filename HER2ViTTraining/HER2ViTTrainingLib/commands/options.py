@@ -1,4 +1,4 @@
-"""What the commands share: options, number parsers, what is said."""
+"""What the commands share: exit statuses, options, parsers of numbers and lists, what is said."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ from pathlib import Path
 
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTTrainingLib.parallel.progress import Progress
 
 DONE = 0
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
+
+GUIDES = Path(__file__).parent / "guides"
+
+
+class _Paragraphs(argparse.HelpFormatter):
+    """Fills each paragraph of a text by itself; argparse makes one of all."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = (super(_Paragraphs, self)._fill_text(one, width, indent) for one in text.split("\n\n"))
+        return "\n\n".join(filled)
 
 
 def printable(text: str) -> str:
@@ -26,8 +37,16 @@ def printable(text: str) -> str:
 def add_command(
     commands: argparse._SubParsersAction, name: str, run: Callable[..., int | None], summary: str
 ) -> argparse.ArgumentParser:
+    """Adds a command that `run` carries out: it takes the parsed options and returns the exit status. What a
+    user should know beyond its options is in `guides/NAME.md`, shown after them.
+    """
     command = commands.add_parser(
-        name, help=summary, description=f"{summary} {RESEARCH_NOTICE}", allow_abbrev=False
+        name,
+        help=summary,
+        description=f"{summary} {RESEARCH_NOTICE}",
+        epilog=(GUIDES / f"{name}.md").read_text(encoding="utf-8"),
+        formatter_class=_Paragraphs,
+        allow_abbrev=False,
     )
     command.set_defaults(run=run)
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -35,12 +54,15 @@ def add_command(
 
 
 def add_seed(command: argparse.ArgumentParser, what: str) -> None:
+    """Adds `--seed`; `what` says in words what is drawn at random."""
     command.add_argument(
         "--seed", type=_seed, default=1, metavar="N", help=f"seed of {what} (default: %(default)s)"
     )
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`."""
+
     def whole(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
@@ -55,32 +77,35 @@ _seed = whole_number(0, 2**32 - 1)
 
 
 def say(text: str) -> None:
+    """Writes a line, or several, to standard output."""
     sys.stdout.write(printable(text) + "\n")
 
 
 def say_written(folder: Path, names: Sequence[str]) -> None:
+    """A line for each file that was written."""
     for name in names:
         say(f"wrote {folder / name}")
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that is told (done, all) and draws a progress bar, on a terminal only."""
+def progress_bar(what: str, unit: str = "it") -> Iterator[Progress]:
+    """Progress drawn as a bar, on a terminal only; each stage of the work starts the bar anew."""
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit=unit, disable=None) as bar:
+    with tqdm(desc=what, unit=unit, disable=None, miniters=1) as bar:
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, text: str = "", /) -> None:
             bar.total = total
+            bar.set_postfix_str(printable(text), refresh=False)
+            if done < bar.n:
+                bar.reset()
             bar.update(done - bar.n)
 
         yield advance
 
 
-# Reading
-
-
 def add_device(command: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
     command.add_argument(
         "--device",
         default="auto",
@@ -89,6 +114,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
+    """Adds `--device` and `--attention`."""
     add_device(command)
     command.add_argument(
         "--attention",
@@ -99,7 +125,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_selection(command: argparse.ArgumentParser) -> None:
-    """Which images of a DICOM examination are meant."""
+    """Adds `--series` and `--image-type`: which images of a DICOM examination are meant."""
     command.add_argument(
         "--series",
         action="append",
@@ -116,10 +142,13 @@ def add_selection(command: argparse.ArgumentParser) -> None:
 
 
 def selection_of(options: argparse.Namespace) -> Selection:
+    """What the options of `add_selection` choose."""
     return Selection(tuple(options.series), options.image_type)
 
 
 def listed_numbers(count: int) -> Callable[[str], tuple[float, ...]]:
+    """A parser of so many numbers with commas between them."""
+
     def numbers(text: str) -> tuple[float, ...]:
         try:
             values = tuple(float(word) for word in text.split(","))
@@ -132,10 +161,8 @@ def listed_numbers(count: int) -> Callable[[str], tuple[float, ...]]:
     return numbers
 
 
-# Table 1 and prognosis
-
-
 def listed_names(text: str) -> tuple[str, ...]:
+    """Names of columns with commas between them."""
     from HER2ViTTrainingLib.tables.case_table import column_names
 
     return column_names(text)

@@ -24,7 +24,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--her2-states",
         type=Path,
         metavar="FILE",
-        help="the published HER2 states of I-SPY 2 (CSV): zero, low and positive instead of negative and positive",
+        help="the published HER2 states of I-SPY 2 (CSV): they tell zero and low apart",
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifest")
 

@@ -1,11 +1,14 @@
-"""demo, read, segment."""
+"""The commands for one case: `demo` and `read` read it, `segment` outlines its lesion."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from HER2ViTLib.dicom.selection import EVERYTHING, Selection
 from HER2ViTLib.messages import InputError
 
 from .options import (
@@ -17,6 +20,12 @@ from .options import (
     say_written,
     selection_of,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from HER2ViTLib.reading.reading import Reading
+    from HER2ViTLib.study.study import Study
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -49,22 +58,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from HER2ViTLib.sample import demo_bundles, sample_phases, sample_roi
 
-    reading = argparse.Namespace(
-        **vars(options),
-        image=sample_phases(),
-        roi=sample_roi(),
-        bundle=demo_bundles(),
-        segment=None,
-        early_phase=None,
-        pre_phase=None,
-        slice=None,
-        slice_axis="k",
-        series=[],
-        image_type="",
-        case_id="sample",
-        keep_names=False,
-    )
-    _read(reading)
+    _read_case(CaseInputs(sample_phases(), sample_roi(), demo_bundles(), case_id="sample"), options)
 
 
 def _add_read(commands: argparse._SubParsersAction) -> None:
@@ -110,58 +104,94 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
 
 
 def _read(options: argparse.Namespace) -> None:
+    inputs = CaseInputs(
+        images=options.image,
+        roi=options.roi,
+        bundles=options.bundle,
+        segment=options.segment,
+        selection=selection_of(options),
+        early_phase=options.early_phase,
+        pre_phase=options.pre_phase,
+        slice_index=options.slice,
+        slice_axis=options.slice_axis,
+        case_id=options.case_id,
+        keep_names=options.keep_names,
+    )
+    _read_case(inputs, options)
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """What `read` reads: the files of one case and the models, and what the user says of them."""
+
+    images: Sequence[Path]
+    roi: Path
+    bundles: Sequence[Path]
+    segment: str | None = None
+    selection: Selection = EVERYTHING
+    early_phase: int | None = None
+    pre_phase: str | None = None
+    slice_index: int | None = None
+    slice_axis: str = "k"
+    case_id: str | None = None
+    keep_names: bool = False
+
+    def names(self) -> dict[str, str]:
+        """The files' names by role, where the user wants them shown."""
+        from HER2ViTLib.study.study import image_roles
+
+        if not self.keep_names:
+            return {}
+        roles = [*image_roles(len(self.images)), "roi"]
+        return {role: path.name for role, path in zip(roles, [*self.images, self.roi])}
+
+
+def _read_case(inputs: CaseInputs, options: argparse.Namespace) -> None:
+    """Reads one case and writes its folder, as `--out` and the options of `_add_reading_options` say."""
     from HER2ViTLib.files.output import require_own_folder
     from HER2ViTLib.reading.folder import RESULT_FILES, write_reading
     from HER2ViTLib.reading.report import table_text
 
     require_own_folder(options.out, RESULT_FILES)
     writers = _scene_writers() if options.scene else {}
-    reading, study, roi = _one_reading(options)
-    written = write_reading(reading, study, roi, options.out, figures=not options.no_figures, writers=writers)
+    reading, study, mask = _reading_of(inputs, options.device, options.attention)
+    written = write_reading(
+        reading, study, mask, options.out, figures=not options.no_figures, writers=writers
+    )
     say(table_text(reading))
     say_written(options.out, written)
 
 
 def _scene_writers() -> dict[str, Callable]:
-    """Imported before the reading, so that it is said at once when slicer-core is missing."""
+    """Imported before the case is read: that slicer-core is missing should not be told after all the work."""
     from HER2ViTLib.mrml.scene_file import write_reading_scene
     from HER2ViTLib.reading.folder import SCENE_FILE
 
     return {SCENE_FILE: write_reading_scene}
 
 
-def _one_reading(options: argparse.Namespace) -> tuple:
-    from HER2ViTLib.imaging.image_files import image_sha256
+def _reading_of(inputs: CaseInputs, device: str, attention: str) -> tuple[Reading, Study, np.ndarray]:
+    """The reading, with the study and the outline's mask (K, J, I) that its pictures show."""
     from HER2ViTLib.lesion.masks import read_roi
     from HER2ViTLib.model.bundle import load_bundle
     from HER2ViTLib.reading.reader import Reader
     from HER2ViTLib.reading.reading import Overrides
     from HER2ViTLib.study.loading import load_study
 
-    study = load_study(options.image, selection_of(options))
-    roi = read_roi(options.roi, study.geometry, options.segment)
-    reader = Reader([load_bundle(folder) for folder in options.bundle], options.device, options.attention)
-    study = study.with_slice_axis(options.slice_axis)
-    roi = roi.with_slice_axis(options.slice_axis)
-    names = _input_names(options.image, options.roi) if options.keep_names else {}
+    study = load_study(inputs.images, inputs.selection)
+    roi = read_roi(inputs.roi, study.geometry, inputs.segment)
+    reader = Reader([load_bundle(folder) for folder in inputs.bundles], device, attention)
+    study = study.with_slice_axis(inputs.slice_axis)
+    roi = roi.with_slice_axis(inputs.slice_axis)
+    names = inputs.names()
     reading = reader.read(
         study,
         roi,
-        Overrides(options.early_phase, options.pre_phase, options.slice),
-        case_id=options.case_id or names.get("image") or names.get("phase0"),
-        roi_sha256=image_sha256(options.roi),
+        Overrides(inputs.early_phase, inputs.pre_phase, inputs.slice_index),
+        case_id=inputs.case_id or names.get("image") or names.get("phase0"),
         input_names=names,
     )
     return reading, study, roi.mask
-
-
-def _input_names(images: Sequence[Path], roi: Path) -> dict[str, str]:
-    from HER2ViTLib.study.study import image_roles
-
-    return {**dict(zip(image_roles(len(images)), (image.name for image in images))), "roi": roi.name}
-
-
-# Outlining
 
 
 def _add_segment(commands: argparse._SubParsersAction) -> None:
@@ -212,15 +242,12 @@ def _segment(options: argparse.Namespace) -> None:
     study = load_study(options.image, selection_of(options))
     chosen = choose_phases(study, None, options.early_phase, options.pre_phase)
     seed = ras_to_lps(options.seed_point)
-    box = (
-        None
-        if options.box is None
-        else tuple(ras_to_lps(corner) for corner in zip(*(sorted(options.box[n : n + 2]) for n in (0, 2, 4))))
-    )
+    box = None if options.box is None else (ras_to_lps(options.box[0::2]), ras_to_lps(options.box[1::2]))
     mask = outline(chosen.early_volume(study), chosen.pre_volume(study), seed, box)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(mask, study.geometry, options.out)
-    millilitres, slices = mask.sum() * study.geometry.voxel_mm3 / 1000, mask.any(axis=(1, 2)).sum()
+    millilitres = mask.sum() * study.geometry.voxel_mm3 / 1000
+    slices = mask.any(axis=(1, 2)).sum()
     for told in (*study.warnings, *chosen.warnings):
         say(f"Warning  {told.code}: {told.text}")
     say(

@@ -15,8 +15,8 @@ HEAD = f"""# Commands
 
 {RESEARCH_NOTICE}
 
-This page is made from the commands' own parsers by `make docs`; `her2vit help COMMAND` says the same. Under 3D Slicer
-the same commands run by
+This page is made from the commands' own parsers by `make docs`; `her2vit help COMMAND` says the same. In 3D
+Slicer the same commands run without a window, by
 `Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py -- COMMAND ...`.
 
 Exit status: 0 done; 1 internal error; 2 bad input, one line per fault; 3 some cases failed; 130 interrupted.
@@ -25,7 +25,7 @@ Every command takes `--debug`, which shows the traceback of an error.
 
 
 def reference(parser: argparse.ArgumentParser) -> str:
-    """The page in Markdown: a section a command, with what it is told in its help and a table of its options."""
+    """The page in Markdown: a section a command, with what its help says and a table of its options."""
     sections = (_section(name, command) for name, command in commands_of(parser).items())
     return "\n".join([HEAD, *sections])
 

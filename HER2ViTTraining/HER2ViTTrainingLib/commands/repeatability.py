@@ -1,4 +1,4 @@
-"""session, features, agreement."""
+"""The commands of a repeatability study: `session`, `features`, `agreement`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 from .options import add_command, add_device, add_seed, positive_number, progress_bar, say, say_written
 
-# Repeatability
-
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Adds `session`, `features` and `agreement`."""
     _add_session(commands)
     _add_features(commands)
     _add_agreement(commands)
+
+
+# Session
 
 
 def _add_session(commands: argparse._SubParsersAction) -> None:
@@ -63,6 +64,9 @@ def _session(options: argparse.Namespace) -> None:
     )
 
 
+# Features
+
+
 def _add_features(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands,
@@ -106,13 +110,14 @@ def _features(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.cohort.manifest import read_manifest
     from HER2ViTTrainingLib.repeatability.feature_table import RESULT_FILES, feature_table, write_features
     from HER2ViTTrainingLib.repeatability.outlines import manifest_outlines
-    from HER2ViTTrainingLib.repeatability.reads import case_reads, outlines
+    from HER2ViTTrainingLib.repeatability.reads import case_reads, outlines_of
 
     require_own_folder(options.out, RESULT_FILES)
+    reads = []
     if options.session:
-        reads, drawn = case_reads(options.session), outlines(options.session)
+        reads = case_reads(options.session)
+        drawn = outlines_of(reads, options.session)
     else:
-        reads = []
         drawn = manifest_outlines(read_manifest(options.manifest), options.roi_column, options.rater)
     with progress_bar("features", "outline") as progress:
         table = feature_table(drawn, options.bundle, options.device, progress=progress)
@@ -162,29 +167,24 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
 
 def _agreement(options: argparse.Namespace) -> None:
     from HER2ViTLib.files.output import require_own_folder
-    from HER2ViTTrainingLib.repeatability import agreement as repeatability
-    from HER2ViTTrainingLib.repeatability import outlines
-    from HER2ViTTrainingLib.repeatability import reads as session_reads
+    from HER2ViTTrainingLib.repeatability import reads
+    from HER2ViTTrainingLib.repeatability.agreement import agreement_of
     from HER2ViTTrainingLib.repeatability.figures import agreement_pictures
+    from HER2ViTTrainingLib.repeatability.outlines import column_outlines
     from HER2ViTTrainingLib.repeatability.ratings import read_ratings
-    from HER2ViTTrainingLib.repeatability.results import (
-        RESULT_FILES,
-        agreement_text,
-        input_hashes,
-        write_agreement,
-    )
+    from HER2ViTTrainingLib.repeatability.results import RESULT_FILES, write_agreement
+    from HER2ViTTrainingLib.repeatability.sentences import agreement_text
 
     require_own_folder(options.out, RESULT_FILES)
     drawn = []
     if options.manifest:
-        drawn = outlines.column_outlines(options.manifest, options.roi_columns.split(","))
+        drawn = column_outlines(options.manifest, options.roi_columns.split(","))
     elif options.session:
-        drawn = session_reads.outlines(options.session)
+        drawn = reads.outlines(options.session)
     ratings = read_ratings(options.ratings) if options.ratings else None
     with progress_bar("outlines", "case") if drawn else contextlib.nullcontext() as progress:
-        agreement = repeatability.agreement_of(ratings, drawn, options.compare, progress)
-    inputs = input_hashes(options.ratings, drawn)
+        agreement = agreement_of(ratings, drawn, options.compare, progress)
     pictures = {} if options.no_figures else agreement_pictures(agreement)
-    written = write_agreement(agreement, inputs, options.out, pictures)
+    written = write_agreement(agreement, options.out, pictures)
     say(agreement_text(agreement))
     say_written(options.out, written)

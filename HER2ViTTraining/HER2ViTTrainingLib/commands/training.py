@@ -1,4 +1,4 @@
-"""train."""
+"""The command `train`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from pathlib import Path
 
 from HER2ViTLib.messages import InputError
 
-from .options import add_command, add_device, add_seed, positive_number, say_written, whole_number
-
-# Training
+from .options import (
+    add_command,
+    add_device,
+    add_seed,
+    positive_number,
+    progress_bar,
+    say_written,
+    whole_number,
+)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -93,7 +99,7 @@ def _train(options: argparse.Namespace) -> None:
     from HER2ViTTrainingLib.training.experiment import Experiment
     from HER2ViTTrainingLib.training.networks import Network
     from HER2ViTTrainingLib.training.recipes import RECIPES
-    from HER2ViTTrainingLib.training.runs import run_experiment, run_repeated
+    from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment, run_repeated
 
     repeated = bool(options.folds) or options.seeds > 1
     if options.scheduler and not repeated:
@@ -121,10 +127,16 @@ def _train(options: argparse.Namespace) -> None:
             f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort"
             f" --folds {options.folds}"
         )
-    if repeated:
-        repeats = (options.seeds, bool(options.folds), options.scheduler)
-        say_written(
-            options.out, run_repeated(experiment, cohort, splits, options.out, options.cache, *repeats)
-        )
-    else:
-        say_written(options.out, run_experiment(experiment, cohort, splits, options.out, options.cache))
+    job = TrainingJob(experiment, cohort, splits, options.out, options.cache)
+    with progress_bar("train") as progress:
+        if repeated:
+            written = run_repeated(
+                job,
+                seeds=options.seeds,
+                folds=bool(options.folds),
+                scheduler=options.scheduler,
+                progress=progress,
+            )
+        else:
+            written = run_experiment(job, progress)
+    say_written(options.out, written)

@@ -1,11 +1,10 @@
-"""Pictures for the results: matplotlib figures without pyplot, the same bytes for the same numbers."""
+"""The pictures of an evaluation: matplotlib figures without pyplot, the same bytes for the same numbers."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,35 +12,34 @@ import numpy as np
 from HER2ViTLib.files.output import plain
 from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, blank, panels, png
 from HER2ViTTrainingLib.pages.texts import estimate_text, p_text
-from HER2ViTTrainingLib.stats.calibration import calibration_groups, logit
-from HER2ViTTrainingLib.stats.resampling import Resampling, roc_band
-from HER2ViTTrainingLib.stats.roc import roc_curve
+from HER2ViTTrainingLib.stats.calibration import logit
 
+from .curves import Curves
 from .judging import SetResult
 
-BAND_RESAMPLES = 1000
+_Draw = Callable[[Any, SetResult, Curves], None]
 
 
-def evaluation_pictures(sets: Sequence[SetResult], plan: Resampling) -> dict[str, bytes]:
-    """ROC curves, confusion matrices, calibration and decision curves by file name, a panel per set."""
-    draw: dict[str, Callable[[Any, SetResult], None]] = {
-        "roc.png": lambda axis, result: _draw_roc(
-            axis, result, replace(plan, resamples=min(plan.resamples, BAND_RESAMPLES))
-        ),
+def evaluation_pictures(sets: Sequence[SetResult], curves: Sequence[Curves]) -> dict[str, bytes]:
+    """ROC curves, confusion matrices, calibration and decision curves by file name, a panel per set; `curves`
+    are those of the sets.
+    """
+    draw: dict[str, _Draw] = {
+        "roc.png": _draw_roc,
         "confusion.png": _draw_confusion,
         "calibration.png": _draw_calibration,
         "decision_curve.png": _draw_decision,
     }
-    return {name: _picture(sets, draw_one) for name, draw_one in draw.items()}
+    return {name: _picture(sets, curves, draw_one) for name, draw_one in draw.items()}
 
 
-def _picture(sets: Sequence[SetResult], draw: Callable[[Any, SetResult], None]) -> bytes:
+def _picture(sets: Sequence[SetResult], curves: Sequence[Curves], draw: _Draw) -> bytes:
     figure, axes = panels(len(sets))
-    for axis, result in zip(axes, sets):
+    for axis, result, its_curves in zip(axes, sets, curves):
         axis.tick_params(labelsize=8)
         axis.set_box_aspect(1)
         axis.set_title(f"{plain(result.cases.name)} (n = {len(result.cases.labels)})", fontsize=10)
-        draw(axis, result)
+        draw(axis, result, its_curves)
     return png(figure)
 
 
@@ -52,27 +50,19 @@ def _unit_square(axis: Any, xlabel: str, ylabel: str) -> None:
     axis.set_ylabel(ylabel, fontsize=9)
 
 
-def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
-    cases = result.cases
-    if result.optimum is None:
+def _draw_roc(axis: Any, result: SetResult, curves: Curves) -> None:
+    roc = curves.roc
+    if roc is None:
         blank(axis, "one class only:\nno ROC curve")
         return
-    grid = np.linspace(0, 1, 101)
-    low, high = roc_band(cases.labels, cases.scores, grid, plan, cases.patients)
-    _, false, true = roc_curve(cases.labels, cases.scores)
     area = result.metrics.estimates["auc"]
-    axis.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)")
-    axis.plot(
-        false,
-        true,
-        color=BLUE,
-        linewidth=1.6,
-        label=f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})",
-    )
-    for colour, (column, test) in zip(itertools.cycle(OTHERS), result.comparisons.items()):
-        _, other_false, other_true = roc_curve(cases.labels, cases.others[column])
+    axis.fill_between(roc.grid, *roc.band, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)")
+    label = f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})"
+    axis.plot(*roc.curve, color=BLUE, linewidth=1.6, label=label)
+    for colour, (column, curve) in zip(itertools.cycle(OTHERS), roc.others.items()):
+        test = result.comparisons[column]
         label = f"{plain(column)} {test.other_auc:.2f}, p {p_text(test.p)}"
-        axis.plot(other_false, other_true, color=colour, linewidth=1.1, linestyle="--", label=label)
+        axis.plot(*curve, color=colour, linewidth=1.1, linestyle="--", label=label)
     rates = result.metrics.estimates
     if not math.isnan(result.threshold):
         label = f"threshold {result.threshold:.3f}, {plain(result.threshold_source)}"
@@ -89,7 +79,7 @@ def _draw_roc(axis: Any, result: SetResult, plan: Resampling) -> None:
     axis.legend(loc="lower right", fontsize=7, frameon=False)
 
 
-def _draw_confusion(axis: Any, result: SetResult) -> None:
+def _draw_confusion(axis: Any, result: SetResult, _curves: Curves) -> None:
     if math.isnan(result.threshold):
         blank(axis, "no threshold:\nno confusion matrix")
         return
@@ -115,17 +105,16 @@ def _draw_confusion(axis: Any, result: SetResult) -> None:
     axis.set_ylabel("reference standard", fontsize=9)
 
 
-def _draw_calibration(axis: Any, result: SetResult) -> None:
+def _draw_calibration(axis: Any, result: SetResult, curves: Curves) -> None:
     cases = result.cases
-    if result.decision is None:
+    if not curves.calibration:
         blank(axis, "scores outside 0-1\nare no probabilities")
         return
-    groups = calibration_groups(cases.labels, cases.scores)
-    x, y = (
-        np.array(values) for values in zip(*((group.predicted, group.observed.value) for group in groups))
-    )
-    ends = np.array([(group.observed.low, group.observed.high) for group in groups])
-    reach = np.maximum(0, [y - ends[:, 0], ends[:, 1] - y])
+    x = np.array([group.predicted for group in curves.calibration])
+    y = np.array([group.observed.value for group in curves.calibration])
+    low = np.array([group.observed.low for group in curves.calibration])
+    high = np.array([group.observed.high for group in curves.calibration])
+    reach = np.maximum(0, [y - low, high - y])
     axis.errorbar(x, y, yerr=reach, fmt="o", color=BLUE, markersize=4.5, linewidth=1)
     line = result.calibration
     if line:
@@ -141,7 +130,7 @@ def _draw_calibration(axis: Any, result: SetResult) -> None:
     _unit_square(axis, "predicted probability", "share of positives (groups, Wilson 95 %)")
 
 
-def _draw_decision(axis: Any, result: SetResult) -> None:
+def _draw_decision(axis: Any, result: SetResult, _curves: Curves) -> None:
     curve = result.decision
     if curve is None:
         blank(axis, "scores outside 0-1\nare no probabilities")

@@ -1,5 +1,4 @@
-"""Predictions judged: `predictions.csv` in; metrics, pictures and the study's Table 2 out (`her2vit
-evaluate`).
+"""How well predictions hold (`her2vit evaluate`): metrics with their intervals, comparisons, calibration.
 
 Each set of the file is judged by itself. Its threshold is its own Youden optimum (optimistic), that of a
 named set, or a number; it is held fixed in every resample and for every subgroup.
@@ -7,6 +6,7 @@ named set, or a number; it is held fixed in every resample and for every subgrou
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap_metrics, is_probability
 from HER2ViTTrainingLib.stats.roc import DelongTest, OperatingPoint, delong_interval, delong_test, youden
 
-from .predictions import PredictionSet
+from .predictions import Predictions, PredictionSet
 
 OWN_THRESHOLD = "self (optimistic)"
 GIVEN_THRESHOLD = "given"
@@ -31,9 +31,6 @@ OPTIMISM_NOTICE = (
     "Figures of a set on which weights, threshold or calibration were fixed are optimistic: "
     "how well a model does on new patients is told only by sets that were used for nothing else."
 )
-
-
-# Judging
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,8 @@ class SetResult:
     @property
     def counts(self) -> dict[str, int | None]:
         """n, n_pos, n_neg and the confusion matrix tp, fn, tn, fp (None without a threshold)."""
-        labels, called = self.cases.labels, self.cases.scores >= self.threshold
+        labels = self.cases.labels
+        called = self.cases.scores >= self.threshold
         cells = {
             "tp": labels & called,
             "fn": labels & ~called,
@@ -68,17 +66,20 @@ class SetResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All sets; the subgroups of each as (column, level, result); what concerns the file as a whole."""
+    """All sets; the subgroups of each as (column, level, result); what concerns the file as a whole, and its
+    SHA-256.
+    """
 
     sets: tuple[SetResult, ...]
     subgroups: tuple[tuple[str, str, SetResult], ...]
     notes: tuple[str, ...]
     plan: Resampling
     by_patient: bool
+    sha256: str
 
 
 def evaluate(
-    sets: Sequence[PredictionSet],
+    predictions: Predictions,
     plan: Resampling,
     threshold: float | None = None,
     threshold_from: str | None = None,
@@ -89,6 +90,7 @@ def evaluate(
     Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class to take
     the threshold from.
     """
+    sets = predictions.sets
     optima = {cases.name: _optimum(cases) for cases in sets}
     if threshold is not None and threshold_from is not None:
         raise InputError(
@@ -116,18 +118,17 @@ def evaluate(
             return math.nan, NO_THRESHOLD
         return optimum.threshold, OWN_THRESHOLD if threshold_from in (None, name) else threshold_from
 
-    results, subgroups = [], []
+    results = []
+    subgroups = []
     for cases in sets:
-        results.append(judge(cases, *operating_point(cases.name), plan))
+        point = operating_point(cases.name)
+        results.append(judge(cases, *point, plan))
         for column, levels in cases.subgroups.items():
-            parts = [
-                (level, cases.part(cases.name, levels == level)) for level in sorted(set(levels.tolist()))
-            ]
-            subgroups += [
-                (column, level, judge(part, *operating_point(cases.name), plan)) for level, part in parts
-            ]
+            for level in sorted(set(levels.tolist())):
+                part = cases.part(cases.name, levels == level)
+                subgroups.append((column, level, judge(part, *point, plan)))
     by_patient = any(cases.patients is not None for cases in sets)
-    return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient)
+    return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient, predictions.sha256)
 
 
 def _optimum(cases: PredictionSet) -> OperatingPoint | None:
@@ -140,7 +141,11 @@ def _has_both(cases: PredictionSet) -> bool:
 
 def judge(cases: PredictionSet, threshold: float, threshold_source: str, plan: Resampling) -> SetResult:
     """Everything about one set at one threshold (NaN: none)."""
-    both, probabilities = _has_both(cases), is_probability(cases.scores)
+    both = _has_both(cases)
+    comparisons: dict[str, DelongTest] = {}
+    if both:
+        for column, other in cases.others.items():
+            comparisons[column] = delong_test(cases.labels, cases.scores, other)
     result = SetResult(
         cases=cases,
         threshold=threshold,
@@ -149,19 +154,16 @@ def judge(cases: PredictionSet, threshold: float, threshold_source: str, plan: R
         delong=delong_interval(cases.labels, cases.scores) if both else Estimate(math.nan),
         optimum=_optimum(cases),
         calibration=calibration_line(cases.labels, cases.scores),
-        decision=decision_curve(cases.labels, cases.scores) if probabilities else None,
-        comparisons=(
-            {column: delong_test(cases.labels, cases.scores, other) for column, other in cases.others.items()}
-            if both
-            else {}
-        ),
+        decision=decision_curve(cases.labels, cases.scores) if is_probability(cases.scores) else None,
+        comparisons=comparisons,
         notes=(),
     )
     return replace(result, notes=tuple(_notes(result, plan)))
 
 
 def _notes(result: SetResult, plan: Resampling) -> list[str]:
-    cases, notes = result.cases, []
+    cases = result.cases
+    notes = []
     both = _has_both(cases)
     if not both:
         notes.append("one class only: AUC, its intervals, comparisons and the Youden optimum are empty")
@@ -199,11 +201,13 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
 
 
 def _leaks(sets: Sequence[PredictionSet]) -> tuple[str, ...]:
+    """Which sets have patients in common."""
     patients = {cases.name: set(cases.patients.tolist()) for cases in sets if cases.patients is not None}
-    names = list(patients)
-    shared = [(a, b, len(patients[a] & patients[b])) for n, a in enumerate(names) for b in names[n + 1 :]]
-    return tuple(
-        f"{count} patients are in set {a!r} and in set {b!r}: neither tells anything new of them"
-        for a, b, count in shared
-        if count
-    )
+    notes = []
+    for a, b in itertools.combinations(patients, 2):
+        count = len(patients[a] & patients[b])
+        if count:
+            notes.append(
+                f"{count} patients are in set {a!r} and in set {b!r}: neither tells anything new of them"
+            )
+    return tuple(notes)

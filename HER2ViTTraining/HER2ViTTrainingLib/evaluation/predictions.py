@@ -1,4 +1,4 @@
-"""Reads predictions: case, set, label, score."""
+"""The predictions of a model, read from a table: case, set, label, score."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import RowFaults, as_number, require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row, as_number
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.grouping import grouped
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
 REQUIRED_COLUMNS = ("case_id", "set", "label", "score")
 MAX_SETS = 100
 MAX_SUBGROUPS = 20
-
-
-# Reading
 
 
 @dataclass(frozen=True)
@@ -43,75 +42,91 @@ class PredictionSet:
         return PredictionSet(name, self.labels[chosen], self.scores[chosen], patients, others, {})
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """The sets of a file, in its order, and the file's SHA-256."""
+
+    sets: tuple[PredictionSet, ...]
+    sha256: str
+
+
 def read_predictions(
     path: str | os.PathLike, compare: Sequence[str] = (), by: Sequence[str] = ()
-) -> list[PredictionSet]:
-    """The sets of a predictions file, in its order, with the score columns `compare` and the subgroup columns
-    `by`.
+) -> Predictions:
+    """The sets of a predictions file with the score columns `compare` and the subgroup columns `by`.
 
     Raises `InputError` with all faults: missing columns, labels other than 0 and 1, scores that are no finite
     number, a case twice in a set.
     """
-    path = Path(path)
-    columns, rows = read_table(path)
-    require_columns(path, columns, (*REQUIRED_COLUMNS, *compare, *by))
-    if not rows:
+    table = read_table(path)
+    table.require((*REQUIRED_COLUMNS, *compare, *by))
+    if not table.rows:
         raise InputError(f"{path}: holds no case; give one row a case")
-    _require_sound(path, rows, (*("score",), *compare))
-    by_set: dict[str, list[Row]] = {}
-    for row in rows:
-        by_set.setdefault(row["set"], []).append(row)
+    _require_sound(table, ("score", *compare))
+    by_set = grouped(table.rows, lambda row: row["set"])
     if len(by_set) > MAX_SETS:
         raise InputError(
             f"{path}: column set has {len(by_set)} different values; name at most {MAX_SETS} sets"
         )
-    sets = [
-        _prediction_set(name, members, "patient_id" in columns, compare, by)
-        for name, members in by_set.items()
-    ]
-    _require_few_groups(path, sets)
-    return sets
+    with_patients = "patient_id" in table.columns
+    sets = tuple(
+        _prediction_set(name, members, with_patients, compare, by) for name, members in by_set.items()
+    )
+    _require_few_groups(table.path, sets)
+    return Predictions(sets, table.sha256)
 
 
 def _prediction_set(
     name: str, rows: Sequence[Row], with_patients: bool, compare: Sequence[str], by: Sequence[str]
 ) -> PredictionSet:
     def numbers(column: str) -> np.ndarray:
-        return np.array([float(row[column]) for row in rows])
+        return np.array([as_number(row[column]) for row in rows])
 
     def texts(column: str) -> np.ndarray:
         return np.array([row[column] for row in rows])
 
-    patients = np.array([row["patient_id"] or row["case_id"] for row in rows]) if with_patients else None
-    others, subgroups = (
-        {column: numbers(column) for column in compare},
-        {column: texts(column) for column in by},
+    return PredictionSet(
+        name=name,
+        labels=numbers("label") == 1,
+        scores=numbers("score"),
+        patients=np.array([row["patient_id"] or row["case_id"] for row in rows]) if with_patients else None,
+        others={column: numbers(column) for column in compare},
+        subgroups={column: texts(column) for column in by},
     )
-    return PredictionSet(name, numbers("label") == 1, numbers("score"), patients, others, subgroups)
 
 
-def _require_sound(path: Path, rows: Sequence[Row], score_columns: Sequence[str]) -> None:
-    faults = RowFaults(path)
-    cases = Counter((row["set"], row["case_id"]) for row in rows)
-    for row in rows:
+def _require_sound(table: Table, score_columns: Sequence[str]) -> None:
+    faults = Faults(table.path)
+    times = Counter((row["set"], row["case_id"]) for row in table.rows)
+    for row in table.rows:
         for column in ("case_id", "set"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")
-        if as_number(row["label"]) not in (0, 1):
-            faults.note(
-                row,
-                "label",
-                "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out",
-            )
+        _check_label(row, faults)
         for column in score_columns:
-            if not math.isfinite(as_number(row[column])):
-                faults.note(row, column, "is not a finite number; score the case or leave it out")
-        times = cases[row["set"], row["case_id"]]
-        if row["case_id"] and times > 1:
+            _check_score(row, column, faults)
+        n = times[row["set"], row["case_id"]]
+        if row["case_id"] and n > 1:
             faults.note(
-                row, "case_id", f"is there {times} times in set {row['set']!r}; keep one row a case and set"
+                row, "case_id", f"is there {n} times in set {row['set']!r}; keep one row a case and set"
             )
     faults.raise_any()
+
+
+def _check_label(row: Row, faults: Faults) -> None:
+    if not row["label"]:
+        faults.note(row, "label", "is missing; fill it in or leave the case out")
+    elif as_number(row["label"]) not in (0, 1):
+        what = "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out"
+        faults.note(row, "label", what)
+
+
+def _check_score(row: Row, column: str, faults: Faults) -> None:
+    if not row[column]:
+        faults.note(row, column, "is missing; score the case or leave it out")
+    elif math.isnan(as_number(row[column])):
+        what = "is not a finite number with a decimal point; correct it or leave the case out"
+        faults.note(row, column, what)
 
 
 def _require_few_groups(path: Path, sets: Sequence[PredictionSet]) -> None:

@@ -1,13 +1,11 @@
-"""The evaluation's files: metrics, Table 2, comparisons."""
+"""The files of an evaluation: metrics, Table 2, comparisons, subgroups; and what `her2vit evaluate` says."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTTrainingLib.pages.html import html_page
-from HER2ViTTrainingLib.pages.texts import estimate_text, p_text, with_decimals
+from HER2ViTTrainingLib.pages.texts import aligned, estimate_text, p_text, with_decimals
 from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import METRICS
 
@@ -40,9 +38,7 @@ TABLE2_COLUMNS = {
     "f1": "F1",
 }
 VERSIONS = {"her2vit": __version__, "numpy": np.__version__}
-
-
-# Results as tables
+_UNDEFINED = Estimate(math.nan)
 
 
 def metrics_row(result: SetResult) -> dict[str, Any]:
@@ -56,9 +52,9 @@ def metrics_row(result: SetResult) -> dict[str, Any]:
     for name in METRICS:
         row.update(_columns(name, result.metrics.estimates[name]))
     row.update(auc_delong_low=result.delong.low, auc_delong_high=result.delong.high)
-    empty, line = Estimate(math.nan), result.calibration
-    row.update(_columns("calibration_slope", line.slope if line else empty))
-    row.update(_columns("calibration_intercept", line.intercept if line else empty))
+    line = result.calibration
+    row.update(_columns("calibration_slope", line.slope if line else _UNDEFINED))
+    row.update(_columns("calibration_intercept", line.intercept if line else _UNDEFINED))
     return {**row, "redrawn": result.metrics.redrawn, "notes": "; ".join(result.notes)}
 
 
@@ -87,37 +83,33 @@ def comparison_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def table2_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     """The study's Table 2: a row per set, point estimates with 95 % intervals to two decimals."""
-    return [
-        {
-            "set": result.cases.name,
-            "n (positive)": f"{len(result.cases.labels)} ({result.cases.labels.sum()})",
-            **{
-                title: estimate_text(result.metrics.estimates[name]) for name, title in TABLE2_COLUMNS.items()
-            },
-            "threshold": with_decimals(result.threshold),
-            "threshold from": result.threshold_source,
-        }
-        for result in evaluation.sets
-    ]
+    rows = []
+    for result in evaluation.sets:
+        labels = result.cases.labels
+        row = {"set": result.cases.name, "n (positive)": f"{len(labels)} ({labels.sum()})"}
+        for name, title in TABLE2_COLUMNS.items():
+            row[title] = estimate_text(result.metrics.estimates[name])
+        row["threshold"] = with_decimals(result.threshold)
+        row["threshold from"] = result.threshold_source
+        rows.append(row)
+    return rows
 
 
 def table2_text(evaluation: Evaluation) -> str:
     """Table 2 as aligned plain text, with the notices."""
     rows = table2_rows(evaluation)
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines]
+    table = aligned([list(rows[0]), *(list(row.values()) for row in rows)])
     return "\n".join([*table, OPTIMISM_NOTICE, RESEARCH_NOTICE])
 
 
-def metrics_json(evaluation: Evaluation, sha256: str) -> dict[str, Any]:
+def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
     """`metrics.json`: per set everything there is, with how it was made."""
     plan = evaluation.plan
     return {
         "notice": RESEARCH_NOTICE,
         "optimism": OPTIMISM_NOTICE,
         "versions": VERSIONS,
-        "inputs": [{"role": "predictions", "sha256": sha256}],
+        "inputs": [{"role": "predictions", "sha256": evaluation.sha256}],
         "positive": "score >= threshold",
         "bootstrap": {
             **asdict(plan),
@@ -153,7 +145,7 @@ def _set_json(result: SetResult) -> dict[str, Any]:
     }
 
 
-def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, bytes]) -> bytes:
+def table2_html(evaluation: Evaluation, pictures: Mapping[str, bytes]) -> bytes:
     """Table 2 as a self-contained page, with notices, comparisons, notes and pictures (name to PNG). All
     texts are escaped.
     """
@@ -164,16 +156,12 @@ def table2_html(evaluation: Evaluation, sha256: str, pictures: Mapping[str, byte
         rows=table2_rows(evaluation),
         evaluation=evaluation,
         optimism=OPTIMISM_NOTICE,
-        sha256=sha256,
         versions=VERSIONS,
     )
 
 
 def write_evaluation(
-    evaluation: Evaluation,
-    predictions: str | os.PathLike,
-    folder: str | os.PathLike,
-    pictures: Mapping[str, bytes],
+    evaluation: Evaluation, folder: str | os.PathLike, pictures: Mapping[str, bytes]
 ) -> list[str]:
     """Writes the results, with their pictures (name to PNG), into a folder of their own; those of a former
     run go. Returns the files' names.
@@ -187,12 +175,11 @@ def write_evaluation(
         for column, level, result in evaluation.subgroups
     ]
     comparison = comparison_rows(evaluation)
-    sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
     contents = {
         "metrics.csv": csv_bytes(list(rows[0]), rows),
-        "metrics.json": json_bytes(metrics_json(evaluation, sha256)),
+        "metrics.json": json_bytes(metrics_json(evaluation)),
         "table2.csv": csv_bytes(list(table2[0]), table2),
-        "table2.html": table2_html(evaluation, sha256, pictures),
+        "table2.html": table2_html(evaluation, pictures),
         **({"subgroups.csv": csv_bytes(list(subgroups[0]), subgroups)} if subgroups else {}),
         **({"comparison.csv": csv_bytes(list(comparison[0]), comparison)} if comparison else {}),
         **pictures,

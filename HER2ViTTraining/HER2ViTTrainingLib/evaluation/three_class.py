@@ -4,10 +4,9 @@ evaluate3`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,26 @@ import numpy as np
 
 from HER2ViTLib import __version__
 from HER2ViTLib.files.output import json_bytes, write_results
-from HER2ViTLib.her2 import HER2Status, her2_status
+from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTTrainingLib.cohort.reference_standard import (
+    INDETERMINATE,
+    STATUS_MISSING,
+    reference_standard,
+)
 from HER2ViTTrainingLib.pages.texts import estimate_text
 from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap, estimates
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
 from .judging import OPTIMISM_NOTICE
 
 RESULT_FILES = ("three_class.json",)
 CLASSES = (HER2Status.ZERO.value, HER2Status.LOW.value, HER2Status.POSITIVE.value)
 NAMES = (
-    *(f"{what}_{name}" for what in ("sensitivity", "ppv") for name in CLASSES),
+    *(f"sensitivity_{name}" for name in CLASSES),
+    *(f"ppv_{name}" for name in CLASSES),
     "accuracy",
     "balanced_accuracy",
     "weighted_kappa",
@@ -43,7 +49,7 @@ class ReadCases:
     as the manifest names them.
 
     `excluded` counts the reasons why read cases are left out; `without_reading` the usable cases of the
-    manifest that were not read.
+    manifest that were not read. `inputs` are (role, SHA-256).
     """
 
     truth: np.ndarray
@@ -52,6 +58,7 @@ class ReadCases:
     cohorts: np.ndarray
     excluded: Mapping[str, int]
     without_reading: int
+    inputs: tuple[tuple[str, str], ...]
 
 
 def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases:
@@ -62,19 +69,20 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
     Raises `InputError` with all faults of a file: missing columns, a case twice, unknown statuses, a reading
     without a call or a case.
     """
-    readings, manifest = Path(readings), Path(manifest)
-    calls, cases = _calls(readings), _by_case(manifest, _manifest_rows(manifest))
+    table = _read_readings(readings)
+    truth = _read_truth(manifest)
+    calls = _by_case(table)
+    cases = _by_case(truth)
     if not calls.keys() & cases.keys():
         raise InputError(
             f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read"
         )
-    faults = RowFaults(readings)
-    for case_id in (case_id for case_id in calls if case_id not in cases):
-        faults.note(
-            calls[case_id], "case_id", f"is not in {manifest}; add the case there or take the reading out"
-        )
+    faults = Faults(table.path)
+    for case_id, row in calls.items():
+        if case_id not in cases:
+            faults.note(row, "case_id", f"is not in {manifest}; add the case there or take the reading out")
     faults.raise_any()
-    truths = _truths(manifest, cases)
+    truths = _truths(truth.path, cases)
     usable = {case_id: truth for case_id, truth in truths.items() if truth in CLASSES}
     chosen = [case_id for case_id in calls if case_id in usable]
     if not chosen:
@@ -92,77 +100,67 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
         cohorts=column(lambda row: row["cohort"] or row["role"] or "development"),
         excluded=Counter(truths[case_id] for case_id in calls if case_id not in usable),
         without_reading=len(usable.keys() - calls.keys()),
+        inputs=(("readings", table.sha256), ("truth", truth.sha256)),
     )
 
 
-def _by_case(path: Path, rows: Sequence[Row]) -> dict[str, Row]:
-    faults, found = RowFaults(path), {}
-    for row in rows:
-        case_id = row["case_id"]
-        if not case_id or case_id in found:
-            faults.note(
-                row,
-                "case_id",
-                "is there before; keep one row a case" if case_id else "is missing; fill it in",
-            )
-        found[case_id] = row
+def _by_case(table: Table) -> dict[str, Row]:
+    faults = Faults(table.path)
+    found: dict[str, Row] = {}
+    for row in table.rows:
+        if not row["case_id"]:
+            faults.note(row, "case_id", "is missing; fill it in")
+        elif row["case_id"] in found:
+            faults.note(row, "case_id", "is there before; keep one row a case")
+        found[row["case_id"]] = row
     faults.raise_any()
     return found
 
 
-def _calls(path: Path) -> dict[str, Row]:
-    columns, rows = read_table(path)
-    require_columns(path, columns, ("case_id", "call"))
-    if not rows:
+def _read_readings(path: str | os.PathLike) -> Table:
+    table = read_table(path)
+    table.require(("case_id", "call"))
+    if not table.rows:
         raise InputError(f"{path}: holds no reading; read some cases first")
-    faults = RowFaults(path)
-    for row in rows:
-        if row["call"] not in CLASSES:
-            faults.note(
-                row, "call", "is not zero, low or positive; read the case with the bundles of both tasks"
-            )
+    faults = Faults(table.path)
+    for row in table.rows:
+        if not row["call"]:
+            faults.note(row, "call", "is missing; read the case with the bundles of both tasks")
+        elif row["call"] not in CLASSES:
+            faults.note(row, "call", "is not zero, low or positive; give the readings of a batch as they are")
     faults.raise_any()
-    return _by_case(path, rows)
+    return table
 
 
-def _manifest_rows(path: Path) -> list[Row]:
-    columns, rows = read_table(path)
-    require_columns(path, columns, ("case_id", *(("ihc", "ish") if "her2_status" not in columns else ())))
-    return rows
+def _read_truth(path: str | os.PathLike) -> Table:
+    table = read_table(path)
+    by_status = "her2_status" in table.columns
+    table.require(("case_id",) if by_status else ("case_id", "ihc", "ish"))
+    return table
 
 
 def _truths(path: Path, cases: Mapping[str, Row]) -> dict[str, str]:
     """A case's class, else the reason why it has none."""
-    faults, truths = RowFaults(path), {}
-    for case_id, row in cases.items():
-        try:
-            truths[case_id] = f"excluded: {row['exclude']}" if row["exclude"] else _status(row)
-        except InputError as error:
-            faults.note(row, "ihc" if row["ihc"] else "her2_status", str(error))
+    faults = Faults(path)
+    truths = {case_id: _truth(row, faults) for case_id, row in cases.items()}
     faults.raise_any()
     return truths
 
 
-def _status(row: Row) -> str:
-    given = row["her2_status"].lower()
-    if given not in ("", *(status.value for status in HER2Status)):
-        raise InputError("is no status; use zero, low, positive, negative or indeterminate")
-    derived = her2_status(row["ihc"], row["ish"]).value if row["ihc"] else given
-    if given and not HER2Status(given).fits(HER2Status(derived)):
-        raise InputError(
-            f"with ish {row['ish']!r} is {derived}, but her2_status is {given}; correct one of them"
-        )
-    return derived if derived in CLASSES else _NO_CLASS[derived]
+def _truth(row: Row, faults: Faults) -> str:
+    if row["exclude"]:
+        return f"excluded: {row['exclude']}"
+    status = reference_standard(row, faults).status
+    if status is None:
+        return STATUS_MISSING
+    return _NO_CLASS.get(status, status.value)
 
 
 _NO_CLASS = {
-    HER2Status.NEGATIVE.value: "HER2 negative: zero and low are not told apart",
-    HER2Status.INDETERMINATE.value: "HER2 indeterminate",
-    "": "HER2 status missing",
+    HER2Status.NEGATIVE: "HER2 negative: zero and low are not told apart",
+    HER2Status.INDETERMINATE: INDETERMINATE,
 }
 """Why a case with that status is left out of three classes."""
-
-# Judging
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def judge(
 
     Balanced accuracy is the mean sensitivity of the three classes, NaN when the truth lacks one. Kappa (Cohen
     1968) has linear weights: calling zero positive counts twice as wrong as calling it low. Percentile
-    bootstrap intervals as in `evaluation.bootstrap`.
+    bootstrap intervals as in `resampling.bootstrap`.
     """
     cells = np.eye(9)[3 * truth + call]
 
@@ -206,17 +204,17 @@ def judge(
 
 def _agreement(matrices: np.ndarray) -> np.ndarray:
     """NAMES (b, 9) of confusion matrices (b, 3, 3)."""
-    rows, columns, n = matrices.sum(axis=2), matrices.sum(axis=1), matrices.sum(axis=(1, 2))
+    rows = matrices.sum(axis=2)
+    columns = matrices.sum(axis=1)
+    n = matrices.sum(axis=(1, 2))
     right = np.diagonal(matrices, axis1=1, axis2=2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, ppv = right / rows, right / columns
+        sensitivity = right / rows
+        ppv = right / columns
         observed = (matrices * _DISTANCE).sum(axis=(1, 2))
         expected = np.einsum("bi,ij,bj->b", rows, _DISTANCE, columns) / n
         kappa = 1 - observed / expected
     return np.column_stack([sensitivity, ppv, right.sum(axis=1) / n, sensitivity.mean(axis=1), kappa])
-
-
-# Result
 
 
 @dataclass(frozen=True)
@@ -240,19 +238,14 @@ def evaluate_three_class(cases: ReadCases, plan: Resampling) -> ThreeClassEvalua
     return ThreeClassEvaluation(cases, judge(cases.truth, cases.call, plan, cases.patients), cohorts, plan)
 
 
-def three_class_json(
-    evaluation: ThreeClassEvaluation, readings_sha256: str, truth_sha256: str
-) -> dict[str, Any]:
+def three_class_json(evaluation: ThreeClassEvaluation) -> dict[str, Any]:
     """`three_class.json`."""
     cases = evaluation.cases
     return {
         "notice": RESEARCH_NOTICE,
         "optimism": OPTIMISM_NOTICE,
         "versions": {"her2vit": __version__, "numpy": np.__version__},
-        "inputs": [
-            {"role": "readings", "sha256": readings_sha256},
-            {"role": "truth", "sha256": truth_sha256},
-        ],
+        "inputs": [{"role": role, "sha256": sha256} for role, sha256 in cases.inputs],
         "labels": list(CLASSES),
         "matrix_rows": "reference standard",
         "matrix_columns": "call",
@@ -302,16 +295,9 @@ def three_class_text(evaluation: ThreeClassEvaluation) -> str:
     return "\n".join([*lines, *result.notes, OPTIMISM_NOTICE, RESEARCH_NOTICE])
 
 
-def write_three_class(
-    evaluation: ThreeClassEvaluation,
-    readings: str | os.PathLike,
-    manifest: str | os.PathLike,
-    folder: str | os.PathLike,
-) -> list[str]:
+def write_three_class(evaluation: ThreeClassEvaluation, folder: str | os.PathLike) -> list[str]:
     """Writes `three_class.json` into a folder of its own and returns its name. Raises `InputError` when the
     folder holds anything else.
     """
-    hashes = (hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (readings, manifest))
-    return write_results(
-        folder, RESULT_FILES, {"three_class.json": json_bytes(three_class_json(evaluation, *hashes))}
-    )
+    content = json_bytes(three_class_json(evaluation))
+    return write_results(folder, RESULT_FILES, {"three_class.json": content})

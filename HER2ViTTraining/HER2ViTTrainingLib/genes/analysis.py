@@ -1,5 +1,5 @@
-"""Radiogenomics: genes expressed differently between two groups, what they stand for, and the hubs among
-their proteins.
+"""Radiogenomics: genes expressed differently between two groups, the gene sets they are over-represented in,
+and the hubs among their proteins.
 
 Counts -> DESeq2 (pydeseq2) -> differentially expressed genes (DEGs) -> over-representation in gene sets, hubs
 of the interaction network. Everything from the given files; nothing is looked up.
@@ -22,7 +22,7 @@ from .files import Counts, Groups, read_counts, read_groups
 from .gene_sets import GeneSets, Interactions, read_gene_sets, read_interactions
 from .hubs import Network, network
 
-# The analysis
+DEFAULT_THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Radiogenomics:
 
     @property
     def up(self) -> int:
+        """Number of DEGs with a higher expression in the other group than in the reference."""
         return int((self.degs["log2FoldChange"] > 0).sum())
 
 
@@ -57,10 +58,10 @@ def analyse(
     reference: str = "low",
     gene_sets: Sequence[str | os.PathLike] = (),
     interactions: str | os.PathLike | None = None,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Radiogenomics:
     """Reads and checks all files, then compares the groups. Raises `InputError` for thresholds out of range
-    and as the readers of `gene_files` do.
+    and as the readers of `files` and `gene_sets` do.
     """
     if not 0 < thresholds.alpha < 1 or not 0 <= thresholds.lfc < math.inf:
         raise InputError(

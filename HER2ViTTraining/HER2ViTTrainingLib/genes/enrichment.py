@@ -12,10 +12,7 @@ from .gene_sets import GeneSets
 
 ORA_COLUMNS = ("source", "term", "overlap", "set_size", "p", "padj", "genes")
 SET_SIZES = (10, 500)
-"""Genes of the universe that a set must hold to be tested: clusterProfiler's defaults."""
-
-
-# Over-representation
+"""Least and most genes of the universe that a set must hold to be tested: clusterProfiler's defaults."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,10 @@ class Enrichment:
     drawn: int
     rows: tuple[Mapping[str, Any], ...]
 
+    def significant(self, alpha: float) -> list[str]:
+        """The terms whose adjusted p is below `alpha`, smallest p first."""
+        return [row["term"] for row in self.rows if row["padj"] < alpha]
+
 
 def over_representation(degs: Collection[str], tested: Collection[str], sets: GeneSets) -> Enrichment:
     """One-sided hypergeometric test of every set, as clusterProfiler's `enricher` (Yu et al., OMICS
@@ -41,24 +42,25 @@ def over_representation(degs: Collection[str], tested: Collection[str], sets: Ge
     """
     universe = sets.annotated & set(tested)
     drawn = universe & set(degs)
-    held = {term: genes & universe for term, genes in sets.genes_of.items()}
     least, most = SET_SIZES
-    chosen = {term: genes for term, genes in held.items() if least <= len(genes) <= most and genes & drawn}
-    hits = {term: sorted(genes & drawn) for term, genes in chosen.items()}
-    p = [
-        float(hypergeom.sf(len(hits[term]) - 1, len(universe), len(genes), len(drawn)))
-        for term, genes in chosen.items()
-    ]
-    adjusted = false_discovery_control(p).tolist() if p else []
-    rows = [
-        dict(
-            zip(
-                ORA_COLUMNS,
-                (sets.source, term, len(hits[term]), len(genes), p_term, p_adjusted, "/".join(hits[term])),
+    rows: list[dict[str, Any]] = []
+    for term, genes in sets.genes_of.items():
+        tested_genes = genes & universe
+        hits = sorted(tested_genes & drawn)
+        size = len(tested_genes)
+        if hits and least <= size <= most:
+            rows.append(
+                {
+                    "source": sets.source,
+                    "term": term,
+                    "overlap": len(hits),
+                    "set_size": size,
+                    "p": float(hypergeom.sf(len(hits) - 1, len(universe), size, len(drawn))),
+                    "genes": "/".join(hits),
+                }
             )
-        )
-        for (term, genes), p_term, p_adjusted in zip(chosen.items(), p, adjusted)
-    ]
-    return Enrichment(
-        sets, len(universe), len(drawn), tuple(sorted(rows, key=lambda row: (row["p"], row["term"])))
-    )
+    adjusted = false_discovery_control([row["p"] for row in rows]).tolist() if rows else []
+    for row, p in zip(rows, adjusted):
+        row["padj"] = p
+    rows.sort(key=lambda row: (row["p"], row["term"]))
+    return Enrichment(sets, len(universe), len(drawn), tuple(rows))

@@ -20,9 +20,7 @@ DESEQ2_COLUMNS = ("gene", "baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue
 
 MAX_PROCESSES = 4
 POOL_PAYS_FROM_GENES = 3000
-
-
-# Differential expression
+"""Processes take seconds to start: fewer genes are fitted sooner without."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +66,14 @@ def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05)
     step of independent filtering: where it cuts hangs on a lowess smoother whose implementations differ, and
     one step is worth up to ten genes.
     """
-    of_case = groups.of_case
-    cases = [
-        case
-        for group in (groups.reference, groups.other)
-        for case in counts.cases
-        if of_case.get(case) == group
-    ]
-    position = {case: n for n, case in enumerate(counts.cases)}
-    frame = pd.DataFrame(
-        counts.values[:, [position[case] for case in cases]].T, index=cases, columns=counts.genes
-    )
-    frame = frame.loc[:, (frame > 0).any()]
+    frame = _counts_by_group(counts, groups)
     if not (frame > 0).all().any():
         raise InputError(
             f"{counts.path}: every gene has a count of 0 in some case: no size factors; leave out the cases"
             " with the fewest reads"
         )
-    is_other = np.array([of_case[case] == groups.other for case in cases], float)
+    cases = frame.index
+    is_other = np.array([groups.of_case[case] == groups.other for case in cases], float)
     design = pd.DataFrame({"intercept": 1.0, "other": is_other}, index=cases)
     processes = min(MAX_PROCESSES, os.cpu_count() or 1) if frame.shape[1] >= POOL_PAYS_FROM_GENES else 1
     with warnings.catch_warnings(record=True) as caught:
@@ -95,21 +83,32 @@ def differential_expression(counts: Counts, groups: Groups, alpha: float = 0.05)
         test = DeseqStats(data, contrast=np.array([0.0, 1.0]), alpha=alpha, n_cpus=processes, quiet=True)
         test.summary()
     table = test.results_df[list(DESEQ2_COLUMNS[1:])]
+    log2_counts = np.log2(data.layers["normed_counts"] + 1).T
+    notes = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     return Expression(
         table=table.reindex(pd.Index(counts.genes, name="gene")).fillna({"baseMean": 0.0}),
-        log2_counts=pd.DataFrame(
-            np.log2(data.layers["normed_counts"] + 1).T, index=frame.columns, columns=cases
-        ),
+        log2_counts=pd.DataFrame(log2_counts, index=frame.columns, columns=cases),
         size_factors=dict(zip(cases, data.obs["size_factors"].astype(float))),
         trend=data.uns["disp_function_type"],
         replaced=int(data.var["refitted"].sum()) if "refitted" in data.var else 0,
         outliers=int(table["pvalue"].isna().sum()),
-        notes=tuple(
-            dict.fromkeys(
-                str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)
-            )
-        ),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _counts_by_group(counts: Counts, groups: Groups) -> pd.DataFrame:
+    """The counts (cases, genes) of the cases in a group, the reference's first, and of the genes with a read
+    in any of them.
+    """
+    positions = [
+        n
+        for group in (groups.reference, groups.other)
+        for n, case in enumerate(counts.cases)
+        if groups.of_case.get(case) == group
+    ]
+    cases = [counts.cases[n] for n in positions]
+    frame = pd.DataFrame(counts.values[:, positions].T, index=cases, columns=counts.genes)
+    return frame.loc[:, (frame > 0).any()]
 
 
 def differentially_expressed(table: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:

@@ -1,12 +1,14 @@
-"""The files of a gene analysis, checked: counts, groups, gene sets (GMT), protein interactions. Each may be
-gzip-compressed but the groups.
+"""Reads the counts and groups of a gene analysis, and the text of its other files (`gene_sets`). All but the
+groups may be compressed by gzip.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
+import itertools
 import os
 import re
 import zlib
@@ -18,34 +20,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import RowFaults, require_columns
+from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.table import read_table, require_no_separator_line
 
-MIN_GROUP = 2
+MIN_GROUP_CASES = 2
 MAX_COUNT = 2**31 - 1
 """R's DESeq2 holds counts as 32-bit integers."""
-
 MAX_TEXT_BYTES = 2 << 30
 """Counts of 60,000 genes in 6,000 cases."""
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _SPREADSHEET_DATE = re.compile(
-    rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*|({_MONTH})[a-z]*[-./"
-    r" ]\d{1,4}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4})([-./ ]\d{2,4})?",
+    rf"(\d{{1,2}}[-./ ]({_MONTH})[a-z]*"
+    rf"|({_MONTH})[a-z]*[-./ ]\d{{1,4}}"
+    r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4})([-./ ]\d{2,4})?",
     re.IGNORECASE,
 )
-_KINDS = {
-    "Ensembl identifiers": r"ENS[A-Z]*[GTP]\d{11}(\.\d+)?",
-    "STRING identifiers": r"\d+\.ENS[A-Z]*P\d+",
-    "Entrez numbers": r"\d+",
-}
-LAYOUT_LINES = 50_000
-LAYOUT_COLUMNS = 16
-"""How much of an edge list is looked at to see where its genes are; BioGRID has them in columns 8 and 9."""
+"""What spreadsheets make of symbols such as MARCH1 and SEPT2: 1-Mar, Sep-02, 2001-03-01."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +64,34 @@ class Groups:
     sha256: str
 
 
-def text_of(path: Path, what: str) -> str:
-    """The text of a file, compressed by gzip or not, whatever its name says."""
+# Text
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """The text of a file, and the SHA-256 of its bytes as they were read."""
+
+    text: str
+    sha256: str
+
+
+def read_text(path: Path, what: str) -> TextFile:
+    """The text of a UTF-8 file, compressed by gzip or not, whatever its name says. `what` says in a fault
+    what to give instead.
+
+    Raises `InputError` for a file that cannot be read or inflated, for other encodings, and for a
+    spreadsheet's line about separators.
+    """
     data = read_file(path, what)
+    is_gzip = data.startswith(b"\x1f\x8b")
     try:
-        text = (_unzipped(data, path) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+        text = (_unzipped(data, path) if is_gzip else data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); check the file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no UTF-8 text at byte {error.start}; give {what}") from error
     require_no_separator_line(text, path)
-    return text
+    return TextFile(text, hashlib.sha256(data).hexdigest())
 
 
 def _unzipped(data: bytes, path: Path) -> bytes:
@@ -99,10 +110,9 @@ def _unzipped(data: bytes, path: Path) -> bytes:
 
 def _some(names: Collection[str], shown: int = 5) -> str:
     """`'A', 'B' and 7 more`."""
-    names = list(names)
-    return ", ".join(map(repr, names[:shown])) + (
-        f" and {len(names) - shown} more" if len(names) > shown else ""
-    )
+    listed = ", ".join(map(repr, list(names)[:shown]))
+    more = len(names) - shown
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 # Counts
@@ -117,37 +127,53 @@ def read_counts(path: str | os.PathLike) -> Counts:
     (Ziemann et al., Genome Biology 2016;17:177), cases without any read.
     """
     path = Path(path)
-    text = text_of(path, "a table of raw counts")
-    separator = "\t" if "\t" in text.partition("\n")[0] else ","
-    header, first = _first_rows(text, separator, path)
+    file = read_text(path, "a table of raw counts")
+    separator = "\t" if "\t" in file.text.partition("\n")[0] else ","
+    header, first = _first_rows(file.text, separator, path)
     _require_header(header, first, path)
+    frame = _cells(file.text, separator, len(header), path)
+    cases = header[1:]
+    genes = [csv_text(name.strip()) for name in frame[0]]
+    cells = frame.iloc[:, 1:]
+    values = _numbers(cells)
+    faults = [*_gene_faults(genes, path), *_count_faults(cells, values, genes, cases, path)]
+    if not faults:
+        faults = _empty_case_faults(values, cases, path)
+    if faults:
+        raise InputError(faults)
+    return Counts(path, tuple(genes), tuple(cases), values.astype(np.int64), file.sha256)
+
+
+def _cells(text: str, separator: str, columns: int, path: Path) -> pd.DataFrame:
+    """The cells of all rows but the header. Text stays text (na_filter): an empty cell must be told from a
+    zero, and named as it is.
+    """
     try:
-        # Text stays text (na_filter): an empty cell must be told from a zero, and named as it is.
-        frame = pd.read_csv(io.StringIO(text), sep=separator, header=None, skiprows=1, names=range(len(header)), index_col=False, na_filter=False,
-                            dtype={0: str}, low_memory=False, skip_blank_lines=True)  # fmt: skip
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None,
+            skiprows=1,
+            names=range(columns),
+            index_col=False,
+            na_filter=False,
+            dtype={0: str},
+            low_memory=False,
+            skip_blank_lines=True,
+        )
     except pd.errors.ParserError as error:
         raise InputError(
             f"{path}: is no table ({str(error).strip()}); check its separators and quotes"
         ) from error
-    genes = [csv_text(name.strip()) for name in frame[0]]
-    faults = [*_gene_faults(genes, path)]
-    values, value_faults = _count_values(frame.iloc[:, 1:], genes, header[1:], path)
-    faults += value_faults
-    if not faults:
-        faults = [
-            f"{path}: column {case}: every count is 0, so the case has no expression; leave the case out"
-            for case, total in zip(header[1:], values.sum(axis=0))
-            if not total
-        ]
-    if faults:
-        raise InputError(faults)
-    return Counts(path, tuple(genes), tuple(header[1:]), values.astype(np.int64), file_sha256(path))
 
 
 def _first_rows(text: str, separator: str, path: Path) -> tuple[list[str], list[str]]:
+    """The header and the row after it."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = []
     try:
-        rows = [[csv_text(cell.strip()) for cell in row] for _, row in zip(range(2), reader)]
+        for row in itertools.islice(reader, 2):
+            rows.append([csv_text(cell.strip()) for cell in row])
     except csv.Error as error:
         raise InputError(
             f"{path}: line {reader.line_num}: is no line of a table ({error}); check its separators and"
@@ -168,21 +194,15 @@ def _require_header(header: Sequence[str], first: Sequence[str], path: Path) -> 
             f"{path}: row 1: {len(header)} names where row 2 has {len(first)} values; name every column, the"
             " gene's too"
         )
-    twice = [case for case, times in Counter(header[1:]).items() if times > 1]
-    faults = (
-        [f"{path}: row 1: case {_some(twice)} is there more than once; keep one column a case"]
-        if twice
-        else []
-    )
-    faults += (
-        [f"{path}: row 1: column {n} has no name; name the case"] if (n := _position(header[1:], "")) else []
-    )
+    cases = header[1:]
+    twice = [case for case, times in Counter(cases).items() if times > 1]
+    faults = []
+    if twice:
+        faults.append(f"{path}: row 1: case {_some(twice)} is there more than once; keep one column a case")
+    if "" in cases:
+        faults.append(f"{path}: row 1: column {cases.index('') + 2} has no name; name the case")
     if faults:
         raise InputError(faults)
-
-
-def _position(names: Sequence[str], wanted: str) -> int | None:
-    return names.index(wanted) + 2 if wanted in names else None
 
 
 def _gene_faults(genes: Sequence[str], path: Path) -> list[str]:
@@ -207,13 +227,17 @@ def _gene_faults(genes: Sequence[str], path: Path) -> list[str]:
     return faults
 
 
-def _count_values(
-    frame: pd.DataFrame, genes: Sequence[str], cases: Sequence[str], path: Path
-) -> tuple[np.ndarray, list[str]]:
-    """The counts (genes, cases) float64, and a line per kind of fault that names the first such value."""
-    values = np.column_stack(
-        [pd.to_numeric(frame[column], errors="coerce").to_numpy(float) for column in frame]
+def _numbers(cells: pd.DataFrame) -> np.ndarray:
+    """The counts (genes, cases) float64, NaN where a cell holds no number."""
+    return np.column_stack(
+        [pd.to_numeric(cells[column], errors="coerce").to_numpy(float) for column in cells]
     )
+
+
+def _count_faults(
+    cells: pd.DataFrame, values: np.ndarray, genes: Sequence[str], cases: Sequence[str], path: Path
+) -> list[str]:
+    """A line per kind of fault that names the first such value; `values` are the numbers of `cells`."""
     finite = np.isfinite(values)
     kinds = (
         (~finite, "is no number", "give the table of raw counts, 0 where a gene has no read"),
@@ -229,12 +253,18 @@ def _count_values(
     for wrong, what, cure in kinds:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            which = (
-                f"row {row + 2} (gene {genes[row]}), column {cases[column]}, value"
-                f" {str(frame.iat[row, column])!r}"
-            )
+            value = str(cells.iat[row, column])
+            which = f"row {row + 2} (gene {genes[row]}), column {cases[column]}, value {value!r}"
             faults.append(f"{path}: {which}: {what} ({wrong.sum()} such values); {cure}")
-    return values, faults
+    return faults
+
+
+def _empty_case_faults(values: np.ndarray, cases: Sequence[str], path: Path) -> list[str]:
+    return [
+        f"{path}: column {case}: every count is 0, so the case has no expression; leave the case out"
+        for case, total in zip(cases, values.sum(axis=0))
+        if not total
+    ]
 
 
 # Groups
@@ -248,18 +278,18 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
     without counts, no such reference.
     """
     path = Path(path)
-    columns, rows = read_table(path)
-    require_columns(path, columns, ("case_id", "group"))
-    times = Counter(row["case_id"] for row in rows)
-    faults = RowFaults(path)
-    for row in rows:
+    table = read_table(path)
+    table.require(("case_id", "group"))
+    times = Counter(row["case_id"] for row in table.rows)
+    faults = Faults(path)
+    for row in table.rows:
         for column in ("case_id", "group"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in or remove the row")
         if row["case_id"] and times[row["case_id"]] > 1:
             faults.note(row, "case_id", f"is there {times[row['case_id']]} times; keep one row a case")
     faults.raise_any()
-    of_case = {row["case_id"]: row["group"] for row in rows}
+    of_case = {row["case_id"]: row["group"] for row in table.rows}
     _require_counted(of_case, path, counts)
     sizes = Counter(of_case.values())
     if len(sizes) != 2:
@@ -273,20 +303,21 @@ def read_groups(path: str | os.PathLike, counts: Counts, reference: str) -> Grou
             f" {' or --reference '.join(sorted(sizes))}"
         )
     small = [
-        f"{path}: group {name} has {n} case; at least {MIN_GROUP} are needed"
+        f"{path}: group {name} has {n} case; at least {MIN_GROUP_CASES} are needed"
         for name, n in sizes.items()
-        if n < MIN_GROUP
+        if n < MIN_GROUP_CASES
     ]
     if small:
         raise InputError(small)
     (other,) = sizes.keys() - {reference}
-    return Groups(path, of_case, reference, other, file_sha256(path))
+    return Groups(path, of_case, reference, other, table.sha256)
 
 
 def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> None:
     missing = [case for case in of_case if case not in counts.cases]
     if missing:
-        changed = {re.sub(r"[^A-Za-z0-9.]", ".", case) for case in missing} & set(counts.cases)
+        as_in_r = {re.sub(r"[^A-Za-z0-9.]", ".", case) for case in missing}
+        changed = as_in_r & set(counts.cases)
         cure = (
             "R changed the names; write the table with check.names = FALSE"
             if changed
@@ -296,36 +327,3 @@ def _require_counted(of_case: Mapping[str, str], path: Path, counts: Counts) -> 
             f"{path}: case_id {_some(missing)}: {len(missing)} of {len(of_case)} cases are no column of"
             f" {counts.path}, whose columns are {_some(counts.cases, 2)}; {cure}"
         )
-
-
-def first_listed(cell: str) -> list[str]:
-    return re.split(r"[\s,;|/]+", cell.strip())
-
-
-def cells_of(line: str, separator: str | None, most: int) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(separator, most)[:most]]
-
-
-def require_known(genes: Collection[str], path: Path, counts: Counts) -> None:
-    if set(counts.genes).isdisjoint(genes):
-        spelt = {gene.upper(): gene for gene in counts.genes}
-        alike = next((gene for gene in sorted(genes) if gene.upper() in spelt), None)
-        if alike:
-            both = f"{alike!r} there, {spelt[alike.upper()]!r} in {counts.path}"
-            what = f"its genes differ from those counted in upper and lower case ({both})"
-            raise InputError(f"{path}: {what}; spell them alike")
-        kinds = f"{path} names {identifier_kind(genes)}, {counts.path} {identifier_kind(counts.genes)}"
-        raise InputError(
-            f"{path}: none of its {len(genes)} genes is in {counts.path}; {kinds}: map one to the other's"
-            " identifiers first"
-        )
-
-
-def identifier_kind(genes: Collection[str]) -> str:
-    """What most of the genes look like, with an example: symbols, Ensembl identifiers or Entrez numbers."""
-    genes = sorted(genes)
-    for kind, pattern in _KINDS.items():
-        matching = [gene for gene in genes if re.fullmatch(pattern, gene)]
-        if len(matching) > len(genes) / 2:
-            return f"{kind} ({matching[0]!r})"
-    return f"symbols ({genes[len(genes) // 2]!r})" if genes else "none"

@@ -1,4 +1,4 @@
 """HTML pages with their templates, and how numbers and pictures look in them.
 
-Imports only the first library.
+Imports `stats` and the first library.
 """

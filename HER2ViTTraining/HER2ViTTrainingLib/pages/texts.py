@@ -1,8 +1,9 @@
-"""How numbers are written: estimates with their intervals, p values."""
+"""How results are written as text: estimates with their intervals, p values, tables."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from HER2ViTTrainingLib.stats.estimates import Estimate
 
@@ -17,8 +18,19 @@ def estimate_text(estimate: Estimate) -> str:
 
 def p_text(p: float) -> str:
     """A p value to three decimals; empty where undefined."""
-    return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if p < 0.001 else with_decimals(p)
 
 
-def with_decimals(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"
+def with_decimals(value: float, digits: int = 3) -> str:
+    """A number to that many decimals; empty where undefined (NaN)."""
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells, the header first, as lines of plain text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        padded = (f"{cell:<{width}}" for cell, width in zip(row, widths))
+        lines.append("  ".join(padded).rstrip())
+    return lines

@@ -15,8 +15,8 @@ On SLURM, dask-jobqueue starts scheduler and workers as jobs of the queue:
     cluster.scale(jobs=10)
     print(cluster.scheduler_address)
 
-**A Dask scheduler asks nobody who they are**: whoever reaches its port runs any code on its workers. Keep it
-on a trusted network, or behind TLS certificates (https://distributed.dask.org/en/stable/tls.html), which are
+**A Dask scheduler has no authentication**: whoever reaches its port runs any code on its workers. Keep it on
+a trusted network, or behind TLS certificates (https://distributed.dask.org/en/stable/tls.html), which are
 taken from Dask's configuration here too.
 """
 
@@ -39,7 +39,8 @@ from typing import Any
 from HER2ViTLib.messages import InputError
 
 CONNECT_SECONDS = 15
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD = -1  # of malloc.h, as the next
+_M_MMAP_THRESHOLD = -3
 _MAX_ON_WINDOWS = 61
 """Processes of a pool, by the Python documentation: Windows waits for so many at once."""
 
@@ -143,7 +144,9 @@ def _live_with_parent(lifeline: Connection) -> None:
 def _cluster(scheduler: str) -> Iterator[Executor]:
     from distributed import Client  # an optional package, and slow to import
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is said in one line
+    logging.getLogger("distributed.client").setLevel(
+        logging.CRITICAL
+    )  # we report a lost scheduler in one line
     try:
         # A client that fails to connect prints tracebacks when it is collected: knock first.
         asyncio.run(asyncio.wait_for(_knock(scheduler), CONNECT_SECONDS))

@@ -9,10 +9,10 @@ from typing import TypeVar
 from HER2ViTLib.messages import InputError
 
 from .executors import available_cores, executor
+from .progress import Progress
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
 
 _PAYS_FROM_JOBS = 16
 """A process takes seconds to start: fewer jobs are done sooner without."""
@@ -32,9 +32,8 @@ def in_order(
     """
     found: list[Result] = []
     faults: list[str] = []
-    for done, one in enumerate(
-        _results(partial(_found_or_faulty, work), jobs, workers or available_cores()), start=1
-    ):
+    results = _results(partial(_found_or_faulty, work), jobs, workers or available_cores())
+    for done, one in enumerate(results, start=1):
         if isinstance(one, InputError):
             faults += one.faults
         else:

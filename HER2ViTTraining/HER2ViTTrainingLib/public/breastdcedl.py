@@ -2,19 +2,19 @@
 
 Source: Fridman N, Solway B, Fridman T, Barnea I, Goldstein A, BreastDCEDL: A comprehensive breast cancer
 DCE-MRI dataset and transformer implementation for treatment response prediction, Sci Data 2026
-(arXiv:2506.12190); Zenodo, https://doi.org/10.5281/zenodo.18114231, code and tables github.com/naomifridman/BreastDCEDL.
-Licence: CC BY 4.0 (Duke's images CC BY-NC 4.0).
+(arXiv:2506.12190); Zenodo, https://doi.org/10.5281/zenodo.18114231, code and tables
+github.com/naomifridman/BreastDCEDL. Licence: CC BY 4.0 (Duke's images CC BY-NC 4.0).
 
 Layout as downloaded, in folders that differ between releases: `PID_..._dce_aqc_N.nii.gz`, N the phase;
 `PID_..._mask.nii.gz`, the outline (Duke has none, a box in the table only); a CSV whose name holds
-`metadata`, one row a patient, in two layouts: that of I-SPY 2 alone (`pid, n_times, pre, post_early, post_late, HER2pos,
-test`) and that of all three (also `HER2, dataset`). The full release holds phases 0 to `n_times` - 1, MinCrop
-only `pre`, `post_early` and `post_late` under their old numbers.
+`metadata`, one row a patient, in two layouts: that of I-SPY 2 alone (`pid, n_times, pre, post_early,
+post_late, HER2pos, test`) and that of all three (also `HER2, dataset`). The full release holds phases 0 to
+`n_times` - 1, MinCrop only `pre`, `post_early` and `post_late` under their old numbers.
 
 Times are not in it: `post_early`, the phase that the source's readers took as early, becomes `early_phase`,
-so that both releases give the same phase. `test`: 0 trains, 2 validates, 1 is the test set, as the authors' code
-reads it; it comes from the same hospitals as the others, so a result on it is no external validation. HER2 is
-0 or 1; `--her2-states` tells zero and low of I-SPY 2 apart.
+so that both releases give the same phase. `test`: 0 trains, 2 validates, 1 is the test set, as the authors'
+code reads it; it comes from the same hospitals as the others, so a result on it is no external validation.
+HER2 is 0 or 1; `--her2-states` tells zero and low of I-SPY 2 apart.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from pathlib import Path
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.columns import DEVELOPMENT, EXTERNAL
-from HER2ViTTrainingLib.tables.table import Faults, Row
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
-from .cells import meaning, number
+from .codes import meaning, number
 from .data_set import DUKE_IMAGES, ISPY1_IMAGES, ISPY2_IMAGES, PublicCase, PublicData, Terms
 from .her2_states import CITATION, ISPY2, HER2States
-from .tables import Table, csv_table, find_table, given, one_row_a_patient
+from .workbooks import find_table, given, one_row_a_patient, require_published
 
 TERMS = Terms(
     title="BreastDCEDL, breast DCE-MRI of I-SPY 1, I-SPY 2 and Duke",
@@ -71,7 +73,7 @@ def read_breastdcedl(folder: Path, states_path: Path | None) -> PublicData:
     the states, or for two copies of a patient's phase.
     """
     path = find_table(folder, _is_metadata, "the table of metadata (CSV)")
-    table = csv_table(path)
+    table = read_table(path)
     states = HER2States(states_path) if states_path else None
     cases = breastdcedl_cases(table, _patient_files(folder, table), states)
     inputs = [("metadata", table.sha256)]
@@ -100,7 +102,7 @@ class _Files:
 
 def _patient_files(folder: Path, table: Table) -> dict[str, _Files]:
     """The files of the table's patients, by id in lower case; wherever in the folder they lie."""
-    table.require("pid")
+    require_published(table, "pid")
     files = {row["pid"].lower(): _Files() for row in table.rows}
     for place, folders, names in os.walk(folder):
         folders.sort()
@@ -148,7 +150,7 @@ def breastdcedl_cases(
     table: Table, files: Mapping[str, _Files], states: HER2States | None
 ) -> tuple[PublicCase, ...]:
     """The cases of the table. Raises `InputError`, a line for each fault."""
-    table.require("pid", "pre", "post_early", "post_late", "n_times", "HER2pos", "test")
+    require_published(table, "pid", "pre", "post_early", "post_late", "n_times", "HER2pos", "test")
     faults = Faults(table.path)
     rows = one_row_a_patient(table, "pid", faults)
     cases = [_case(row, files.get(row["pid"].lower(), _Files()), states, faults) for row in rows]
@@ -205,7 +207,7 @@ def _cohort(row: Row, faults: Faults) -> str:
         named = _COHORT_OF_ID.get(row["pid"][:5].lower())
     if named is None:
         what = "is of no collection known here; use spy1, spy2 or duke in column dataset"
-        faults.add(row.number, column, row[column], what)
+        faults.note(row, column, what)
         return ""
     return named
 
@@ -216,7 +218,7 @@ def _status(row: Row, faults: Faults) -> HER2Status | None:
     status = faults.checked(row, "HER2", lambda text: meaning(text, _STATUS))
     if status and subtype and status is not subtype:
         what = f"contradicts HER2pos {row['HER2pos']!r}; correct one of them"
-        faults.add(row.number, "HER2", row["HER2"], what)
+        faults.note(row, "HER2", what)
     return status or subtype
 
 

@@ -4,14 +4,15 @@ Source: Saha A et al., A machine learning approach to radiogenomics of breast ca
 and 529 DCE-MRI features, Br J Cancer 2018;119:508-516, doi:10.1038/s41416-018-0185-8; The Cancer Imaging
 Archive, https://doi.org/10.7937/TCIA.e3sv-re93. Licence: CC BY-NC 4.0.
 
-Layout as downloaded: DICOM, `.../Breast_MRI_001/STUDY/SERIES/*.dcm`; `Clinical_and_Other_Features.xlsx`,
-sheet `Data`, with three header rows (groups, names, codes), or in another release one (names). Its sheets `Legend`
-and `Column Explanations` give the codes; `NA` is not available, `NP` not pertinent, `NC` not collected. HER2
-is 0 negative (zero or low, not told apart), 1 positive, 2 borderline, which is indeterminate here.
+Layout as downloaded: DICOM, `.../Breast_MRI_001/STUDY/SERIES/*.dcm`;
+`Clinical_and_Other_Features.xlsx`, sheet `Data`, with three header rows (groups, names, codes), or in another
+release one (names). Its sheets `Legend` and `Column Explanations` give the codes; `NA` is not available, `NP`
+not pertinent, `NC` not collected. HER2 is 0 negative (zero or low, not told apart), 1 positive, 2 borderline,
+which is indeterminate here.
 
 Outlines: the source has a box a tumour, and segmentations of breast, vessels and dense tissue, not of
-tumours. A case needs an outline of its own, e.g. from the panel, as `outlines/Breast_MRI_001.seg.nrrd` (or .nrrd,
-.nii.gz, .nii) beside the table; without one it is listed and left out.
+tumours. A case needs an outline of its own, e.g. from the panel, as `outlines/Breast_MRI_001.seg.nrrd` (or
+.nrrd, .nii.gz, .nii) beside the table; without one it is listed and left out.
 
 Follow-up in days from diagnosis, months of 30.4375 days here; day 0 is a day, `NP` is none.
 - rfs: to the first recurrence (local or distant) or death of any cause; without, to the earlier of the last
@@ -30,11 +31,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from HER2ViTLib.her2 import HER2Status
-from HER2ViTTrainingLib.tables.table import Faults, Row
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table
 
-from .cells import meaning, number
+from .codes import meaning, number
 from .data_set import DUKE_IMAGES, PublicCase, PublicData, Terms
-from .tables import Table, find_table, given, one_row_a_patient, workbook_table
+from .workbooks import find_table, given, one_row_a_patient, require_published, workbook_table
 
 TERMS = Terms(
     title="Duke Breast Cancer MRI, 922 patients",
@@ -105,7 +108,7 @@ def duke_cases(
     """The cases of the table; `images` (DICOM folders) and `outlines` by patient in lower case. Raises
     `InputError`, a line for each fault.
     """
-    table.require(ID, "HER2", "ER", "PR")
+    require_published(table, ID, "HER2", "ER", "PR")
     names = {short: _name(table, begins) for short, begins in _LONG_NAMES.items()}
     faults = Faults(table.path)
     cases = []
@@ -135,7 +138,7 @@ def _name(table: Table, begins: str) -> str:
     for name in table.columns:
         if name.lower().startswith(begins):
             return name
-    table.require(begins)
+    require_published(table, begins)
     raise AssertionError("a column that begins so was found after all")
 
 

@@ -1,8 +1,9 @@
-"""Which phase will be the early one, by the times in the manifest alone: reading the images of a whole data set
-takes hours.
+"""Which phase will be the early one, by the times in the manifest alone: reading the images of a whole data
+set takes hours.
 
 The rule is the reader's own (`study.phases`), asked with a study of one voxel that enhances after the first
-phase. So its answer holds where the first phase is the only one before contrast, as the sources with times say.
+phase. So its answer holds where the first phase is the only one before contrast, as the sources with times
+say.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import Faults, Row
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
-from .tables import Table, csv_table
+from .workbooks import require_published
 
 CITATION = (
     "Wolf DM, Yau C, Wulfkuhle J, et al. Redefining breast cancer subtypes to guide treatment prioritization"
@@ -33,7 +35,6 @@ STATES = {
     "her2=0": HER2Status.ZERO,
     "her2low": HER2Status.LOW,
     "her2+": HER2Status.POSITIVE,
-    "na": None,
     "": None,
 }
 NOT_KNOWN = "state not known (NA)"
@@ -62,7 +63,7 @@ class HER2States:
     """
 
     def __init__(self, path: Path) -> None:
-        self.table = csv_table(path)
+        self.table = read_table(path)
         self.join = Join()
         self._column = _state_column(self.table)
         self._rows = self._by_number()
@@ -75,13 +76,13 @@ class HER2States:
             number = patient_number(row["patientid"])
             if row[self._column].lower() not in STATES:
                 what = "is no state; use HER2=0, HER2low, HER2+ or NA"
-                faults.add(row.number, self._column, row[self._column], what)
+                faults.note(row, self._column, what)
             if not number:
                 what = "has no number at its end; give the patient's number"
-                faults.add(row.number, "patientid", row["patientid"], what)
+                faults.note(row, "patientid", what)
             elif number in rows:
                 what = f"is the patient of row {rows[number].number} already; keep one row a patient"
-                faults.add(row.number, "patientid", row["patientid"], what)
+                faults.note(row, "patientid", what)
             else:
                 rows[number] = row
         faults.raise_any()
@@ -108,7 +109,7 @@ class HER2States:
                 f"contradicts {ours[self._column]!r} in row {ours.number} of {self.table.path.name}; correct"
                 f" one of them (patient {number})"
             )
-            faults.add(row.number, her2_column, row[her2_column], what)
+            faults.note(row, her2_column, what)
             return binary
         self.join.known[state.value] += 1
         return state
@@ -119,7 +120,7 @@ def _still(reason: str, binary: HER2Status | None) -> str:
 
 
 def _state_column(table: Table) -> str:
-    table.require("patientid")
+    require_published(table, "patientid")
     fitting = [name for name in table.columns if re.sub("[^a-z0-9]", "", name.lower()) == "her23state3"]
     if len(fitting) != 1:
         raise InputError(

@@ -26,12 +26,14 @@ from pathlib import Path
 
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import Faults, Row
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table
 
-from .cells import code, meaning, number
+from .codes import code, meaning, number
 from .data_set import DUKE_IMAGES, ISPY1_IMAGES, ISPY2_IMAGES, PublicCase, PublicData, Terms
 from .her2_states import CITATION, ISPY2, HER2States
-from .tables import Table, find_table, given, one_row_a_patient, workbook_table
+from .workbooks import find_table, given, one_row_a_patient, require_published, workbook_table
 
 TERMS = Terms(
     title="MAMA-MIA, 1506 breast DCE-MRI with expert outlines",
@@ -94,7 +96,7 @@ def mama_mia_cases(
     """The cases of the table; `images` (a folder a patient) and `outlines` by name in lower case. Raises
     `InputError`, a line for each fault.
     """
-    table.require("patient_id", "dataset", "her2", "num_phases", "acquisition_times")
+    require_published(table, "patient_id", "dataset", "her2", "num_phases", "acquisition_times")
     faults = Faults(table.path)
     rows = one_row_a_patient(table, "patient_id", faults)
     cases = [_case(row, images, outlines, states, faults) for row in rows]
@@ -111,7 +113,7 @@ def _case(
 ) -> PublicCase:
     patient = row["patient_id"]
     if not row["dataset"]:
-        faults.add(row.number, "dataset", "", "is missing; give the table as it is published")
+        faults.note(row, "dataset", "is missing; give the table as it is published")
     status = faults.checked(row, "her2", lambda text: meaning(text, _STATUS))
     if states and row["dataset"].upper() == ISPY2:
         status = states.status(row, "patient_id", "her2", status, faults)

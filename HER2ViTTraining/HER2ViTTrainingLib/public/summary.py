@@ -10,7 +10,7 @@ from typing import Any
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTTrainingLib.cohort.columns import COUNTED_STATUSES
-from HER2ViTTrainingLib.tables.table import grouped
+from HER2ViTTrainingLib.tables.grouping import grouped
 
 from .data_set import PublicCase, PublicData
 from .early_phases import BY_SOURCE, BY_TIME, WHEN_READ, expected_phase
@@ -22,8 +22,6 @@ STATUSES = tuple(status.value for status in COUNTED_STATUSES)
 
 def summary(source: str, data: PublicData, manifest_sha256: str) -> dict[str, Any]:
     """All that the page shows, as plain data."""
-    excluded = grouped((case for case in data.cases if case.reason), lambda case: case.reason)
-    by_size = sorted(excluded.items(), key=lambda item: (-len(item[1]), item[0]))
     return {
         "source": source,
         "title": data.terms.title,
@@ -33,10 +31,7 @@ def summary(source: str, data: PublicData, manifest_sha256: str) -> dict[str, An
         "notes": data.notes,
         "cases": len(data.cases),
         "included": sum(not case.reason for case in data.cases),
-        "excluded": [
-            {"reason": reason, "n": len(cases), "cases": [case.case_id for case in cases]}
-            for reason, cases in by_size
-        ],
+        "excluded": _excluded(data.cases),
         "her2_status": counts(data.cases),
         "by": {"cohort": _counts_by(data.cases, lambda case: case.cohort), **_by_subgroup(data.cases)},
         "her2_states": _states(data),
@@ -50,6 +45,16 @@ def summary(source: str, data: PublicData, manifest_sha256: str) -> dict[str, An
         "versions": {"her2vit": __version__},
         "notice": RESEARCH_NOTICE,
     }
+
+
+def _excluded(cases: Sequence[PublicCase]) -> list[dict[str, Any]]:
+    """Why cases are out, and which; the commonest reason first."""
+    groups = grouped((case for case in cases if case.reason), lambda case: case.reason)
+    rows = []
+    for reason, left_out in groups.items():
+        ids = [case.case_id for case in left_out]
+        rows.append({"reason": reason, "n": len(ids), "cases": ids})
+    return sorted(rows, key=lambda row: (-row["n"], row["reason"]))
 
 
 def counts(cases: Iterable[PublicCase]) -> dict[str, int]:

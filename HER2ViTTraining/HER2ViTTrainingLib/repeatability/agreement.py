@@ -1,5 +1,4 @@
-"""A repeatability study judged: ratings and outlines of several readers in; agreement tables, pictures and a
-report out (`her2vit agreement`).
+"""Agreement of several readers' ratings and outlines (`her2vit agreement`); `results` writes it.
 
 A **rater** is one read: A1 and A2 are reader A's first and second, B1 is reader B's. An **outline column** of
 a manifest belongs to a rater: `roi` to A1, `roi_b` to B1, any other `roi_x2` to X2. Without ratings, the
@@ -13,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.parallel.processes import Progress
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.agreement import HEADLINE, BlandAltman, Icc, bland_altman, icc
 
 from .outlines import Outline
-from .overlaps import Overlap, outline_ratings, overlaps
+from .overlaps import Overlap, Overlaps, outline_ratings, overlaps
 from .ratings import Ratings
-
-# Comparing
 
 
 @dataclass(frozen=True)
@@ -42,15 +39,21 @@ class Comparison:
 @dataclass(frozen=True)
 class Agreement:
     """All that is found: the comparisons, every pair of raters in them with Bland-Altman's figures, and
-    overlaps where there are outlines.
+    overlaps where there are outlines. `inputs` are the SHA-256 of the files that were read, by role.
     """
 
     ratings: Ratings
     comparisons: tuple[Comparison, ...]
     pairs: Mapping[tuple[str, str], BlandAltman]
     overlaps: tuple[Overlap, ...]
+    inputs: Mapping[str, str]
+
+    def pair(self, raters: Sequence[str]) -> BlandAltman | None:
+        """Bland-Altman's figures where these are a pair of raters."""
+        return self.pairs[raters[0], raters[1]] if len(raters) == 2 else None
 
     def overlaps_of(self, pair: tuple[str, str]) -> list[Overlap]:
+        """Those of one pair of raters, by case."""
         return [overlap for overlap in self.overlaps if overlap.raters == pair]
 
 
@@ -58,7 +61,8 @@ def parse_comparisons(texts: Sequence[str], raters: Sequence[str]) -> list[tuple
     """The comparisons asked for as `A1,A2`; without any, all raters. Raises `InputError`, a line per text
     that names no two known raters.
     """
-    comparisons, faults = [], []
+    comparisons = []
+    faults = []
     for text in texts:
         named = tuple(name.strip() for name in text.split(","))
         unknown = [name for name in named if name not in raters]
@@ -91,25 +95,30 @@ def agreement_of(
     ratings.
 
     `compare_texts` as `parse_comparisons`. Raises `InputError` for neither, for outlines of a single rater,
-    and as what it calls.
+    and as `Ratings.of`, `overlaps` and `outline_ratings`.
     """
     if ratings is None and not outlines:
         raise InputError("nothing to compare: give ratings files, --manifest or --session")
-    raters = ratings.raters if ratings else tuple(dict.fromkeys(outline.rater for outline in outlines))
+    drawn_by = tuple(dict.fromkeys(outline.rater for outline in outlines))
+    raters = ratings.raters if ratings else drawn_by
     if len(raters) < 2:
         raise InputError(f"outlines of {raters[0]} only; agreement needs those of two raters or more")
     comparisons = parse_comparisons(compare_texts, raters)
     pairs = rater_pairs(comparisons)
-    overlap = overlaps(outlines, pairs, progress) if outlines else []
+    overlapping = overlaps(outlines, pairs, progress) if outlines else Overlaps()
     if ratings is None:
-        ratings = outline_ratings(outlines, list(dict.fromkeys(itertools.chain(*comparisons))), progress)
-    return compare(ratings, comparisons, overlap)
+        compared = list(dict.fromkeys(itertools.chain.from_iterable(comparisons)))
+        ratings = outline_ratings(outlines, compared, progress)
+    return Agreement(
+        ratings,
+        tuple(Comparison(raters, icc(ratings.of(raters))) for raters in comparisons),
+        {pair: bland_altman(*ratings.of(pair).swapaxes(0, 1)) for pair in pairs},
+        overlapping.found,
+        _in_order_given({**ratings.inputs, **overlapping.inputs}, outlines),
+    )
 
 
-def compare(
-    ratings: Ratings, comparisons: Sequence[tuple[str, ...]], overlap: Sequence[Overlap] = ()
-) -> Agreement:
-    """The agreement of the raters in each comparison, and of each pair. Raises `InputError` as `Ratings.of`."""
-    found = tuple(Comparison(raters, icc(ratings.of(raters))) for raters in comparisons)
-    pairs = {pair: bland_altman(*ratings.of(pair).swapaxes(0, 1)) for pair in rater_pairs(comparisons)}
-    return Agreement(ratings, found, pairs, tuple(overlap))
+def _in_order_given(inputs: Mapping[str, str], outlines: Sequence[Outline]) -> dict[str, str]:
+    """The ratings files first, then the outlines as they were given."""
+    place = {outline.role: n for n, outline in enumerate(outlines)}
+    return {role: inputs[role] for role in sorted(inputs, key=lambda role: place.get(role, -1))}

@@ -1,5 +1,5 @@
 """Outlines with the images they were drawn on, and those in the columns of a manifest; those of a session
-come from `session_reads`.
+come from `reads`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
+from HER2ViTLib.imaging.volume import Geometry
+from HER2ViTLib.lesion.masks import Roi, read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import SessionCase, session_study
 from HER2ViTLib.study.given_times import GivenTimes
@@ -36,11 +38,20 @@ class Outline:
     selection: Selection = EVERYTHING
     times: GivenTimes | None = None
 
+    @property
+    def role(self) -> str:
+        """By what results name its file."""
+        return f"outline {self.rater}, case {self.case_id}"
+
     def study(self) -> Study:
         """The images as a study. Raises `InputError` as `load_study`."""
         if self.session_case is None:
             return load_case_study(self)
         return session_study(self.session_case, self.images)
+
+    def read(self, reference: Geometry) -> Roi:
+        """The outline on the images' geometry. Raises `InputError` as `read_roi`."""
+        return read_roi(self.roi, reference, self.segment or None)
 
 
 def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:
@@ -60,14 +71,14 @@ def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1"
             case.case_id,
             rater.strip(),
             case.images,
-            cohort.path.parent / case.values[roi_column],
+            cohort.path.parent / case.row[roi_column],
             case.segment,
             case.early_phase,
             selection=case.selection,
             times=case.times,
         )
         for case in cohort.cases
-        if case.included and case.values.get(roi_column)
+        if case.included and case.row[roi_column]
     ]
     if not found:
         raise InputError(

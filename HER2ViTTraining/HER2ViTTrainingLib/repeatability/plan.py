@@ -1,9 +1,10 @@
 """The plan of a repeatability study: who outlines which case when; drawn from a manifest, written as folders,
-read again by the coordinator.
+read back for the coordinator.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib import __version__
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, csv_bytes, json_bytes, write_atomically
 from HER2ViTLib.imaging.image_files import write_volume
@@ -23,13 +23,18 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, faults_of
 from HER2ViTLib.session.files import IMAGES, MAX_WASHOUT_DAYS, SESSION_FILE, VERSION, Read, SessionCase
 from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.cohort.manifest import Case, Cohort, read_manifest
-from HER2ViTTrainingLib.parallel.processes import Progress, in_order
-from HER2ViTTrainingLib.tables.table import grouped, read_table
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress
+from HER2ViTTrainingLib.tables.grouping import grouped
+from HER2ViTTrainingLib.tables.table import read_table
 
-COORDINATOR, KEY_FILE, PLAN_FILE = "coordinator", "key.csv", "plan.json"
+COORDINATOR = "coordinator"
+KEY_FILE = "key.csv"
+PLAN_FILE = "plan.json"
 _FORMAT = "her2vit-session-plan"
 _READER = r"[A-Za-z]([A-Za-z0-9_-]{0,18}[A-Za-z_-])?"
-_EVERY_FILE_FROM = 946684800  # 2000-01-01 UTC, so that times of change tell no order
+_TIME_OF_CHANGE = 946684800
+"""2000-01-01 UTC, of every file that a reader gets: the true times would tell the order of the cases."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,9 @@ class Plan:
 
     @property
     def reads(self) -> list[PlannedRead]:
-        numbered = [
-            (reader, number)
-            for n, reader in enumerate(self.readers)
-            for number in ((1, 2) if n == 0 else (1,))
-        ]
+        """The first reader's two reads, then the other readers' one each."""
+        first, *others = self.readers
+        numbered = [(first, 1), (first, 2), *((reader, 1) for reader in others)]
         return [PlannedRead(f"{reader}{number}", reader, number) for reader, number in numbered]
 
     def faults(self) -> list[str]:
@@ -111,13 +114,12 @@ def write_plan(
         raise InputError(plan.faults())
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: is there already; a plan is never written over, name a new folder")
-    cohort = read_manifest(manifest)
-    cases = draw_cases(cohort, plan)
+    draw = _draw(manifest, plan)
     working = out.with_name(f"{TEMPORARY_PREFIX}{out.name}")
     shutil.rmtree(working, ignore_errors=True)
     try:
         working.mkdir(parents=True)
-        _write_reads(cohort, plan, cases, working, progress, workers)
+        _write_reads(draw, working, progress, workers)
         _set_times(working)
         if out.exists():
             out.rmdir()
@@ -141,10 +143,8 @@ def draw_cases(cohort: Cohort, plan: Plan) -> list[Case]:
             " there (one case of a patient is drawn); ask for fewer"
         )
     shuffled = _shuffler(included, plan.seed)
-    return [
-        shuffled(by_patient[patient], "case", _case_id)[0]
-        for patient in shuffled(list(by_patient), "draw", str)[: plan.cases]
-    ]
+    patients = shuffled(list(by_patient), "draw", str)[: plan.cases]
+    return [shuffled(by_patient[patient], "case", _case_id)[0] for patient in patients]
 
 
 def _case_id(case: Case) -> str:
@@ -159,77 +159,96 @@ def _shuffler(
     Seeded by all case ids as well: whoever guesses the seed and knows a patient's id cannot tell the
     patient's place from that.
     """
-    secret = hashlib.sha256(
-        "\0".join([str(seed), *sorted(case.case_id for case in included)]).encode()
-    ).hexdigest()
+    known = [str(seed), *sorted(case.case_id for case in included)]
+    secret = hashlib.sha256("\0".join(known).encode()).hexdigest()
 
     def shuffled(items: Sequence[Any], purpose: str, name: Callable[[Any], str]) -> list[Any]:
-        return sorted(
-            items, key=lambda item: hashlib.sha256(f"{secret}\0{purpose}\0{name(item)}".encode()).digest()
-        )
+        def place(item: Any) -> bytes:
+            return hashlib.sha256(f"{secret}\0{purpose}\0{name(item)}".encode()).digest()
+
+        return sorted(items, key=place)
 
     return shuffled
 
 
-def _write_reads(
-    cohort: Cohort,
-    plan: Plan,
-    cases: Sequence[Case],
-    folder: Path,
-    progress: Progress | None,
-    workers: int | None,
-) -> None:
-    coded = _coded(cohort, plan, cases)
-    first = plan.reads[0]
-    copied = _copy_cases(coded[first], folder / first.folder, progress, workers)
-    for read in plan.reads:
-        target = folder / read.folder
-        sessions = tuple(replace(copied[case.case_id], code=code) for code, case in coded[read])
-        (target / IMAGES).mkdir(parents=True, exist_ok=True)
-        # In the order of the codes: what a file system remembers of the order then tells no more than they
-        # do.
-        for (_, case), session in zip(coded[read], sessions):
-            for source, copy in zip(
-                copied[case.case_id].images(folder / first.folder), session.images(target)
-            ):
-                if source != copy:
-                    shutil.copyfile(source, copy)
-        write_atomically(
-            target / SESSION_FILE,
-            json_bytes(Read(read.label, read.reader, read.number, plan.washout_days, sessions).to_json()),
-        )
-    _write_coordinator(cohort, plan, coded, folder / COORDINATOR)
+@dataclass(frozen=True)
+class _CodedCase:
+    """A drawn case, and the code that stands for it in one read."""
+
+    code: str
+    case: Case
 
 
-def _coded(cohort: Cohort, plan: Plan, cases: Sequence[Case]) -> dict[PlannedRead, list[tuple[str, Case]]]:
-    """Each read's cases in the order of reading, under codes numbered in that order."""
+@dataclass(frozen=True)
+class _Draw:
+    """What was drawn from a manifest: for each read of the plan its cases in the order of reading."""
+
+    manifest_sha256: str
+    plan: Plan
+    cases: Mapping[PlannedRead, tuple[_CodedCase, ...]]
+
+
+def _draw(manifest: str | os.PathLike, plan: Plan) -> _Draw:
+    """Codes are numbered in the order of reading."""
+    cohort = read_manifest(manifest)
+    manifest_sha256 = cohort.sha256
+    cases = draw_cases(cohort, plan)
     shuffled = _shuffler([case for case in cohort.cases if case.included], plan.seed)
     digits = max(3, len(str(len(cases))))
-    return {
-        read: [
-            (f"{read.label}-{n:0{digits}d}", case)
-            for n, case in enumerate(shuffled(cases, f"order {read.label}", _case_id), start=1)
-        ]
-        for read in plan.reads
-    }
+    coded = {}
+    for read in plan.reads:
+        in_order_of_reading = shuffled(cases, f"order {read.label}", _case_id)
+        coded[read] = tuple(
+            _CodedCase(f"{read.label}-{n:0{digits}d}", case)
+            for n, case in enumerate(in_order_of_reading, start=1)
+        )
+    return _Draw(manifest_sha256, plan, coded)
+
+
+# Writing
+
+
+def _write_reads(draw: _Draw, folder: Path, progress: Progress | None, workers: int | None) -> None:
+    """Writes all that the plan's folder holds. Images are read once, for the first read, and copied to the
+    others.
+    """
+    first, *others = draw.plan.reads
+    source = folder / first.folder
+    copied = _copy_cases(draw.cases[first], source, progress, workers)
+    for read in draw.plan.reads:
+        target = folder / read.folder
+        (target / IMAGES).mkdir(parents=True, exist_ok=True)
+        sessions = []
+        # In the order of the codes: what a file system remembers of the order then tells no more than they
+        # do.
+        for coded in draw.cases[read]:
+            original = copied[coded.case.case_id]
+            session_case = replace(original, code=coded.code)
+            if read in others:
+                for image, copy in zip(original.images(source), session_case.images(target)):
+                    shutil.copyfile(image, copy)
+            sessions.append(session_case)
+        content = Read(read.label, read.reader, read.number, draw.plan.washout_days, tuple(sessions))
+        write_atomically(target / SESSION_FILE, json_bytes(content.to_json()))
+    _write_coordinator(draw, folder / COORDINATOR)
 
 
 def _copy_cases(
-    coded: Sequence[tuple[str, Case]], folder: Path, progress: Progress | None, workers: int | None
+    cases: Sequence[_CodedCase], folder: Path, progress: Progress | None, workers: int | None
 ) -> dict[str, SessionCase]:
     """Writes the cases' images under their codes; the session's cases by case id. Raises `InputError` with
     the faults of all, by case id.
     """
     (folder / IMAGES).mkdir(parents=True)
     try:
-        copied = in_order(_copy_case, [(code, case, folder) for code, case in coded], workers, progress)
+        copied = in_order(functools.partial(_copy_case, folder=folder), cases, workers, progress)
     except InputError as error:
         raise InputError(sorted(error.faults)) from error
-    return {case.case_id: one for (_, case), one in zip(coded, copied)}
+    return {coded.case.case_id: session_case for coded, session_case in zip(cases, copied)}
 
 
-def _copy_case(job: tuple[str, Case, Path]) -> SessionCase:
-    code, case, folder = job
+def _copy_case(coded: _CodedCase, folder: Path) -> SessionCase:
+    case = coded.case
     with faults_of(f"case {case.case_id}"):
         study = load_case_study(case)
         if case.early_phase is not None and case.early_phase >= len(study.phases):
@@ -237,32 +256,33 @@ def _copy_case(job: tuple[str, Case, Path]) -> SessionCase:
                 f"early phase {case.early_phase}: the study has phases 0 to {len(study.phases) - 1}; correct"
                 " the manifest"
             )
-    starts, durations = (
-        tuple(getattr(phase, name) for phase in study.phases) for name in ("start_s", "duration_s")
+    session_case = SessionCase(
+        coded.code,
+        case.early_phase,
+        tuple(phase.start_s for phase in study.phases),
+        tuple(phase.duration_s for phase in study.phases),
+        study.contrast_start_s,
     )
-    session_case = SessionCase(code, case.early_phase, starts, durations, study.contrast_start_s)
     for phase, path in zip(study.phases, session_case.images(folder)):
         write_volume(phase.volume, path)
     return session_case
 
 
 def _set_times(folder: Path) -> None:
-    """One time of change for all that a reader gets."""
+    """Gives all that a reader gets one time of change."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        os.utime(path, (_EVERY_FILE_FROM, _EVERY_FILE_FROM))
+        os.utime(path, (_TIME_OF_CHANGE, _TIME_OF_CHANGE))
 
 
 # The coordinator's folder
 
 
-def _write_coordinator(
-    cohort: Cohort, plan: Plan, coded: Mapping[PlannedRead, Sequence[tuple[str, Case]]], folder: Path
-) -> None:
-    rows = [
-        {"code": code, "case_id": case.case_id, "rater": read.label}
-        for read in plan.reads
-        for code, case in coded[read]
-    ]
+def _write_coordinator(draw: _Draw, folder: Path) -> None:
+    plan = draw.plan
+    rows = []
+    for read, cases in draw.cases.items():
+        for coded in cases:
+            rows.append({"code": coded.code, "case_id": coded.case.case_id, "rater": read.label})
     about = {
         "format": _FORMAT,
         "version": VERSION,
@@ -270,7 +290,7 @@ def _write_coordinator(
         "cases": plan.cases,
         "washout_days": plan.washout_days,
         "seed": plan.seed,
-        "inputs": [{"role": "manifest", "sha256": file_sha256(cohort.path)}],
+        "inputs": [{"role": "manifest", "sha256": draw.manifest_sha256}],
         "versions": {"her2vit": __version__},
         "notice": RESEARCH_NOTICE,
     }
@@ -309,7 +329,7 @@ def case_of_code(folder: Path) -> dict[str, str]:
     none.
     """
     path = folder / COORDINATOR / KEY_FILE
-    columns, rows = read_table(path)
-    if not {"code", "case_id"} <= set(columns):
+    table = read_table(path)
+    if not {"code", "case_id"} <= set(table.columns):
         raise InputError(f"{path}: row 1: columns code and case_id are needed; put back a copy of it")
-    return {row["code"]: row["case_id"] for row in rows}
+    return {row["code"]: row["case_id"] for row in table.rows}

@@ -1,30 +1,26 @@
-"""Reads ratings: case, rater, features."""
+"""Ratings of the same cases by several raters, read from tables: case, rater, features."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.faults import require_columns
-from HER2ViTTrainingLib.tables.table import Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row, as_number
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table, read_table
 
 KEY_COLUMNS = ("case_id", "rater")
-_MISSING = ("", "na", "nan")
-
-
-# Ratings
 
 
 @dataclass(frozen=True)
 class Ratings:
     """Values (cases, raters, features), NaN where one is missing, and which case a rater was to rate (cases,
-    raters).
+    raters). `inputs` are the SHA-256 of the files they come from, by role.
     """
 
     cases: tuple[str, ...]
@@ -32,6 +28,7 @@ class Ratings:
     features: tuple[str, ...]
     values: np.ndarray
     rated: np.ndarray
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, raters: Sequence[str]) -> np.ndarray:
         """The values of these raters (cases, raters, features), for the cases they have rated.
@@ -42,16 +39,14 @@ class Ratings:
         columns = [self.raters.index(rater) for rater in raters]
         rated = self.rated[:, columns]
         seen = rated.any(axis=1)
-        lacking = {
-            rater: [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
-            for rater, own in zip(raters, rated.T)
-        }
-        faults = [
-            f"rater {rater!r}: has no row for {_listed(cases)}, which {_others(rater, raters)} rated; add"
-            " rows (empty cells where not rated)"
-            for rater, cases in lacking.items()
-            if cases
-        ]
+        faults = []
+        for rater, own in zip(raters, rated.T):
+            lacking = [case for case, lacks in zip(self.cases, seen & ~own) if lacks]
+            if lacking:
+                faults.append(
+                    f"rater {rater!r}: has no row for {_listed(lacking)}, which {_others(rater, raters)}"
+                    " rated; add rows (empty cells where not rated)"
+                )
         if not faults and seen.sum() < 2:
             faults = [
                 f"raters {', '.join(raters)}: {seen.sum()} case in common; agreement needs two cases or more"
@@ -74,98 +69,92 @@ def read_ratings(paths: Sequence[str | os.PathLike]) -> Ratings:
     """The ratings in one or several CSV files: `case_id, rater, FEATURE...`, a row a case and rater, the same
     features in each file.
 
-    An empty cell, NA or NaN is a missing rating. Raises `InputError` with all faults: missing or differing
+    A cell may be missing (`cells.is_missing`). Raises `InputError` with all faults: missing or differing
     columns, no feature, cells that are no number, a case rated twice by a rater, a single rater.
     """
-    tables = [(Path(path), *read_table(path)) for path in paths]
-    features = _common_features([(path, columns) for path, columns, _ in tables])
-    faults = [fault for path, _, rows in tables for fault in _cell_faults(path, rows, features)]
-    rows = [row for _, _, members in tables for row in members]
+    tables = [read_table(path) for path in paths]
+    inputs = {f"ratings {n}": table.sha256 for n, table in enumerate(tables, start=1)}
+    features = _common_features(tables)
+    faults: list[str] = []
+    rows: list[Row] = []
+    for table in tables:
+        faults += _cell_faults(table, features)
+        rows += table.rows
     keys = [(row["case_id"], row["rater"]) for row in rows]
     raters = list(dict.fromkeys(rater for _, rater in keys))
-    files = ", ".join(str(path) for path, _, _ in tables)
+    files = ", ".join(str(table.path) for table in tables)
     faults += _twice(files, keys)
     if not faults and len(raters) < 2:
         what = f"rater {raters[0]!r} only" if raters else "no row"
         faults.append(f"{files}: {what}; agreement needs two raters or more, name them in column rater")
     if faults:
         raise InputError(faults)
-    return ratings_of(
-        features, {key: [_number(row[feature]) for feature in features] for key, row in zip(keys, rows)}
-    )
+    values = {}
+    for key, row in zip(keys, rows):
+        values[key] = [as_number(row[feature]) for feature in features]
+    return replace(ratings_of(features, values), inputs=inputs)
 
 
 def ratings_of(features: Sequence[str], values: Mapping[tuple[str, str], Sequence[float]]) -> Ratings:
-    """Ratings from the values of the features by case and rater; cases and raters in the order they come in."""
-    cases, raters = (tuple(dict.fromkeys(names)) for names in zip(*values))
-    case_place, rater_place = ({name: n for n, name in enumerate(names)} for names in (cases, raters))
+    """Ratings from the values of the features by case and rater; cases and raters in the order they come."""
+    cases = tuple(dict.fromkeys(case for case, _ in values))
+    raters = tuple(dict.fromkeys(rater for _, rater in values))
+    case_place = {name: n for n, name in enumerate(cases)}
+    rater_place = {name: n for n, name in enumerate(raters)}
     table = np.full((len(cases), len(raters), len(features)), np.nan)
     rated = np.zeros(table.shape[:2], bool)
     for (case, rater), row in values.items():
         at = case_place[case], rater_place[rater]
-        rated[at], table[at] = True, row
+        rated[at] = True
+        table[at] = row
     return Ratings(cases, raters, tuple(features), table, rated)
 
 
-def _common_features(tables: Sequence[tuple[Path, Sequence[str]]]) -> tuple[str, ...]:
-    for path, columns in tables:
-        require_columns(path, columns, KEY_COLUMNS)
-    (first, columns), *others = tables
-    features = tuple(name for name in columns if name not in KEY_COLUMNS)
+def _common_features(tables: Sequence[Table]) -> tuple[str, ...]:
+    for table in tables:
+        table.require(KEY_COLUMNS)
+    first, *others = tables
+    features = _features_of(first)
     if not features:
         raise InputError(
-            f"{first}: row 1: no feature column beside case_id and rater; add one column a feature"
+            f"{first.path}: row 1: no feature column beside case_id and rater; add one column a feature"
         )
     faults = []
-    for path, theirs in others:
-        differing = [
-            name
-            for name in (*features, *theirs)
-            if name not in KEY_COLUMNS and (name in features) != (name in theirs)
-        ]
+    for other in others:
+        theirs = _features_of(other)
+        differing = [name for name in (*features, *theirs) if (name in features) != (name in theirs)]
         if differing:
             faults.append(
-                f"{path}: row 1, column {differing[0]}: is in one of this file and {first} only; rate the"
-                " same features in both"
+                f"{other.path}: row 1, column {differing[0]}: is in one of this file and {first.path} only;"
+                " rate the same features in both"
             )
     if faults:
         raise InputError(faults)
     return features
 
 
-def _cell_faults(path: Path, rows: Sequence[Row], features: Sequence[str]) -> list[str]:
-    """A line per column that is at fault."""
-    faults = []
-    for column in KEY_COLUMNS:
-        empty = [row for row in rows if not row[column]]
-        faults += _column_fault(path, column, empty, "is missing; fill it in")
-    faults += _column_fault(
-        path, "rater", [row for row in rows if "," in row["rater"]], "holds a comma; use labels such as A1"
-    )
-    for feature in features:
-        wrong = [row for row in rows if math.isinf(_number(row[feature]))]
-        faults += _column_fault(
-            path,
-            feature,
-            wrong,
-            "is not a finite number; correct it, leave it empty where not rated, or remove the column",
-        )
-    return faults
+def _features_of(table: Table) -> tuple[str, ...]:
+    return tuple(name for name in table.columns if name not in KEY_COLUMNS)
 
 
-def _column_fault(path: Path, column: str, rows: Sequence[Row], cure: str) -> list[str]:
-    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-    return [
-        f"{path}: row {row.number}{more}, column {column}, value {row[column]!r}: {cure}" for row in rows[:1]
-    ]
-
-
-def _number(text: str) -> float:
-    """The number in a cell; NaN where it is empty, infinite where it is no number."""
-    try:
-        return math.nan if text.lower() in _MISSING else float(text)
-    except ValueError:
-        return math.inf
+def _cell_faults(table: Table, features: Sequence[str]) -> list[str]:
+    """The faults of a file's cells as lines."""
+    faults = Faults(table.path)
+    for row in table.rows:
+        for column in KEY_COLUMNS:
+            if not row[column]:
+                faults.note(row, column, "is missing; fill it in")
+        if "," in row["rater"]:
+            faults.note(row, "rater", "holds a comma; use labels such as A1")
+        for feature in features:
+            if row[feature] and math.isnan(as_number(row[feature])):
+                faults.note(
+                    row,
+                    feature,
+                    "is not a finite number with a decimal point; correct it, leave it empty where not rated,"
+                    " or remove the column",
+                )
+    return faults.lines()
 
 
 def _twice(files: str, keys: Sequence[tuple[str, str]]) -> list[str]:

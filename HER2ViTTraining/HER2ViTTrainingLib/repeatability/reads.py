@@ -1,14 +1,14 @@
-"""What the reads of a repeatability plan left behind, for its coordinator: every case's fate and outline,
-under its true id.
-"""
+"""What came of a plan's reads, for its coordinator: every case's status and outline, under its true id."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import csv_bytes
@@ -17,9 +17,10 @@ from HER2ViTLib.session.files import SESSION_FILE, SessionCase, load_read
 from HER2ViTLib.session.log import OUTLINED, Entry, finished_cases, read_log, stamp
 
 from .outlines import Outline
-from .plan import case_of_code, planned_reads
+from .plan import PlannedRead, case_of_code, planned_reads
 
 OPEN = "open"
+_CSV_COLUMNS = ("case_id", "rater", "code", "status", "reason", "reading_s", "at")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def case_reads(folder: str | os.PathLike) -> list[CaseRead]:
     """
     folder = Path(folder)
     reads = planned_reads(folder)
-    keys = case_of_code(folder)
-    found = each(lambda read: _reads_of(read.label, folder / read.folder, keys), reads)
+    reads_of = functools.partial(_reads_of, folder=folder, key=case_of_code(folder))
+    found = each(reads_of, reads)
     order = [read.label for read in reads]
     return sorted(itertools.chain.from_iterable(found), key=lambda one: (one.case_id, order.index(one.rater)))
 
@@ -56,7 +57,12 @@ def outlines(folder: str | os.PathLike) -> list[Outline]:
     """The outlines that the reads of a plan have left so far, by case and read. Raises `InputError` as
     `case_reads`, and when there is none.
     """
-    found = [one.outline for one in case_reads(folder) if one.outline is not None]
+    return outlines_of(case_reads(folder), folder)
+
+
+def outlines_of(reads: Sequence[CaseRead], folder: str | os.PathLike) -> list[Outline]:
+    """The outlines of these reads of the plan in `folder`. Raises `InputError` when there is none."""
+    found = [one.outline for one in reads if one.outline is not None]
     if not found:
         raise InputError(
             f"{folder}: no case is outlined yet; the readers open their {SESSION_FILE} in 3D Slicer"
@@ -66,56 +72,81 @@ def outlines(folder: str | os.PathLike) -> list[Outline]:
 
 def reads_csv(reads: Sequence[CaseRead]) -> bytes:
     """The reads as a table: case_id, rater, code, status, reason, reading_s, at."""
-    columns = ("case_id", "rater", "code", "status", "reason", "reading_s", "at")
-    return csv_bytes(columns, [{name: getattr(one, name) for name in columns} for one in reads])
+    return csv_bytes(_CSV_COLUMNS, [_csv_row(one) for one in reads])
 
 
-def _reads_of(label: str, folder: Path, keys: Mapping[str, str]) -> list[CaseRead]:
-    read = load_read(folder)
-    if read.label != label:
-        raise InputError(
-            f"{folder / SESSION_FILE}: is read {read.label}, the plan has {label} here; put every read back"
-            " into its folder"
+def _csv_row(one: CaseRead) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in _CSV_COLUMNS}
+
+
+@dataclass(frozen=True)
+class _LoggedCase:
+    """A case of a read with what the log says last of it: None = nothing yet. `folder` is the read's."""
+
+    case_id: str
+    rater: str
+    case: SessionCase
+    folder: Path
+    entry: Entry | None
+
+    def fault(self) -> str:
+        """What is wrong with its outline, empty when nothing is."""
+        if self.entry is None or self.entry.event != OUTLINED:
+            return ""
+        path = self.case.outline(self.folder)
+        if not path.is_file():
+            return f"{path}: the outline is not there; put it back"
+        if file_sha256(path) != self.entry.values["sha256"]:
+            return f"{path}: is not the outline that was saved (SHA-256 differs); put that one back"
+        return ""
+
+    def read(self) -> CaseRead:
+        """What became of the case."""
+        code = self.case.code
+        if self.entry is None:
+            return CaseRead(self.case_id, self.rater, code, OPEN, "", None, "", None)
+        return CaseRead(
+            self.case_id,
+            self.rater,
+            code,
+            self.entry.event,
+            self.entry.values.get("reason", ""),
+            self.entry.values.get("reading_s"),
+            stamp(self.entry.at),
+            self._outline() if self.entry.event == OUTLINED else None,
         )
-    unknown = [case.code for case in read.cases if case.code not in keys]
+
+    def _outline(self) -> Outline:
+        return Outline(
+            self.case_id,
+            self.rater,
+            self.case.images(self.folder),
+            self.case.outline(self.folder),
+            early_phase=self.case.early_phase,
+            session_case=self.case,
+        )
+
+
+def _reads_of(planned: PlannedRead, folder: Path, key: Mapping[str, str]) -> list[CaseRead]:
+    """All cases of one read of the plan in `folder`; `key` holds each code's case id."""
+    read_folder = folder / planned.folder
+    read = load_read(read_folder)
+    if read.label != planned.label:
+        raise InputError(
+            f"{read_folder / SESSION_FILE}: is read {read.label}, the plan has {planned.label} here; put"
+            " every read back into its folder"
+        )
+    codes = [case.code for case in read.cases]
+    unknown = [code for code in codes if code not in key]
     if unknown:
         raise InputError(
-            f"{folder / SESSION_FILE}: code {unknown[0]!r} is not in the key; give the key of this plan"
+            f"{read_folder / SESSION_FILE}: code {unknown[0]!r} is not in the key; give the key of this plan"
         )
-    done = finished_cases(read_log(folder, [case.code for case in read.cases]))
-    faults = [
-        fault for case in read.cases for fault in _outline_faults(case.outline(folder), done.get(case.code))
+    done = finished_cases(read_log(read_folder, codes))
+    cases = [
+        _LoggedCase(key[case.code], read.label, case, read_folder, done.get(case.code)) for case in read.cases
     ]
+    faults = list(filter(None, map(_LoggedCase.fault, cases)))
     if faults:
         raise InputError(faults)
-    return [_case_read(keys[case.code], label, case, folder, done.get(case.code)) for case in read.cases]
-
-
-def _outline_faults(path: Path, entry: Entry | None) -> list[str]:
-    if entry is None or entry.event != OUTLINED:
-        return []
-    if not path.is_file():
-        return [f"{path}: the outline is not there; put it back"]
-    if file_sha256(path) != entry.values["sha256"]:
-        return [f"{path}: is not the outline that was saved (SHA-256 differs); put that one back"]
-    return []
-
-
-def _case_read(case_id: str, rater: str, case: SessionCase, folder: Path, entry: Entry | None) -> CaseRead:
-    if entry is None:
-        return CaseRead(case_id, rater, case.code, OPEN, "", None, "", None)
-    outline = (
-        Outline(case_id, rater, case.images(folder), case.outline(folder), "", case.early_phase, case)
-        if entry.event == OUTLINED
-        else None
-    )
-    return CaseRead(
-        case_id,
-        rater,
-        case.code,
-        entry.event,
-        entry.values.get("reason", ""),
-        entry.values.get("reading_s"),
-        stamp(entry.at),
-        outline,
-    )
+    return [case.read() for case in cases]

@@ -15,9 +15,6 @@ CHEST_WALL_MM = 24.0
 RIB_PERIOD_MM = 27.0
 
 
-# Anatomy
-
-
 @dataclass(frozen=True)
 class Breast:
     """Size and shape of a breast and its chest wall, mm: how far it reaches forward, up, down and sideways,
@@ -61,7 +58,8 @@ class Breast:
 
     def off_axis(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """Squared distance from the nipple's axis, 1 at the breast's rim."""
-        ds, du = s - self.nipple_s, u - self.nipple_u
+        ds = s - self.nipple_s
+        du = u - self.nipple_u
         return (ds / np.where(ds > 0, self.up, self.down)) ** 2 + (du / self.side) ** 2
 
     def thickness(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -130,7 +128,9 @@ def tissue_shares(breast: Breast, frame: Frame, texture: np.ndarray) -> np.ndarr
 def _glandularity(
     breast: Breast, frame: Frame, texture: np.ndarray, depth: np.ndarray, forward: np.ndarray
 ) -> np.ndarray:
-    """Share of fibroglandular tissue in the breast's tissue; `forward` is 0 at the chest wall, 1 at the skin."""
+    """Share of fibroglandular tissue in the breast's tissue; `forward` is 0 at the chest wall, 1 at the
+    skin.
+    """
     forward = np.clip(forward, 0, 1)
     off = breast.off_axis(frame.s, frame.u).astype(np.float32)
     zone = (
@@ -155,10 +155,10 @@ def _glandularity(
 
 def _ribs(frame: Frame, behind: np.ndarray) -> np.ndarray:
     """Share of rib in the chest wall; `behind` is the depth behind the wall's surface, mm."""
-    along = np.mod(frame.s + np.float32(0.3) * frame.u, np.float32(RIB_PERIOD_MM)) - np.float32(
-        RIB_PERIOD_MM / 2
-    )
-    return soft_step(1 - np.sqrt((along / 6) ** 2 + ((behind - np.float32(17.5)) / np.float32(5)) ** 2), 0.35)
+    slanted = frame.s + np.float32(0.3) * frame.u
+    along = np.mod(slanted, np.float32(RIB_PERIOD_MM)) - np.float32(RIB_PERIOD_MM / 2)
+    deep = (behind - np.float32(17.5)) / np.float32(5)
+    return soft_step(1 - np.sqrt((along / 6) ** 2 + deep**2), 0.35)
 
 
 def _organ(frame: Frame, texture: np.ndarray) -> np.ndarray:
@@ -182,7 +182,8 @@ def vessel_paths(rng: np.random.Generator, breast: Breast) -> list[tuple[np.ndar
         angle = rng.uniform(-0.4, 2.4) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
         ends = np.array([0.95, rng.uniform(0.35, 0.7), rng.uniform(0.08, 0.3)])
         bend = angle + rng.normal(0, 0.45, 3) * (0.3, 1, 1)
-        ds, du = ends * np.sin(bend), ends * np.cos(bend)
+        ds = ends * np.sin(bend)
+        du = ends * np.cos(bend)
         t = np.linspace(0, 1, 160)
         bezier = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
         wiggle = 2.0 * np.sin(t * rng.uniform(8, 16) + rng.uniform(0, 6))
@@ -197,13 +198,13 @@ def rasterise_vessels(
     paths: Sequence[tuple[np.ndarray, np.ndarray]], frame: Frame
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flat voxel indices, each once, and the share of the voxel that blood takes."""
-    shape, spacing = frame.geometry.shape, np.array(frame.geometry.spacing[::-1])
+    shape = frame.geometry.shape
+    spacing = np.array(frame.geometry.spacing[::-1])
     points = np.concatenate([path for path, _ in paths])
     radii = np.concatenate([radius for _, radius in paths])
     reach = np.ceil(2.2 / spacing).astype(int)
-    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(
-        -1, 3
-    )
+    grid = np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij")
+    offsets = np.stack(grid, axis=-1).reshape(-1, 3)
     index = frame.to_index(points)
     voxels = np.rint(index).astype(int)[:, None] + offsets
     distance = np.abs(voxels - index[:, None]) * spacing
@@ -216,6 +217,7 @@ def rasterise_vessels(
     valid = (share > 0.02) & np.all((voxels >= 0) & (voxels < shape), axis=-1)
     flat = np.ravel_multi_index(tuple(voxels[valid].T), shape)
     order = np.lexsort((share[valid], flat))
-    flat, share = flat[order], share[valid][order]
+    flat = flat[order]
+    share = share[valid][order]
     last = np.append(flat[1:] != flat[:-1], True)
     return flat[last], share[last].astype(np.float32)

@@ -23,9 +23,6 @@ BASELINE_EVENTS_AT_5_YEARS = {"death": 0.035, "recurrence": 0.055}
 """Share of events within 60 months at age 52.6, 2.5 cm, no positive node, rim <= 0."""
 
 
-# Clinical data
-
-
 def draw_clinical(rng: np.random.Generator, status: str, size_cm: float) -> dict[str, Any]:
     """The manifest's clinical columns but follow-up. Only `ihc` and `ish` follow the status; pT follows the
     size, pN the positive nodes.
@@ -57,8 +54,8 @@ def _or_unknown(rng: np.random.Generator, share: float, value: str) -> str:
 
 
 def _draw_immunohistochemistry(rng: np.random.Generator, status: str) -> tuple[str, str]:
-    """IHC and ISH of a status: the several ways that lead to each, and ISH now and then done where nobody
-    needed it.
+    """IHC and ISH of a status: the several ways that lead to each, and ISH sometimes done where it was not
+    needed.
     """
     way, extra = rng.random(2)
     if status == "zero":

@@ -16,9 +16,6 @@ from .protocols import Protocol
 TEXTURE_SPACING_MM = 1.7
 
 
-# Smooth random fields
-
-
 @dataclass(frozen=True)
 class Waves:
     """A smooth random field of zero mean and unit variance, defined everywhere: a sum of plane waves of

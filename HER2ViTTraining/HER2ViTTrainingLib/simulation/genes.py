@@ -7,106 +7,60 @@ from functools import lru_cache
 
 import numpy as np
 
-from .random_streams import draw_hidden, random_stream
+from .case_key import CaseKey
+from .hidden import draw_hidden
 
-# RNA counts
-
+_HUBS = "CTLA4 CD4 CD8A CCR7 CD27 GZMB PRF1 IL7R FCGR3A CD69"
+_T_CELLS = "CD3D CD3E CD3G CD2 CD5 CD28 CD40LG ICOS LCK ZAP70 PDCD1 SELL CD8B"
+_CYTOKINES = "CCL5 CCL19 CXCL9 CXCL10 CXCR3 CXCR6 CCR2 CCR5 IFNG IL2RA IL2RB IL2RG"
+_ANTIGENS = "HLA-DRA HLA-DPA1 HLA-DPB1 HLA-DQA1 CD74 CIITA KLRD1 ITGAL IL12RB1 IL18RAP"
 GENE_LOG2_FOLD_CHANGES = {
-    **{"ERBB2": 3.2, "GRB7": 2.8, "S100A9": 1.6, "SCUBE2": -2.0},
-    **dict.fromkeys(("CTLA4", "CD4", "CD8A", "CCR7", "CD27", "GZMB", "PRF1", "IL7R", "FCGR3A", "CD69"), 1.4),
-    **dict.fromkeys(
-        (
-            "CD3D",
-            "CD3E",
-            "CD3G",
-            "CD2",
-            "CD5",
-            "CD28",
-            "CD40LG",
-            "ICOS",
-            "LCK",
-            "ZAP70",
-            "PDCD1",
-            "SELL",
-            "CD8B",
-        ),
-        1.2,
-    ),
-    **dict.fromkeys(
-        (
-            "CCL5",
-            "CCL19",
-            "CXCL9",
-            "CXCL10",
-            "CXCR3",
-            "CXCR6",
-            "CCR2",
-            "CCR5",
-            "IFNG",
-            "IL2RA",
-            "IL2RB",
-            "IL2RG",
-        ),
-        1.2,
-    ),
-    **dict.fromkeys(
-        (
-            "HLA-DRA",
-            "HLA-DPA1",
-            "HLA-DPB1",
-            "HLA-DQA1",
-            "CD74",
-            "CIITA",
-            "KLRD1",
-            "ITGAL",
-            "IL12RB1",
-            "IL18RAP",
-        ),
-        1.1,
-    ),
+    "ERBB2": 3.2,
+    "GRB7": 2.8,
+    "S100A9": 1.6,
+    "SCUBE2": -2.0,
+    **dict.fromkeys(_HUBS.split(), 1.4),
+    **dict.fromkeys(_T_CELLS.split(), 1.2),
+    **dict.fromkeys(_CYTOKINES.split(), 1.2),
+    **dict.fromkeys(_ANTIGENS.split(), 1.1),
 }
 """True log2 fold changes of expression in HER2-positive tumours against the others; every other gene's is 0.
 """
 
 GENE_COUNT = 2000
+_GENE_SEED = 20250
 _UNCHANGED_FAMILIES = {
-    **{
-        "PSMA": 7,
-        "PSMB": 7,
-        "PSMC": 6,
-        "PSMD": 14,
-        "NDUFA": 13,
-        "NDUFB": 11,
-        "NDUFS": 8,
-        "EXOSC": 10,
-        "SRSF": 11,
-        "MRPL": 24,
-    },
-    **{
-        "MAPK": 14,
-        "TAF": 13,
-        "FZD": 10,
-        "CLDN": 12,
-        "DUSP": 10,
-        "ADCY": 9,
-        "ITGA": 11,
-        "ORC": 6,
-        "RFC": 5,
-        "PEX": 7,
-        "ABCC": 6,
-    },
-    **{
-        "FGF": 14,
-        "COPS": 8,
-        "LSM": 8,
-        "VAMP": 5,
-        "BMP": 8,
-        "CDK": 10,
-        "DVL": 3,
-        "NOTCH": 4,
-        "JAK": 3,
-        "SMAD": 7,
-    },
+    "PSMA": 7,
+    "PSMB": 7,
+    "PSMC": 6,
+    "PSMD": 14,
+    "NDUFA": 13,
+    "NDUFB": 11,
+    "NDUFS": 8,
+    "EXOSC": 10,
+    "SRSF": 11,
+    "MRPL": 24,
+    "MAPK": 14,
+    "TAF": 13,
+    "FZD": 10,
+    "CLDN": 12,
+    "DUSP": 10,
+    "ADCY": 9,
+    "ITGA": 11,
+    "ORC": 6,
+    "RFC": 5,
+    "PEX": 7,
+    "ABCC": 6,
+    "FGF": 14,
+    "COPS": 8,
+    "LSM": 8,
+    "VAMP": 5,
+    "BMP": 8,
+    "CDK": 10,
+    "DVL": 3,
+    "NOTCH": 4,
+    "JAK": 3,
+    "SMAD": 7,
 }
 """Families of real gene symbols, numbered from 1, that fill the universe of annotated genes; the rest are
 GENE0001 and so on.
@@ -133,14 +87,11 @@ def genes() -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
     return tuple(names), means, dispersions, changes
 
 
-_GENE_SEED = 20250
-
-
-def draw_counts(index: int, seed: int, protocol_name: str) -> np.ndarray:
-    """RNA counts (genes,) int64 of case `index`: negative binomial, with the case's own sequencing depth."""
-    status, _ = draw_hidden(index, seed, protocol_name)
+def draw_counts(key: CaseKey) -> np.ndarray:
+    """RNA counts (genes,) int64 of a case: negative binomial, with the case's own sequencing depth."""
+    status, _ = draw_hidden(key)
     _, means, dispersions, changes = genes()
-    rng = random_stream(seed, index, protocol_name, "counts")
+    rng = key.stream("counts")
     depth = math.exp(0.25 * rng.standard_normal())
     expected = means * depth * 2.0 ** (changes * (status == "positive"))
     return rng.poisson(rng.gamma(1 / dispersions, expected * dispersions))

@@ -1,5 +1,5 @@
-"""Breast DCE-MRI phantoms: one breast with skin, fat, fibroglandular tissue, vessels, chest wall and a
-lesion, as two protocols see it.
+"""A simulated patient as a protocol sees them: DCE-MRI of one breast with skin, fat, fibroglandular tissue,
+vessels, chest wall and a lesion, and two readers' outlines.
 
 Anatomy is described in mm in a frame of three coordinates: `a` anterior of the chest wall, `s` superior, `u`
 lateral (away from the sternum, on either side). Skin and chest wall are height fields a(s, u), so every
@@ -15,61 +15,105 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from .anatomy import Breast, rasterise_vessels, tissue_shares, vessel_paths
+from HER2ViTLib.imaging.volume import Geometry, Volume
+
+from .anatomy import rasterise_vessels, tissue_shares, vessel_paths
+from .case_key import CaseKey
 from .fields import normal_noise, power_law_texture, soft_step
-from .kinetics import TISSUES, Uptake
-from .lesions import Latents, Lesion, LesionBox, enhancement_map
-from .protocols import Frame, Protocol
+from .kinetics import TISSUES
+from .lesions import LesionBox, enhancement_map, lesion_box, reader_outlines
+from .patients import Patient, draw_patient
+from .protocols import Frame, Protocol, frame_of
 
-# Image
 
+@dataclass(frozen=True)
+class SimulatedCase:
+    """A simulated study. `phases` int16 volumes in time order, `times_s` their middles after the start of
+    contrast (negative: before).
 
-def render(
-    protocol: Protocol,
-    frame: Frame,
-    breast: Breast,
-    lesion: Lesion,
-    box: LesionBox,
-    uptake: Uptake,
-    latents: Latents,
-    anatomy: np.random.Generator,
-    noise: Sequence[np.random.Generator],
-    phases: Sequence[int],
-) -> dict[int, np.ndarray]:
-    """Images (K, J, I) int16 of the phases asked for, by phase index; `noise` has a generator for each of the
-    protocol's phases.
+    `rois` holds `roi_a1`, `roi_a2`, `roi_b1`, boolean (K, J, I) like `true_mask`; `clinical` are the
+    manifest's clinical columns.
     """
+
+    case_id: str
+    her2_status: str
+    phases: list[Volume]
+    times_s: tuple[float, ...]
+    early_phase: int
+    rois: dict[str, np.ndarray]
+    true_mask: np.ndarray
+    latents: dict[str, float]
+    clinical: dict[str, Any]
+
+
+def simulate_case(key: CaseKey, protocol: Protocol, phases: Sequence[int] | None = None) -> SimulatedCase:
+    """A case in memory; `phases` picks some of the protocol's phases to save time, the rest of the case stays
+    the same.
+    """
+    return image_patient(draw_patient(key), protocol, phases)
+
+
+def image_patient(patient: Patient, protocol: Protocol, phases: Sequence[int] | None = None) -> SimulatedCase:
+    """The patient's study by a protocol, or some of its phases, with the readers' outlines."""
+    chosen = range(len(protocol.times_s)) if phases is None else phases
+    frame = frame_of(protocol, patient.left, patient.zoom)
+    box = lesion_box(patient.lesion, frame)
+    images = _render(patient, protocol, frame, box, chosen)
+    outlines = reader_outlines(patient.key.stream("outlines"), box)
+    return SimulatedCase(
+        case_id=patient.key.case_id,
+        her2_status=patient.her2_status,
+        phases=[Volume(image, frame.geometry) for image in images],
+        times_s=tuple(protocol.times_s[phase] for phase in chosen),
+        early_phase=protocol.early_phase,
+        rois={name: _on_the_image(frame.geometry, box, outline) for name, outline in outlines.items()},
+        true_mask=_on_the_image(frame.geometry, box, box.outline()),
+        latents=asdict(patient.latents),
+        clinical=patient.clinical,
+    )
+
+
+def _on_the_image(geometry: Geometry, box: LesionBox, outline: np.ndarray) -> np.ndarray:
+    """An outline of the box on the whole image (K, J, I)."""
+    mask = np.zeros(geometry.shape, bool)
+    mask[box.box] = outline
+    return mask
+
+
+def _render(
+    patient: Patient, protocol: Protocol, frame: Frame, box: LesionBox, phases: Sequence[int]
+) -> list[np.ndarray]:
+    """Images (K, J, I) int16 of the phases asked for, in that order."""
+    # The order of these draws is part of every simulated case.
+    anatomy = patient.key.stream("texture")
     texture = power_law_texture(anatomy, protocol)
-    vessels = vessel_paths(anatomy, breast)
+    vessels = vessel_paths(anatomy, patient.breast)
     gain = protocol.signal * math.exp(0.12 * anatomy.standard_normal())
     tilts = anatomy.normal(0, protocol.coil_tilt, 2)
-    before, *_ = every_phase = uptake.signals(protocol)
-    signals = every_phase[list(phases)]
 
-    shares = tissue_shares(breast, frame, texture)
-    clean = (signals[:, : len(shares)] @ shares.reshape(len(shares), -1)).reshape(
-        len(signals), *protocol.shape
-    )
+    every_phase = patient.uptake.signals(protocol)
+    signals = every_phase[list(phases)]
+    shares = tissue_shares(patient.breast, frame, texture)
+    mixed = signals[:, : len(shares)] @ shares.reshape(len(shares), -1)
+    clean = mixed.reshape(len(signals), *protocol.shape)
     _paint_vessels(clean, vessels, frame, signals[:, TISSUES.index("blood")])
-    tumour = TISSUES.index("lesion")
-    _paint_lesion(
-        clean,
-        box,
-        enhancement_map(lesion, box, latents),
-        before[tumour],
-        signals[:, tumour] - before[tumour],
-        frame,
-    )
+    lesion = TISSUES.index("lesion")
+    before = every_phase[0, lesion]
+    pattern = enhancement_map(patient.lesion, box, patient.latents)
+    _paint_lesion(clean, box, pattern, before, signals[:, lesion] - before, frame)
 
     # Fat and gland are not quite even either; then the coil, and the receiver's gain.
     texture *= np.float32(0.05)
     texture += np.float32(1)
     texture *= _coil(protocol, frame, tilts) * np.float32(gain)
     clean *= texture
-    return {phase: _rician(image, gain / protocol.snr, noise[phase]) for phase, image in zip(phases, clean)}
+    sigma = gain / protocol.snr
+    return [_rician(image, sigma, patient.key.stream("noise", phase)) for phase, image in zip(phases, clean)]
 
 
 def _paint_vessels(

@@ -50,9 +50,6 @@ PROTON_DENSITY = {
 }
 
 
-# Kinetics
-
-
 def parker_arterial_input(minutes: np.ndarray) -> np.ndarray:
     """Concentration of contrast in arterial blood, mM, `minutes` after its arrival: the population average of
     Parker et al. 2006.

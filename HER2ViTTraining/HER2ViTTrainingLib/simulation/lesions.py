@@ -1,4 +1,4 @@
-"""The lesion, its latent variables, and how readers outline it."""
+"""The lesion: its shape, how it enhances, and how readers outline it."""
 
 from __future__ import annotations
 
@@ -10,33 +10,8 @@ import numpy as np
 
 from .anatomy import Breast
 from .fields import Waves, soft_step
+from .hidden import Latents
 from .protocols import Frame
-
-# Lesion and outlines
-
-
-@dataclass(frozen=True)
-class Latents:
-    """The two hidden variables that tell the classes apart, and what they do to the image. Nothing else
-    depends on class.
-    """
-
-    heterogeneity: float
-    rim: float
-
-    @property
-    def texture_amplitude(self) -> np.float32:
-        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to
-        0.58.
-        """
-        return np.float32(0.03 + 0.55 / (1 + math.exp(-1.2 * self.heterogeneity)))
-
-    @property
-    def rim_amplitude(self) -> np.float32:
-        """The same due to centre against shell: negative for a bright centre, positive for a ring; within
-        0.5.
-        """
-        return np.float32(0.5 * math.tanh(0.6 * self.rim))
 
 
 @dataclass(frozen=True)
@@ -64,7 +39,9 @@ class Lesion:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, breast: Breast) -> Lesion:
-        """A lesion of about 10-50 mm that fits between skin and chest wall, where it pleases in the breast."""
+        """A lesion of about 10-50 mm anywhere in the breast that has room for it between skin and chest
+        wall.
+        """
         wanted = float(np.clip(11 * math.exp(0.36 * rng.standard_normal()), 5.5, 24))
         centre, clearance = _roomy_place(rng, breast, wanted)
         radius = min(wanted, clearance)
@@ -89,8 +66,10 @@ def _roomy_place(rng: np.random.Generator, breast: Breast, radius: float) -> tup
     """A random place in the breast that leaves room for the radius (else the roomiest of those tried), and
     the radius it has room for.
     """
-    distance, angle = np.sqrt(rng.uniform(0, 0.32, 200)), rng.uniform(0, 2 * np.pi, 200)
-    ds, du = distance * np.sin(angle), distance * np.cos(angle)
+    distance = np.sqrt(rng.uniform(0, 0.32, 200))
+    angle = rng.uniform(0, 2 * np.pi, 200)
+    ds = distance * np.sin(angle)
+    du = distance * np.cos(angle)
     s = breast.nipple_s + ds * np.where(ds > 0, breast.up, breast.down)
     u = breast.nipple_u + du * breast.side
     share = rng.uniform(0.2, 0.8, 200)
@@ -110,7 +89,8 @@ class LesionBox:
 
     `box` slices the (K, J, I) array; `directions` (3, ...) unit vectors from the centre; `level` 0 at the
     centre, 1 on the surface; `outside_mm` distance from the surface along the ray, negative inside;
-    `spicule_mm` how far spicules reach out there; `mm` (3, ...) position.
+    `spicule_mm` how far spicules reach out there; `mm` (3, ...) position from the centre; `nearest` the voxel
+    (k, j, i) of the box at the centre.
     """
 
     box: tuple[slice, slice, slice]
@@ -133,17 +113,17 @@ class LesionBox:
 
 def lesion_box(lesion: Lesion, frame: Frame) -> LesionBox:
     """The lesion on the voxels within 1.9 radii of its centre."""
-    shape, spacing = frame.geometry.shape, frame.geometry.spacing[::-1]
+    shape = frame.geometry.shape
+    spacing = frame.geometry.spacing[::-1]
     centre = frame.to_index(lesion.centre)
     reach = 1.9 * lesion.radius_mm / np.array(spacing) + 1
     low = np.clip(np.floor(centre - reach), 0, np.array(shape) - 1).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, 1, shape).astype(int)
-    box = tuple(slice(lo, hi) for lo, hi in zip(low, high))
-    mm = np.stack(
-        np.broadcast_arrays(
-            *(_cut(axis, box) - np.float32(c) for axis, c in zip((frame.a, frame.s, frame.u), lesion.centre))
-        )
-    )
+    slices, rows, columns = (slice(lo, hi) for lo, hi in zip(low, high))
+    box = (slices, rows, columns)
+    axes = (frame.a, frame.s, frame.u)
+    offsets = [_cut(axis, box) - np.float32(middle) for axis, middle in zip(axes, lesion.centre)]
+    mm = np.stack(np.broadcast_arrays(*offsets))
     distance = np.maximum(np.sqrt((mm**2).sum(axis=0)), np.float32(1e-3))
     directions = mm / distance
     scaled = np.tensordot((lesion.rotation / lesion.semi_axes[:, None]).astype(np.float32), mm, axes=1)
@@ -153,9 +133,16 @@ def lesion_box(lesion: Lesion, frame: Frame) -> LesionBox:
     spicule = (
         np.float32(lesion.spiculation) * radial * np.maximum(lesion.spicules(directions) - np.float32(1.0), 0)
     )
-    nearest = tuple(int(round(c) - lo) for c, lo in zip(centre, low))
+    k, j, i = (int(round(c) - lo) for c, lo in zip(centre, low))
     return LesionBox(
-        box, directions, level / surface, distance - radial, spicule, mm, nearest, lesion.radius_mm
+        box=box,
+        directions=directions,
+        level=level / surface,
+        outside_mm=distance - radial,
+        spicule_mm=spicule,
+        mm=mm,
+        nearest=(k, j, i),
+        radius_mm=lesion.radius_mm,
     )
 
 
@@ -190,7 +177,9 @@ def _slice_means(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _standardised(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Zero mean on every slice; unit variance on slices large enough to have one, else over the whole lesion."""
+    """Zero mean on every slice; unit variance on slices large enough to have one, else over the whole
+    lesion.
+    """
     centred = values - _slice_means(values, weight)
     variance = _slice_means(centred**2, weight)
     overall = (centred**2 * weight).sum() / weight.sum()
@@ -202,19 +191,19 @@ def reader_outlines(rng: np.random.Generator, box: LesionBox) -> dict[str, np.nd
     """Outlines of the box as readers draw them: `roi_a1` and `roi_a2` by one reader on two days, `roi_b1` by
     another; spicules are left out.
 
-    Each reader has a bias and habits of his own; every read adds its own error. Displacements are smooth over
-    the surface, and grow with the lesion as the error of a hand-drawn outline does.
+    Each reader has a bias and habits of their own; every read adds its own error. Displacements are smooth
+    over the surface, and grow with the lesion as the error of a hand-drawn outline does.
     """
 
     def error(bias: float, spread: float) -> np.ndarray:
-        return np.float32(rng.normal(bias, spread / 2)) + np.float32(spread) * Waves.draw(rng, (0.9, 2.0), 8)(
-            box.directions
-        )
+        offset = np.float32(rng.normal(bias, spread / 2))
+        return offset + np.float32(spread) * Waves.draw(rng, (0.9, 2.0), 8)(box.directions)
 
     radius = box.radius_mm
-    reader_a, reader_b = error(0.0, 0.05 * radius), error(0.03 * radius, 0.08 * radius)
-    reads = {"roi_a1": reader_a, "roi_a2": reader_a, "roi_b1": reader_b}
-    return {
-        name: box.outline(np.clip(habit + error(0.0, 0.035 * radius), -0.35 * radius, 0.4 * radius))
-        for name, habit in reads.items()
-    }
+    reader_a = error(0.0, 0.05 * radius)
+    reader_b = error(0.03 * radius, 0.08 * radius)
+    outlines: dict[str, np.ndarray] = {}
+    for name, habit in (("roi_a1", reader_a), ("roi_a2", reader_a), ("roi_b1", reader_b)):
+        displacement = habit + error(0.0, 0.035 * radius)
+        outlines[name] = box.outline(np.clip(displacement, -0.35 * radius, 0.4 * radius))
+    return outlines

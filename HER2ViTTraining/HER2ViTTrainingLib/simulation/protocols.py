@@ -23,9 +23,6 @@ _TOWARDS_LPS = {
 }
 
 
-# Protocols
-
-
 @dataclass(frozen=True)
 class Protocol:
     """How one centre images the breast.
@@ -73,9 +70,9 @@ class Protocol:
         if not 0.2 <= factor <= 1:
             raise InputError(f"scale {factor}: must lie between 0.2 and 1")
         factors = (math.sqrt(factor), factor, factor)
-        shape = tuple(round(n * f) for n, f in zip(self.shape, factors))
-        spacing = tuple(s * n / m for s, n, m in zip(self.spacing, reversed(self.shape), reversed(shape)))
-        return replace(self, shape=shape, spacing=spacing)
+        k, j, i = (round(n * f) for n, f in zip(self.shape, factors))
+        x, y, z = (s * n / m for s, n, m in zip(self.spacing, reversed(self.shape), (i, j, k)))
+        return replace(self, shape=(k, j, i), spacing=(x, y, z))
 
 
 PROTOCOLS = {
@@ -146,15 +143,14 @@ def frame_of(protocol: Protocol, left: bool, zoom: float) -> Frame:
     operators fit the field to the patient.
     """
     side = 1 if left else -1
-    spacing = (protocol.spacing[0] * zoom, protocol.spacing[1] * zoom, protocol.spacing[2])
-    spacing = tuple(round(value, 4) for value in spacing)
+    x, y, z = protocol.spacing
+    spacing = (round(x * zoom, 4), round(y * zoom, 4), round(z, 4))
     columns = np.array([_TOWARDS_LPS[letter] for letter in protocol.axes], float).T
     centre = np.array([side * FIELD_CENTRE_U_MM, -protocol.centre_a_mm, 0.0])
     half = (np.array(protocol.shape[::-1]) - 1) / 2 * spacing
     origin = centre - columns @ half
-    geometry = Geometry(
-        protocol.shape, spacing, tuple(map(float, origin)), tuple(map(float, columns.ravel()))
-    )
+    lps_x, lps_y, lps_z = origin.tolist()
+    geometry = Geometry(protocol.shape, spacing, (lps_x, lps_y, lps_z), tuple(columns.ravel().tolist()))
     lps = []
     for row in range(3):
         index_axis = int(np.flatnonzero(columns[row])[0])

@@ -86,9 +86,9 @@ def icc(ratings: np.ndarray) -> Mapping[str, Icc]:
         raise ValueError("an ICC needs two raters or more")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         squares = _mean_squares(np.asarray(ratings, float))
-        found = {
-            form: result for model in (1, 2, 3) for form, result in _forms_of_model(squares, k, model).items()
-        }
+        found: dict[str, Icc] = {}
+        for model in (1, 2, 3):
+            found.update(_forms_of_model(squares, k, model))
     return {form: found[form] for form in FORMS}
 
 
@@ -102,10 +102,8 @@ def _mean_squares(ratings: np.ndarray) -> _MeanSquares:
     complete = np.isfinite(ratings).all(axis=1)
     counted = complete[:, None]
     n = complete.sum(axis=0)
-    low, high = (
-        np.where(counted, ratings, np.inf).min(axis=(0, 1)),
-        np.where(counted, ratings, -np.inf).max(axis=(0, 1)),
-    )
+    low = np.where(counted, ratings, np.inf).min(axis=(0, 1))
+    high = np.where(counted, ratings, -np.inf).max(axis=(0, 1))
     varies = (n > 1) & (high - low > _ROUND_OFF * np.maximum(np.abs(low), np.abs(high)))
     unit = np.where(varies, high - low, np.nan)
     cases = np.where(varies, n, np.nan)
@@ -141,11 +139,14 @@ def _forms_of_model(squares: _MeanSquares, k: int, model: int) -> dict[str, Icc]
     """Both forms of a model. 1: one-way; 2: two-way, raters random (agreement); 3: two-way, raters fixed
     (consistency).
     """
-    between, error = squares.cases, squares.within if model == 1 else squares.residual
+    between = squares.cases
+    error = squares.within if model == 1 else squares.residual
     n = np.where(np.isfinite(between), squares.n, np.nan)
-    df1, df2 = n - 1, n * (k - 1) if model == 1 else (n - 1) * (k - 1)
+    df1 = n - 1
+    df2 = n * (k - 1) if model == 1 else (n - 1) * (k - 1)
     error_df = _agreement_df(squares, k) if model == 2 else df2
-    low_ratio, high_ratio = stats.f.isf(_TAIL, df1, error_df), 1 / stats.f.isf(_TAIL, error_df, df1)
+    low_ratio = stats.f.isf(_TAIL, df1, error_df)
+    high_ratio = 1 / stats.f.isf(_TAIL, error_df, df1)
     f = between / error
     rater_part = (squares.raters - squares.residual) / n if model == 2 else 0.0
 
@@ -166,9 +167,13 @@ def _agreement_df(squares: _MeanSquares, k: int) -> np.ndarray:
     """Satterthwaite's degrees of freedom of ICC(2,.)'s error (Shrout & Fleiss 1979; McGraw & Wong 1996, table
     7), freed of division by the residual mean square, which is zero where raters differ by a constant only.
     """
-    n, between, raters, residual = squares.n, squares.cases, squares.raters, squares.residual
+    n = squares.n
+    between = squares.cases
+    raters = squares.raters
+    residual = squares.residual
     icc = (between - residual) / (between + (k - 1) * residual + k * (raters - residual) / n)
-    a, b = k * icc * raters, (n * (1 + (k - 1) * icc) - k * icc) * residual
+    a = k * icc * raters
+    b = (n * (1 + (k - 1) * icc) - k * icc) * residual
     df = (k - 1) * (n - 1) * (a + b) ** 2 / ((n - 1) * a**2 + b**2)
     # No error to weigh, or no agreement: any degrees of freedom give the same limits, (1, 1) or (0, 0).
     return np.where((a == 0) & (b == 0), 1.0, df)
@@ -212,8 +217,10 @@ def bland_altman(first: np.ndarray, second: np.ndarray) -> BlandAltman:
     bias = np.where(counted, differences, 0).sum(axis=0) / n
     sd = np.sqrt((np.where(counted, differences - bias, 0) ** 2).sum(axis=0) / (n - 1))
     t = stats.t.isf(_TAIL, n - 1)
-    bias_reach, limit_reach = t * sd / np.sqrt(n), t * sd * np.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
-    lower, upper = bias - _Z * sd, bias + _Z * sd
+    bias_reach = t * sd / np.sqrt(n)
+    limit_reach = t * sd * np.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
+    lower = bias - _Z * sd
+    upper = bias + _Z * sd
     return BlandAltman(
         n=cases,
         bias=bias,

@@ -1,4 +1,6 @@
-"""Calibration: Platt scaling, calibration line and groups, decision curve."""
+"""Whether probabilities are right: Platt scaling, calibration line and groups; and what they are worth: the
+decision curve.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,9 @@ from .roc import class_sizes
 if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
     from HER2ViTLib.model.calibration import Calibration
 
+
+EXTREME_PROBABILITY = 1e-6
+"""Probabilities of 0 and 1 count as this and 1 less this: their logits are infinite."""
 
 # Calibration
 
@@ -33,9 +38,6 @@ class CalibrationLine:
     offset: float
 
 
-EXTREME_PROBABILITY = 1e-6
-
-
 def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine | None:
     """Calibration slope and intercept (Cox 1958; Van Calster et al., BMC Med 2019) with Wald intervals; None
     where they do not exist.
@@ -48,11 +50,12 @@ def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine 
         return None
     x = logit(scores)
     # Of the logits, not the scores: below 1e-6 scores that differ have the same.
-    positives, negatives = x[labels], x[~labels]
+    positives = x[labels]
+    negatives = x[~labels]
     if negatives.max() <= positives.min() or positives.max() <= negatives.min():
         return None
     offset, slope, variance_of_slope = _logistic_line(x, labels)
-    (intercept,), variance = _logistic_fit(np.ones((len(x), 1)), labels, x)
+    (intercept,), variance = logistic_fit(np.ones((len(x), 1)), labels, x)
     return CalibrationLine(_wald(slope, variance_of_slope), _wald(intercept, variance[0, 0]), offset)
 
 
@@ -67,7 +70,7 @@ def _wald(value: float, variance: float) -> Estimate:
     return Estimate(float(value), float(value - reach), float(value + reach))
 
 
-def _logistic_fit(
+def logistic_fit(
     design: np.ndarray, targets: np.ndarray, offset: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum-likelihood coefficients (k,) and their covariance (k, k) of a logistic regression, by Newton's
@@ -99,8 +102,9 @@ def _logistic_line(x: np.ndarray, targets: np.ndarray) -> tuple[float, float, fl
     Fitted on `x` centred and scaled: values close together, or far from 0, would make Newton's equations
     singular.
     """
-    mean, scale = x.mean(), np.ptp(x)
-    (intercept, slope), covariance = _logistic_fit(
+    mean = x.mean()
+    scale = np.ptp(x)
+    (intercept, slope), covariance = logistic_fit(
         np.column_stack([np.ones_like(x), (x - mean) / scale]), targets
     )
     return float(intercept - slope * mean / scale), float(slope / scale), float(covariance[1, 1] / scale**2)
@@ -115,10 +119,12 @@ def platt_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
     """
     from HER2ViTLib.model.calibration import Calibration
 
-    labels, logits = np.asarray(labels, bool), np.asarray(logits, float)
+    labels = np.asarray(labels, bool)
+    logits = np.asarray(logits, float)
     positive, negative = class_sizes(labels, "calibration")
     targets = np.where(labels, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    slope, intercept = 0.0, 0.0
+    slope = 0.0
+    intercept = 0.0
     if np.ptp(logits) > 0:
         intercept, slope, _ = _logistic_line(logits, targets)
     if slope <= 0:
@@ -142,7 +148,8 @@ def calibration_groups(labels: np.ndarray, scores: np.ndarray) -> list[Calibrati
     probabilities stay together.
     """
     labels = np.asarray(labels, bool)
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, max(1, min(10, len(scores) // 10)) + 1)))[1:-1]
+    count = max(1, min(10, len(scores) // 10))
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, count + 1)))[1:-1]
     group_of = np.searchsorted(edges, scores, side="right")
     groups = [np.flatnonzero(group_of == n) for n in range(len(edges) + 1)]
     return [
@@ -156,7 +163,8 @@ def calibration_groups(labels: np.ndarray, scores: np.ndarray) -> list[Calibrati
 
 def wilson(successes: int, n: int) -> Estimate:
     """A share with its score interval (Wilson 1927)."""
-    share, scale = successes / n, 1 + Z_95**2 / n
+    share = successes / n
+    scale = 1 + Z_95**2 / n
     centre = (share + Z_95**2 / (2 * n)) / scale
     reach = Z_95 / scale * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
     return Estimate(share, max(0.0, centre - reach), min(1.0, centre + reach))
@@ -180,10 +188,15 @@ def decision_curve(labels: np.ndarray, scores: np.ndarray) -> DecisionCurve:
     """Net benefit = TP/n - FP/n * t/(1 - t) at t = 0.01 ... 0.99 (Vickers & Elkin, Med Decis Making 2006).
     `scores` are probabilities.
     """
-    labels, thresholds = np.asarray(labels, bool), np.arange(1, 100) / 100
+    labels = np.asarray(labels, bool)
+    thresholds = np.arange(1, 100) / 100
     odds = thresholds / (1 - thresholds)
-    true, false = (
-        (side.sum() - np.searchsorted(np.sort(scores[side]), thresholds, side="left")) / len(labels)
-        for side in (labels, ~labels)
-    )
+
+    def called(side: np.ndarray) -> np.ndarray:
+        """The share of all cases that are of this class and called positive, at each threshold."""
+        below = np.searchsorted(np.sort(scores[side]), thresholds, side="left")
+        return (side.sum() - below) / len(labels)
+
+    true = called(labels)
+    false = called(~labels)
     return DecisionCurve(thresholds, true - false * odds, labels.mean() - (~labels).mean() * odds)

@@ -5,11 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
-    pass
-
 
 LEVEL = 0.95
 Z_95 = NormalDist().inv_cdf(0.5 + LEVEL / 2)
@@ -22,9 +17,6 @@ class Estimate:
     value: float
     low: float = math.nan
     high: float = math.nan
-
-
-# Tests
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def fisher_test(counts: np.ndarray, rng: np.random.Generator) -> Comparison:
     exact = exact_p(counts)
     if exact is not None:
         return Comparison("Fisher exact", p=exact)
-    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
+    rows = counts.sum(axis=1)
+    columns = counts.sum(axis=0)
     tables = stats.random_table(rows, columns).rvs(MONTE_CARLO_TABLES, random_state=rng)
     log_factorials = _log_factorials(int(counts.sum()))
     # The less probable a table, the larger the sum of its log factorials.
@@ -52,15 +53,17 @@ def exact_p(counts: np.ndarray) -> float | None:
     state looks up the probability of those that complete it to a table that is extreme enough.
     """
     counts = min(counts, counts.T, key=_effort)
-    rows, columns = counts.sum(axis=1), np.sort(counts.sum(axis=0))
+    rows = counts.sum(axis=1)
+    columns = np.sort(counts.sum(axis=0))
     log_factorials = _log_factorials(int(counts.sum()))
     margins = log_factorials[rows].sum() + log_factorials[columns].sum() - log_factorials[-1]
     observed = log_factorials[counts].sum() - _TIE
-    states: list[_State] | None = [_State(np.sort(rows), np.zeros(1), np.ones(1))]
+    states = [_State(np.sort(rows), np.zeros(1), np.ones(1))]
     for column in columns[:-2]:
-        states = _advance(states, int(column), log_factorials)
-        if states is None:
+        advanced = _advance(states, int(column), log_factorials)
+        if advanced is None:
             return None
+        states = advanced
     most = int(columns[-2])
     if sum(math.prod(np.minimum(state.left[:-1], most) + 1.0) for state in states) > MAX_COMPLETIONS:
         return None
@@ -95,7 +98,11 @@ def _effort(counts: np.ndarray) -> int:
 
 def _advance(states: Sequence[_State], column: int, log_factorials: np.ndarray) -> list[_State] | None:
     """The states after one column more, or None when they are too many."""
-    remainders, lengths, pasts, ways, total = [], [], [], [], 0
+    remainders = []
+    lengths = []
+    pasts = []
+    ways = []
+    total = 0
     for state in states:
         parts = _divisions(column, state.left)
         total += len(parts) * len(state.past)
@@ -110,20 +117,22 @@ def _advance(states: Sequence[_State], column: int, log_factorials: np.ndarray) 
     # The same product of factorials, summed in another order, differs in the last digits.
     past = np.round(np.concatenate(pasts), 9)
     order = np.lexsort((past, index))
-    index, past = index[order], past[order]
+    index = index[order]
+    past = past[order]
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(index) > 0) | (np.diff(past) > 0)]))
     merged = np.add.reduceat(np.concatenate(ways)[order], starts)
     edges = np.searchsorted(index[starts], np.arange(1, len(lefts)))
     return [_State(*state) for state in zip(lefts, np.split(past[starts], edges), np.split(merged, edges))]
 
 
-def _divisions(total: int, most: Sequence[int]) -> np.ndarray:
-    """All ways (ways, r) int to divide a total into r parts of at most `most`."""
+def _divisions(total: int, most: np.ndarray) -> np.ndarray:
+    """All ways (ways, r) int to divide a total into r parts of at most `most` (r,) int."""
     parts = np.zeros((1, 0), int)
     for n, limit in enumerate(most):
         room = sum(most[n + 1 :])
         rest = total - parts.sum(axis=1)
-        low, high = np.maximum(0, rest - room), np.minimum(limit, rest)
+        low = np.maximum(0, rest - room)
+        high = np.minimum(limit, rest)
         ways = np.maximum(0, high - low + 1)
         index = np.repeat(np.arange(len(parts)), ways)
         first = np.repeat(np.cumsum(ways) - ways, ways)

@@ -1,28 +1,17 @@
-"""How good a score is: ROC, operating point, bootstrap and DeLong intervals, paired DeLong test, calibration,
-decision curve.
+"""How well a score ranks: AUC, ROC curve, operating point, DeLong intervals and paired DeLong test.
 
 Labels are 0 or 1 per case, a case is called positive when score >= threshold. What a set of cases does not
-define (a rate without a denominator, a rank statistic of one class) is NaN, never 0. Intervals are 95 %.
-
-The bootstrap is the percentile bootstrap over cases, or over patients where one has several, the threshold
-held fixed. Not stratified by class it gives the study's published intervals of accuracy, sensitivity and
-specificity; the study's intervals of F1 are narrower than any bootstrap of its confusion matrices gives, and
-are not reproduced.
+define is NaN, never 0. Intervals are 95 %.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .estimates import Z_95, Estimate
-
-if TYPE_CHECKING:  # the bundle brings torch, which evaluating does not need
-    pass
-
 
 # Ranks
 
@@ -45,6 +34,9 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def class_sizes(labels: np.ndarray, what: str) -> tuple[int, int]:
+    """How many of the labels (n,) bool are positive, how many negative. Raises `ValueError`, which says what
+    needs both classes, when one is missing.
+    """
     positive = int(labels.sum())
     if positive in (0, len(labels)):
         raise ValueError(f"{what} needs both classes")
@@ -58,11 +50,12 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     labels = np.asarray(labels, bool)
     class_sizes(labels, "the ROC curve")
     thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
-    false, true = (
-        1 - np.searchsorted(np.sort(scores[side]), thresholds, side="left") / side.sum()
-        for side in (~labels, labels)
-    )
-    return thresholds, false, true
+
+    def called(side: np.ndarray) -> np.ndarray:
+        """The share of this class that is called positive, at each threshold."""
+        return 1 - np.searchsorted(np.sort(scores[side]), thresholds, side="left") / side.sum()
+
+    return thresholds, called(~labels), called(labels)
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,8 @@ def delong_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     The variance comes from midranks in O(n log n) (Sun & Xu, IEEE Signal Process Lett 2014). Cases count as
     independent. With one case in a class the interval is NaN. Raises `ValueError` when a class is missing.
     """
-    area, reach = auc(labels, scores), Z_95 * math.sqrt(_variance(*_placements(labels, scores)))
+    area = auc(labels, scores)
+    reach = Z_95 * math.sqrt(_variance(*_placements(labels, scores)))
     return Estimate(area, float(np.clip(area - reach, 0, 1)), float(np.clip(area + reach, 0, 1)))
 
 
@@ -127,7 +121,8 @@ def delong_test(labels: np.ndarray, scores: np.ndarray, other_scores: np.ndarray
     z and p are 0 and 1 where the scores rank alike, NaN where they do not but no variance is left to judge
     by. Raises `ValueError` when a class is missing.
     """
-    first, second = auc(labels, scores), auc(labels, other_scores)
+    first = auc(labels, scores)
+    second = auc(labels, other_scores)
     both = zip(_placements(labels, scores), _placements(labels, other_scores))
     error = math.sqrt(_variance(*(ours - theirs for ours, theirs in both)))
     difference = first - second
@@ -144,9 +139,9 @@ def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
     labels = np.asarray(labels, bool)
     positive, negative = class_sizes(labels, "DeLong's method")
     ranks = midranks(scores)
-    return (ranks[labels] - midranks(scores[labels])) / negative, 1 - (
-        ranks[~labels] - midranks(scores[~labels])
-    ) / positive
+    of_positives = (ranks[labels] - midranks(scores[labels])) / negative
+    of_negatives = 1 - (ranks[~labels] - midranks(scores[~labels])) / positive
+    return of_positives, of_negatives
 
 
 def _variance(of_positives: np.ndarray, of_negatives: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """A table of cases for the statistics: read, joined with others by `case_id`, its columns as numbers or
 levels with what is missing told apart.
 
-`NA`, `N/A`, `NaN` and an empty cell are missing, whatever the column. Cases that are excluded (`exclude` of a
+What is missing is missing in every column (`cells.is_missing`). Cases that are excluded (`exclude` of a
 manifest, `included` of `her2vit cohort`) are left out.
 """
 
@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
 
-from .faults import RowFaults, as_number, require_columns
-from .table import Row, read_table
+from .cells import Row, as_number
+from .faults import Faults
+from .table import Table, read_table, require_columns
 
-MISSING = frozenset(("", "na", "n/a", "nan"))
 MAX_LEVELS = 20
 
 _FEW_NUMBERS = 5
@@ -54,11 +53,11 @@ class CaseTable:
 
     def require(self, columns: Iterable[str]) -> None:
         """Raises `InputError`, a line for each column that is not there."""
-        require_columns(self.path, self.columns, list(columns))
+        require_columns(self.path, self.columns, columns)
 
     def texts(self, column: str) -> list[str]:
         """The column's cells, empty where missing."""
-        return ["" if is_missing(row[column]) else row[column] for row in self.rows]
+        return [row[column] for row in self.rows]
 
     def numbers(
         self, column: str, check: Callable[[float], str] = lambda value: "", no_number: str = _NO_NUMBER
@@ -69,11 +68,11 @@ class CaseTable:
         Raises `InputError`, a line for each kind of fault, naming its rows.
         """
         joined = f" (joined from {self.sources[column]})" if column in self.sources else ""
-        faults = RowFaults(self.path)
-        values = [math.nan if is_missing(row[column]) else as_number(row[column]) for row in self.rows]
+        faults = Faults(self.path)
+        values = [as_number(row[column]) for row in self.rows]
         for row, value in zip(self.rows, values):
-            if not is_missing(row[column]):
-                wrong = check(value) if math.isfinite(value) else no_number
+            if row[column]:
+                wrong = no_number if math.isnan(value) else check(value)
                 if wrong:
                     faults.note(row, column, f"{wrong}{joined}")
         faults.raise_any()
@@ -86,7 +85,7 @@ class CaseTable:
         values = {as_number(text) for text in self.texts(column) if text}
         return (
             bool(values)
-            and all(map(math.isfinite, values))
+            and not any(map(math.isnan, values))
             and (len(values) > _FEW_NUMBERS or any(value % 1 for value in values))
         )
 
@@ -94,16 +93,9 @@ class CaseTable:
         """The rows wanted; `note` says why the others go, after their number."""
         rows = tuple(row for row in self.rows if wanted(row))
         left_out = len(self.rows) - len(rows)
-        return (
-            replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}"))
-            if left_out
-            else self
-        )
-
-
-def is_missing(text: str) -> bool:
-    """Whether a cell tells nothing."""
-    return text.lower() in MISSING
+        if not left_out:
+            return self
+        return replace(self, rows=rows, notes=(*self.notes, f"{cases_text(left_out)} {note}"))
 
 
 def cases_text(count: int) -> str:
@@ -125,12 +117,9 @@ def _as_counted(text: str) -> tuple[Any, ...]:
 
 
 def column_names(text: str) -> tuple[str, ...]:
-    """Column names from `a,b,"c, d"`."""
-    return tuple(
-        dict.fromkeys(
-            name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()
-        )
-    )
+    """Column names from `a,b,"c, d"`, each once."""
+    names = (name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) -> CaseTable:
@@ -140,14 +129,13 @@ def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) 
     both are noted. Raises `InputError`: unreadable files, no row, a `case_id` twice, and, for a join, a
     missing `case_id`, no case in common, or a column in both files whose values differ.
     """
-    path = Path(path)
-    columns, rows = read_table(path)
-    if not rows:
+    first = read_table(path)
+    if not first.rows:
         raise InputError(f"{path}: holds no case; give one row a case")
-    _require_single_cases(path, columns, rows)
-    table = CaseTable(path, columns, tuple(rows), (("cases", file_sha256(path)),))
+    _require_single_cases(first)
+    table = CaseTable(first.path, first.columns, first.rows, (("cases", first.sha256),))
     for other in join:
-        table = _joined(table, Path(other))
+        table = _joined(table, read_table(other))
     table = table.chosen(
         lambda row: row["included"].lower() != "no" and not row["exclude"],
         "excluded (column included or exclude), left out",
@@ -157,9 +145,12 @@ def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) 
     return replace(table, notes=(*table.notes, *_several_of_a_patient(table)))
 
 
-def _require_single_cases(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    faults, times = RowFaults(path), Counter(row["case_id"] for row in rows)
-    for row in rows if "case_id" in columns else ():
+def _require_single_cases(table: Table) -> None:
+    if "case_id" not in table.columns:
+        return
+    faults = Faults(table.path)
+    times = Counter(row["case_id"] for row in table.rows)
+    for row in table.rows:
         if not row["case_id"]:
             faults.note(row, "case_id", "is missing; fill it in")
         elif times[row["case_id"]] > 1:
@@ -167,54 +158,49 @@ def _require_single_cases(path: Path, columns: Sequence[str], rows: Sequence[Row
     faults.raise_any()
 
 
-def _joined(table: CaseTable, path: Path) -> CaseTable:
-    columns, rows = read_table(path)
-    require_columns(path, columns, ["case_id"])
+def _joined(table: CaseTable, other: Table) -> CaseTable:
+    """The table with the columns of another, by `case_id`."""
+    other.require(["case_id"])
     table.require(["case_id"])
-    _require_single_cases(path, columns, rows)
-    others = {row["case_id"]: row for row in rows}
-    common = [row for row in table.rows if row["case_id"] in others]
+    _require_single_cases(other)
+    rows = {row["case_id"]: row for row in other.rows}
+    common = [row for row in table.rows if row["case_id"] in rows]
     if not common:
-        raise InputError(f"{path}: no case_id of {table.path} is in it; give files of the same cases")
-    _require_same(path, [name for name in columns if name in table.columns], common, others)
-    names = (*table.columns, *(name for name in columns if name not in table.columns))
-    merged = tuple(Row(row.number, _merged(row, others.get(row["case_id"]))) for row in table.rows)
-    lacking, unknown = len(table.rows) - len(common), len(rows) - len(common)
-    notes = (
-        [f"{cases_text(lacking)} not in the joined file: its columns are missing there"] if lacking else []
-    )
-    notes += [f"{cases_text(unknown)} only in the joined file, left out"] if unknown else []
-    sources = {
-        **dict.fromkeys((name for name in columns if name not in table.columns), path),
-        **table.sources,
-    }
+        raise InputError(f"{other.path}: no case_id of {table.path} is in it; give files of the same cases")
+    shared = [name for name in other.columns if name in table.columns]
+    brought = [name for name in other.columns if name not in table.columns]
+    _require_same(other.path, shared, common, rows)
+    notes = []
+    lacking = len(table.rows) - len(common)
+    if lacking:
+        notes.append(f"{cases_text(lacking)} not in the joined file: its columns are missing there")
+    unknown = len(other.rows) - len(common)
+    if unknown:
+        notes.append(f"{cases_text(unknown)} only in the joined file, left out")
     return CaseTable(
         table.path,
-        names,
-        merged,
-        (*table.inputs, ("joined", file_sha256(path))),
+        (*table.columns, *brought),
+        tuple(_merged(row, rows.get(row["case_id"])) for row in table.rows),
+        (*table.inputs, ("joined", other.sha256)),
         (*table.notes, *notes),
-        sources,
+        {**dict.fromkeys(brought, other.path), **table.sources},
     )
 
 
-def _merged(row: Row, other: Row | None) -> Mapping[str, str]:
-    return (
-        row.values
-        if other is None
-        else {
-            **other.values,
-            **{name: text for name, text in row.values.items() if text or name not in other.values},
-        }
-    )
+def _merged(row: Row, other: Row | None) -> Row:
+    """The row with the cells of the other one where its own are missing."""
+    if other is None:
+        return row
+    said = {name: text for name, text in row.values.items() if row[name] or name not in other.values}
+    return Row(row.number, {**other.values, **said})
 
 
 def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], others: Mapping[str, Row]) -> None:
-    faults = RowFaults(path)
+    faults = Faults(path)
     for row in rows:
         other = others[row["case_id"]]
         for name in columns:
-            if row[name] != other[name] and not is_missing(row[name]) and not is_missing(other[name]):
+            if row[name] and other[name] and row[name] != other[name]:
                 faults.note(
                     other,
                     name,
@@ -225,13 +211,9 @@ def _require_same(path: Path, columns: Sequence[str], rows: Sequence[Row], other
 
 
 def _several_of_a_patient(table: CaseTable) -> list[str]:
-    patients = (
-        len({row["patient_id"] or row["case_id"] for row in table.rows})
-        if "patient_id" in table.columns
-        else len(table)
-    )
-    return (
-        [f"{cases_text(len(table))} of {patients} patients: taken as independent"]
-        if patients < len(table)
-        else []
-    )
+    if "patient_id" not in table.columns:
+        return []
+    patients = len({row["patient_id"] or row["case_id"] for row in table.rows})
+    if patients == len(table):
+        return []
+    return [f"{cases_text(len(table))} of {patients} patients: taken as independent"]

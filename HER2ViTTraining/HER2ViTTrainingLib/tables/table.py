@@ -3,119 +3,98 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.files.output import csv_text
 from HER2ViTLib.messages import InputError
 
-
-def grouped(items: Iterable[Any], key: Callable[[Any], Hashable]) -> dict[Any, tuple]:
-    """The items by key, both in the order they come in."""
-    groups: dict[Any, list] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return {name: tuple(group) for name, group in groups.items()}
-
-
-# Reading a table
+from .cells import Row
+from .faults import Faults
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of a table: its number as a spreadsheet counts, and its values by column, stripped."""
-
-    number: int
-    values: Mapping[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.values.get(column, "")
-
-
-@dataclass
-class Faults:
-    """Collects what is wrong in a file, to say it all at once."""
+class Table:
+    """A table as it was read: its columns and rows, and the SHA-256 of the very bytes they come from."""
 
     path: Path
-    found: list[tuple[int, str]] = field(default_factory=list)
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    sha256: str
 
-    def add(self, row: int, column: str, value: str, what: str) -> None:
-        self.found.append((row, f"{self.path}: row {row}, column {column}, value {value!r}: {what}"))
-
-    def add_row(self, row: int, what: str) -> None:
-        self.found.append((row, f"{self.path}: row {row}: {what}"))
-
-    def checked(self, row: Row, column: str, check: Callable[[str], Any], default: Any = None) -> Any:
-        """The parsed value; the default where the cell is empty, or faulty, which is noted."""
-        if not row[column]:
-            return default
-        try:
-            return check(row[column])
-        except InputError as error:
-            self.add(row.number, column, row[column], str(error).rpartition(": ")[2])
-            return default
-
-    def raise_any(self) -> None:
-        if self.found:
-            raise InputError([text for _, text in sorted(self.found, key=lambda fault: fault[0])])
+    def require(self, columns: Iterable[str]) -> None:
+        """Raises `InputError`, a line for each column that is not there."""
+        require_columns(self.path, self.columns, columns)
 
 
-def read_table(path: str | os.PathLike) -> tuple[tuple[str, ...], list[Row]]:
-    """Header and rows of a comma-separated file in UTF-8, with or without byte order mark; blank rows are
-    skipped.
+def require_columns(path: Path, columns: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raises `InputError`, a line for each column wanted that is not there."""
+    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
+    if missing:
+        there = ", ".join(columns)
+        raise InputError(
+            [f"{path}: row 1: column {name} is missing; add it, or name one of: {there}" for name in missing]
+        )
+
+
+def read_table(path: str | os.PathLike) -> Table:
+    """A comma-separated file in UTF-8, with or without byte order mark; blank rows are skipped.
 
     Raises `InputError` for a file that is not such a table: missing, another encoding, a workbook, other
     separators or a spreadsheet's line about them, open quotes; and, all in one list, for columns without a
     name or twice there and rows longer or shorter than the header.
     """
     faults = Faults(Path(path))
-    columns, rows = checked_table(faults)
+    table = checked_table(faults)
     faults.raise_any()
-    return columns, rows
+    return table
 
 
-def checked_table(faults: Faults) -> tuple[tuple[str, ...], list[Row]]:
-    """Header and whole rows; what is wrong with the others goes to `faults`, so that the rest can be checked
-    in the same run.
+def checked_table(faults: Faults) -> Table:
+    """The table at the path of `faults`, its whole rows only: what is wrong with the others goes to `faults`,
+    so that the rest can be checked in the same run. Raises `InputError` as `read_table` for what is no table.
     """
     path = faults.path
-    text = _text(path)
+    data = read_file(path, "a CSV file")
+    text = _text(data, path)
     require_no_separator_line(text, path)
     records = _records(text, path)
     if not records:
         raise InputError(f"{path}: is empty; give a CSV file with a header and one row a case")
-    (_, header), *rows = records
+    (_, header), *others = records
     columns = tuple(name.strip() for name in header)
     if len(columns) == 1 and re.search("[;\t|]", columns[0]):
         raise InputError(
             f"{path}: row 1, value {columns[0][:60]!r}: one column only; separate columns with commas"
         )
-    for n, name in enumerate(columns, start=1):
-        if not name:
-            faults.add_row(1, f"column {n} has no name; name it or remove it")
-        elif name in columns[: n - 1]:
-            faults.add(1, name, name, f"is column {columns.index(name) + 1} and column {n}; keep one")
-    whole = []
-    for number, values in rows:
+    _check_header(columns, faults)
+    rows = []
+    for number, values in others:
         if len(values) == len(columns):
-            whole.append(Row(number, dict(zip(columns, (csv_text(value.strip()) for value in values)))))
+            cells = (csv_text(value.strip()) for value in values)
+            rows.append(Row(number, dict(zip(columns, cells))))
         else:
-            faults.add_row(
-                number,
-                f"{len(values)} values where the header has {len(columns)} columns; check its commas and"
-                " quotes",
-            )
-    return columns, whole
+            sizes = f"{len(values)} values where the header has {len(columns)} columns"
+            faults.note_row(number, f"{sizes}; check its commas and quotes")
+    return Table(path, columns, tuple(rows), hashlib.sha256(data).hexdigest())
 
 
-def _text(path: Path) -> str:
-    data = read_file(path, "a CSV file")
+def _check_header(columns: Sequence[str], faults: Faults) -> None:
+    for n, name in enumerate(columns, start=1):
+        first = columns.index(name) + 1
+        if not name:
+            faults.note_row(1, f"column {n} has no name; name it or remove it")
+        elif first < n:
+            faults.note(Row(1, {name: name}), name, f"is column {first} and column {n}; keep one")
+
+
+def _text(data: bytes, path: Path) -> str:
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise InputError(f"{path}: is a spreadsheet workbook; save it as CSV UTF-8 and give that")
     if b"\x00" in data:
@@ -126,10 +105,8 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}: line {line}, byte {data[error.start : error.start + 1]!r}: is not UTF-8; save it as CSV"
-            " UTF-8"
-        ) from error
+        byte = data[error.start : error.start + 1]
+        raise InputError(f"{path}: line {line}, byte {byte!r}: is not UTF-8; save it as CSV UTF-8") from error
 
 
 def require_no_separator_line(text: str, path: Path) -> None:
@@ -146,14 +123,14 @@ def _records(text: str, path: Path) -> list[tuple[int, list[str]]]:
     spreadsheet.
     """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records = []
     try:
-        return [
-            (number, values)
-            for number, values in enumerate(reader, start=1)
-            if any(value.strip() for value in values)
-        ]
+        for number, values in enumerate(reader, start=1):
+            if any(value.strip() for value in values):
+                records.append((number, values))
     except csv.Error as error:
         raise InputError(
             f"{path}: line {reader.line_num}: quotes do not match ({error}); write a quote inside quotes"
             " twice"
         ) from error
+    return records

@@ -1,4 +1,4 @@
 """Training the models: inputs, augmentation, trainer, runs, model card.
 
-Imports `cohort`, `stats`, `parallel`, `evaluation`.
+Imports `cohort`, `pages`, `parallel`, `stats` and the first library.
 """

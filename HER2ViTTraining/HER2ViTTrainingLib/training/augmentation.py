@@ -13,11 +13,11 @@ ZOOM = 0.1
 GAMMA = 1.5
 NOISE = 0.03
 COARSE_SIDE = 56
+"""Pixels a side of the copy that an image is blurred towards, at most all the way."""
 MAX_SHARPENED = 0.5
-"""An image goes at most all the way to its copy of so many pixels a side, or half that way in the other
-direction.
-"""
+"""How far it goes at most in the other direction: away from that copy."""
 MIN_RANGE = 1e-6
+"""Of an image's intensities: an even image is not divided by zero."""
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -30,31 +30,30 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     draws = torch.rand(7, len(images), generator=generator).to(images.device) * 2 - 1
     moved = _move(images, *draws[:4])
-    low, high = moved.amin((1, 2, 3), keepdim=True), moved.amax((1, 2, 3), keepdim=True)
+    low = moved.amin((1, 2, 3), keepdim=True)
+    high = moved.amax((1, 2, 3), keepdim=True)
     gamma, sharpness, noise = draws[4:].view(3, -1, 1, 1, 1)
     shares = ((moved - low) / (high - low).clamp_min(MIN_RANGE)) ** (GAMMA**gamma)
     pixels = max(2, round(min(images.shape[2:]) / COARSE_SIDE))
-    coarse = functional.interpolate(
-        functional.avg_pool2d(shares, pixels, ceil_mode=True), images.shape[2:], mode="bilinear"
-    )
+    averaged = functional.avg_pool2d(shares, pixels, ceil_mode=True)
+    coarse = functional.interpolate(averaged, images.shape[2:], mode="bilinear")
     shares = shares.lerp(coarse, (sharpness + 1 + MAX_SHARPENED * (sharpness - 1)) / 2)
-    shares = shares + (noise + 1) / 2 * NOISE * torch.randn(images.shape, generator=generator).to(
-        images.device
-    )
+    grain = torch.randn(images.shape, generator=generator).to(images.device)
+    shares = shares + (noise + 1) / 2 * NOISE * grain
     return low + (high - low) * shares
 
 
 def _move(images: Tensor, turn: Tensor, zoom: Tensor, side: Tensor, up: Tensor) -> Tensor:
     """The images (B, 1, H, W) turned, zoomed and flipped by draws (B,) from -1 to 1 each."""
-    angle, scale = turn * math.radians(ROTATION_DEGREES), 1 + zoom * ZOOM
-    flip_x, flip_y = side.sign(), up.sign()
-    cos, sin, zero = angle.cos() * scale, angle.sin() * scale, torch.zeros_like(scale)
-    affine = torch.stack(
-        [
-            torch.stack([cos * flip_x, -sin * flip_x, zero], 1),
-            torch.stack([sin * flip_y, cos * flip_y, zero], 1),
-        ],
-        1,
-    )
+    angle = turn * math.radians(ROTATION_DEGREES)
+    scale = 1 + zoom * ZOOM
+    flip_x = side.sign()
+    flip_y = up.sign()
+    cos = angle.cos() * scale
+    sin = angle.sin() * scale
+    zero = torch.zeros_like(scale)
+    row_x = torch.stack([cos * flip_x, -sin * flip_x, zero], 1)
+    row_y = torch.stack([sin * flip_y, cos * flip_y, zero], 1)
+    affine = torch.stack([row_x, row_y], 1)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,5 +1,5 @@
-"""Every case's model input: early phase, slice, preprocessing; done once in several processes and cached by
-what it was made from.
+"""Every case's model input (early phase, slice, preprocessing): made once, by several processes, and cached
+by what it was made from.
 
 A cached input is found by the hashes of the image and outline files, the manifest's choices for the case and
 the preprocessing: what has changed is done again, the rest is not. Files are hashed anew only when their size
@@ -16,22 +16,24 @@ import secrets
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from tqdm import tqdm
 
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.imaging.image_files import image_sha256
 from HER2ViTLib.lesion.masks import read_roi
-from HER2ViTLib.messages import InputError
+from HER2ViTLib.messages import InputError, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.cohort.manifest import Case
-from HER2ViTTrainingLib.parallel.executors import available_cores, executor
+from HER2ViTTrainingLib.parallel.processes import in_order
+from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 
 FORMAT = 2
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is
@@ -56,10 +58,14 @@ class ModelInput:
 
 
 def model_inputs(
-    cases: Sequence[Case], preprocessing: Preprocessing, cache: str | os.PathLike, workers: int | None = None
+    cases: Sequence[Case],
+    preprocessing: Preprocessing,
+    cache: str | os.PathLike,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> list[ModelInput]:
-    """The inputs of the cases, in their order. Raises `InputError` with one line per case that cannot be
-    read; the others stay cached.
+    """The inputs of the cases, in their order; `progress` is told of those that are made, not of those that
+    the cache holds. Raises `InputError` with one line per case that cannot be read; the others stay cached.
     """
     cache = Path(cache)
     cache.mkdir(parents=True, exist_ok=True)
@@ -67,16 +73,15 @@ def model_inputs(
     keys = [case_key(case, preprocessing, hashes) for case in cases]
     hashes.save()
     missing = {key: case for key, case in zip(keys, cases) if not (cache / f"{key}.npz").exists()}
-    faults = _make(missing, preprocessing, cache, workers or available_cores())
-    if faults:
-        raise InputError(faults)
+    jobs = [(case, cache / f"{key}.npz") for key, case in missing.items()]
+    in_order(partial(_make, preprocessing), jobs, workers, prefixed(progress, "reading the cases"))
     return [_load(cache / f"{key}.npz") for key in keys]
 
 
 def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     """One case's input, from its files. Raises `InputError`."""
     study = load_case_study(case)
-    roi = read_roi(case.roi, study.geometry, case.segment or None).mask
+    roi = read_roi(_outline(case), study.geometry, case.segment or None).mask
     chosen = choose_phases(study, roi, case.early_phase)
     early = chosen.early_volume(study)
     patch = preprocessing.apply(early, roi)
@@ -88,8 +93,12 @@ def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> st
     """Names a case's input by all that it depends on."""
     images = [hashes.of(path) for path in case.images]
     chosen = [case.segment, case.early_phase, astuple(case.selection), case.times and astuple(case.times)]
-    made_from = [FORMAT, images, hashes.of(case.roi), *chosen, preprocessing.to_json()]
+    made_from = [FORMAT, images, hashes.of(_outline(case)), *chosen, preprocessing.to_json()]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def _outline(case: Case) -> Path:
+    return cast(Path, case.roi)  # only an excluded case has none
 
 
 class FileHashes:
@@ -109,7 +118,8 @@ class FileHashes:
 
     def _of_file(self, path: Path) -> str:
         # In full: one cache may serve trainings started in different folders.
-        name, status = str(path.resolve()), path.stat()
+        name = str(path.resolve())
+        status = path.stat()
         signature = [status.st_size, status.st_mtime_ns]
         if self.known.get(name, [None])[:2] != signature:
             self.known[name] = [*signature, file_sha256(path)]
@@ -117,6 +127,7 @@ class FileHashes:
         return self.known[name][2]
 
     def save(self) -> None:
+        """Remembers what was hashed anew."""
         if self.changed:
             write_atomically(self.path, json.dumps(self.known).encode(), WRITER)
 
@@ -133,37 +144,11 @@ def _remembered(path: Path) -> dict[str, list]:
     return known if sound else {}
 
 
-def _make(missing: Mapping[str, Case], preprocessing: Preprocessing, cache: Path, workers: int) -> list[str]:
-    """Makes the missing inputs; returns one line per fault."""
-    if not missing:
-        return []
-    jobs = [(case, preprocessing, cache / f"{key}.npz") for key, case in missing.items()]
-    workers = min(workers, len(jobs))
-    progress = tqdm(total=len(jobs), desc="slices", unit="case", disable=None)
-    with progress:
-        if workers == 1:
-            return [fault for job in jobs for fault in _advance(progress, _make_one(job))]
-        with executor(workers) as pool:
-            return [
-                fault
-                for faults in pool.map(_make_one, jobs, chunksize=4)
-                for fault in _advance(progress, faults)
-            ]
-
-
-def _advance(progress: tqdm, faults: list[str]) -> list[str]:
-    progress.update()
-    return faults
-
-
-def _make_one(job: tuple[Case, Preprocessing, Path]) -> list[str]:
-    case, preprocessing, path = job
-    try:
-        made = make_input(case, preprocessing)
-    except InputError as error:
-        return [f"case {case.case_id}: {fault}" for fault in error.faults]
-    _save(made, path)
-    return []
+def _make(preprocessing: Preprocessing, job: tuple[Case, Path]) -> None:
+    """Makes one case's input and puts it into the cache, under the path of the job."""
+    case, path = job
+    with faults_of(f"case {case.case_id}"):
+        _save(make_input(case, preprocessing), path)
 
 
 def _save(made: ModelInput, path: Path) -> None:

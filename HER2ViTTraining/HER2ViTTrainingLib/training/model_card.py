@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
 import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from HER2ViTLib import __version__
-from HER2ViTLib.model.bundle import Settings
+from HER2ViTLib.model.config import Settings
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .experiment import Data, Experiment
 from .networks import weights_sha256
 from .trainer import Epoch, Trainer
 
-OPTIMISTIC = (
-    "The threshold and the calibration were fixed on the validation set, and its best epoch was kept: its"
-    " figures are optimistic."
-)
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def provenance_of(
     experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], trainer: Trainer, device: str
-) -> dict:
-    figures = {}
-    for name, found in logits.items():
-        labels = data.labels[name]
-        both = 0 < labels.sum() < len(labels)
-        figures[name] = {
-            "n": len(labels),
-            "n_pos": int(labels.sum()),
-            "auc": round(auc(labels, found), 4) if both else None,
-        }
+) -> dict[str, Any]:
+    """What the bundle tells of its making: settings, versions, and the model's figures in each set.
+
+    `logits` (n,) by set, as `data` holds the cases. A set of one class has no AUC.
+    """
+    figures = {name: _figures(data.labels[name], found) for name, found in logits.items()}
     return {
         "recipe": asdict(experiment.recipe),
         "network": asdict(replace(experiment.network, pretrained=Path(experiment.network.pretrained).name)),
@@ -56,50 +51,31 @@ def provenance_of(
     }
 
 
+def _figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+    positive = int(labels.sum())
+    has_both = 0 < positive < len(labels)
+    area = round(auc(labels, logits), 4) if has_both else None
+    return {"n": len(labels), "n_pos": positive, "auc": area}
+
+
 def model_card(settings: Settings, experiment: Experiment) -> str:
     """The bundle's README: what it is for, what it was made from, how good it was, and what it must not be
     used for.
     """
-    task, made = settings.task, settings.provenance
-    sets = [
-        f"| {name} | {f['n']} | {f['n_pos']} | {'' if f['auc'] is None else format(f['auc'], '.3f')} |"
-        for name, f in made["sets"].items()
-    ]
-    return "\n".join([
-        f"# {task.title}",
-        "",
-        *([f"**{settings.notice}**", ""] if settings.notice else []),
-        f"A timm `{experiment.network.architecture}` with one logit: the probability of HER2-{task.positive_label}, read from one slice of",
-        "the early phase of a pre-treatment breast DCE-MRI, around the lesion's outline.",
-        "",
-        "## Intended use",
-        "",
-        "Research on HER2 status and MRI, on data like that described here. Not for clinical decisions, screening, or other organs,",
-        "phases or contrast agents. A reading warns when a case is unlike the training set; without warning it can still be wrong.",
-        "",
-        "## Training",
-        "",
-        f"- Recipe `{experiment.recipe.name}`, {made['epochs_run']} epochs, seed {experiment.seed}; starting weights:",
-        f"  {made['network']['pretrained']}.",
-        f"- Preprocessing `{settings.preprocessing.preset}`: `{json.dumps(settings.preprocessing.to_json())}`.",
-        f"- Split by patient, SHA-256 `{settings.splits_sha256}`; fingerprint of settings, inputs and labels `{made['fingerprint']}`.",
-        f"- Versions: {', '.join(f'{name} {version}' for name, version in made['versions'].items())}; device {made['device']}.",
-        "",
-        "## Figures",
-        "",
-        f"| set | cases | {task.positive_label} | AUC |",
-        "|---|---|---|---|",
-        *sets,
-        "",
-        f"Threshold {settings.threshold:.4f} (Youden index) on the calibrated scale; Platt calibration: slope {settings.calibration.slope:.4f},",
-        f"intercept {settings.calibration.intercept:.4f}. {OPTIMISTIC} Judge the model on patients it has not seen (`her2vit evaluate`).",
-        f"Probabilities hold at the development set's prevalence of {settings.prevalence:.3f}.",
-        "",
-        "## Limits",
-        "",
-        "Retrospective data; protocols and populations differ between centres, and a threshold may not transfer. HER2-zero and -low look",
-        "alike on MRI.",
-    ])  # fmt: skip
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701  Markdown, which nobody's browser runs
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("model_card.md").render(
+        task=settings.task,
+        settings=settings,
+        experiment=experiment,
+        made=settings.provenance,
+        preprocessing=json.dumps(settings.preprocessing.to_json()),
+    )
 
 
 def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
@@ -111,10 +87,7 @@ def history_png(history: Sequence[Epoch], stops_on: str) -> bytes:
     losses.plot(epochs, [epoch.train_loss for epoch in history], label="training")
     losses.plot(epochs, [epoch.validation_loss for epoch in history], label="validation")
     areas.plot(epochs, [epoch.validation_auc for epoch in history], color="tab:orange")
-    merit: Callable[[Epoch], float] = (
-        (lambda e: e.validation_auc) if stops_on == "auc" else (lambda e: -e.validation_loss)
-    )
-    kept = max(history, key=merit).epoch
+    kept = max(history, key=lambda epoch: epoch.merit(stops_on)).epoch
     for axis, title in ((losses, "loss"), (areas, "validation AUC (optimistic)")):
         axis.axvline(kept, color="grey", linestyle=":", label=f"kept: epoch {kept}")
         axis.set_title(title, fontsize=10)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import timm
@@ -56,7 +56,7 @@ def build_network(network: Network, seed: int) -> nn.Module:
     a hub out of reach.
     """
     arguments = model_args(network)
-    # they tell of every retry and every odd tensor, where one line is to be said
+    # They log every retry and every odd tensor; we report one line.
     for library in ("huggingface_hub", "timm"):
         logging.getLogger(library).setLevel(logging.ERROR)
     torch.manual_seed(seed)
@@ -67,7 +67,7 @@ def build_network(network: Network, seed: int) -> nn.Module:
     return _from_file(network, arguments, Path(network.pretrained))
 
 
-def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
+def _from_hub(network: Network, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         return timm.create_model(network.architecture, pretrained=True, num_classes=1, **arguments)
     except (OSError, RuntimeError, ValueError) as error:
@@ -78,7 +78,7 @@ def _from_hub(network: Network, arguments: Mapping[str, int]) -> nn.Module:
         ) from error
 
 
-def _from_file(network: Network, arguments: Mapping[str, int], path: Path) -> nn.Module:
+def _from_file(network: Network, arguments: Mapping[str, Any], path: Path) -> nn.Module:
     path = require_file(path, "imagenet, none or a .safetensors file")
     try:
         # Opened here, not by timm: that would take a file with another ending for a pickle.
@@ -86,11 +86,15 @@ def _from_file(network: Network, arguments: Mapping[str, int], path: Path) -> nn
         if not tensors or not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
             raise ValueError("weights that are not finite, or none at all")
         model = timm.create_model(
-            network.architecture, pretrained=True, num_classes=1, pretrained_cfg_overlay={"state_dict": tensors}, **arguments
-        )  # fmt: skip
+            network.architecture,
+            pretrained=True,
+            num_classes=1,
+            pretrained_cfg_overlay={"state_dict": tensors},
+            **arguments,
+        )
     except (safetensors.SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(network, path, error) from error
-    model.pretrained_cfg.pop("state_dict", None)
+    _pretrained_cfg(model).pop("state_dict", None)
     try:
         _require_all_but_head(model, tensors)
     except KeyError as error:
@@ -105,21 +109,29 @@ def _unfit(network: Network, path: Path, error: Exception) -> InputError:
 
 
 def _require_all_but_head(model: nn.Module, names: Collection[str]) -> None:
-    """Raises `KeyError` for a tensor that the file lacks: timm would leave it at random without a word."""
-    head = model.pretrained_cfg["classifier"]
+    """Raises `KeyError` for a tensor that the file lacks: timm would silently leave it at random."""
+    head = _pretrained_cfg(model)["classifier"]
     heads = (head,) if isinstance(head, str) else tuple(head)
     for name in model.state_dict():
         if name not in names and not name.startswith(heads):
             raise KeyError(f"{name} is missing")
 
 
+def _pretrained_cfg(model: nn.Module) -> dict[str, Any]:
+    """What timm notes at a model about its weights; torch's types know only tensors and modules there."""
+    return cast(dict[str, Any], model.pretrained_cfg)
+
+
 def preprocessing_for(preset: str, network: Network) -> Preprocessing:
-    """The preset at the network's input size, with the network's own mean and sd where the preset uses them."""
-    pretrained = timm.get_pretrained_cfg(network.architecture)
-    size = (network.img_size, network.img_size) if network.img_size else tuple(pretrained.input_size[1:])
+    """The preset at the network's input size, with the network's own mean and sd where the preset uses
+    them.
+    """
+    pretrained = timm.get_pretrained_cfg(network.architecture) or timm.models.PretrainedCfg()
+    _, height, width = pretrained.input_size
+    size = (network.img_size, network.img_size) if network.img_size else (height, width)
     if preset == "study":
         return StudyPreprocessing(size=size)
-    return SquarePreprocessing(size=size, mean=tuple(pretrained.mean), std=tuple(pretrained.std))
+    return SquarePreprocessing(size=size, mean=pretrained.mean, std=pretrained.std)
 
 
 def weights_sha256(network: Network) -> str | None:

@@ -1,4 +1,10 @@
-"""Training recipes: the study's and ours."""
+"""Training recipes, and the learning rates they lead to.
+
+`study` repeats the published code: Adam, cosine annealing that rises again after ten epochs, early stopping
+on the validation loss, no augmentation. `default` is ours: augmentation, AdamW with warm-up, cosine and
+layer-wise learning-rate decay, class weights from the training part, averaged weights, early stopping on the
+validation AUC.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +12,19 @@ import math
 from dataclasses import dataclass
 
 METHOD = 2
-"""Raised when a recipe comes to mean something else, so that no checkpoint of older code is gone on with."""
+"""Part of a training's fingerprint: raised when a recipe comes to mean something else, so that no checkpoint
+of older code is resumed.
+"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is trained. Learning rates are per step of `batch` cases; `averaging` 0 keeps the plain
-    weights.
+    """How a model is trained.
+
+    `learning_rate` is that of a step of `batch` cases, at its peak; `warm_up` the share of all steps that
+    lead up to it; `layer_decay` the factor by which it falls from one layer to the one below (None: the same
+    for all). `patience`: epochs without a better `stops_on` ("auc" or "loss", of the validation set) before
+    training ends. `averaging` is the decay of the weights' moving average; 0 keeps the plain weights.
     """
 
     name: str
@@ -31,8 +43,36 @@ class Recipe:
 
 
 RECIPES = {
-    "default": Recipe("default", "adamw", 4e-4, 0.05, 32, 40, 12, 0.1, 0.8, 0.98, True, True, "auc"),
-    "study": Recipe("study", "adam", 1e-4, 1e-4, 16, 50, 8, 0.0, None, 0.0, False, False, "loss"),
+    "default": Recipe(
+        name="default",
+        optimizer="adamw",
+        learning_rate=4e-4,
+        weight_decay=0.05,
+        batch=32,
+        epochs=40,
+        patience=12,
+        warm_up=0.1,
+        layer_decay=0.8,
+        averaging=0.98,
+        weighted_classes=True,
+        augmented=True,
+        stops_on="auc",
+    ),
+    "study": Recipe(
+        name="study",
+        optimizer="adam",
+        learning_rate=1e-4,
+        weight_decay=1e-4,
+        batch=16,
+        epochs=50,
+        patience=8,
+        warm_up=0.0,
+        layer_decay=None,
+        averaging=0.0,
+        weighted_classes=False,
+        augmented=False,
+        stops_on="loss",
+    ),
 }
 STUDY_COSINE_EPOCHS = 10
 

@@ -1,18 +1,14 @@
-"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed goes
-on where it was.
-
-Two recipes. `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs,
-early stopping on the validation loss, no augmentation. `default` is ours: augmentation on the batch, on the
-device; AdamW with warm-up, cosine and layer-wise learning-rate decay; class weights from the training part;
-averaged weights; early stopping on the validation AUC.
+"""Fine-tuning one network with one logit. Everything random comes from one seed; a run that was killed
+resumes where it was.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,12 +24,14 @@ from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import model_input
 from HER2ViTLib.model.preprocessing import Preprocessing
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .augmentation import augment
 from .recipes import Recipe, learning_rate_factor
 
 MIN_GAIN = 1e-6
+"""An epoch is better than all before it by at least so much: less is round-off."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,18 @@ class Epoch:
     validation_loss: float
     validation_auc: float
 
+    def merit(self, stops_on: str) -> float:
+        """What decides which epoch is kept, the larger the better: the AUC ("auc"), or the loss ("loss")
+        with its sign turned.
+        """
+        return self.validation_auc if stops_on == "auc" else -self.validation_loss
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.train_loss:.3f}, validation loss {self.validation_loss:.3f},"
+            f" AUC {self.validation_auc:.3f}"
+        )
+
 
 def predict(
     model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64
@@ -70,17 +80,19 @@ def predict(
 
 
 class Trainer:
-    """One training: `run` trains to the end; with a checkpoint file it goes on from there, and ends with the
-    same weights (on the CPU).
+    """One training: `run` trains to the end; with a checkpoint file it resumes there, and ends with the same
+    weights (on the CPU).
 
-    `train` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and settings: a
-    checkpoint of another training is refused with `InputError`.
+    `training` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and
+    settings: a checkpoint of another training is refused with `InputError`; so is a part without both
+    classes.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Labelled,
+        *,
+        training: Labelled,
         validation: Labelled,
         preprocessing: Preprocessing,
         recipe: Recipe,
@@ -88,42 +100,45 @@ class Trainer:
         device: torch.device | str = "cpu",
         fingerprint: str = "",
     ) -> None:
-        for part, name in ((train, "training"), (validation, "validation")):
-            if len(np.unique(part.labels)) < 2:
-                held = "a single class" if len(part.labels) else "no case of this task"
-                raise InputError(
-                    f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split"
-                    " are needed"
-                )
+        _require_both_classes(training, "training")
+        _require_both_classes(validation, "validation")
         self.model = model.to(device)
-        self.preprocessing, self.recipe, self.fingerprint = preprocessing, recipe, fingerprint
+        self.preprocessing = preprocessing
+        self.recipe = recipe
+        self.fingerprint = fingerprint
         self.validation = validation
-        self.images = torch.from_numpy(train.images).to(device)
-        self.labels = torch.from_numpy(train.labels.astype(np.float32)).to(device)
+        self.images = torch.from_numpy(training.images).to(device)
+        self.labels = torch.from_numpy(training.labels.astype(np.float32)).to(device)
         positive = float(self.labels.sum())
         self.positive_weight = torch.tensor(
             (len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device
         )
         self.optimizer = timm.optim.create_optimizer_v2(
-            self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay,
+            self.model,
+            opt=recipe.optimizer,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
             filter_bias_and_bn=recipe.name != "study",
-        )  # fmt: skip
+        )
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
         self.averaged = copy.deepcopy(self.model).requires_grad_(False) if recipe.averaging else self.model
         self.best = copy.deepcopy(self.model.state_dict())
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
 
-    def run(
-        self, checkpoint: Path | None = None, report: Callable[[Epoch], None] = lambda _: None
-    ) -> nn.Module:
+    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Module:
         """Trains until the last epoch or until the validation figures stop improving; returns the network
-        with the best weights.
+        with the best weights. `progress` is told of each epoch, with its figures.
         """
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
+        if progress is not None:
+            progress(len(self.history), self.recipe.epochs)
         while len(self.history) < self.recipe.epochs and not self._stalled():
-            report(self._one_epoch())
+            epoch = self._one_epoch()
+            if progress is not None:
+                progress(epoch.epoch, self.recipe.epochs, str(epoch))
             if checkpoint is not None:
                 self._save(checkpoint)
         self.model.load_state_dict(self.best)
@@ -194,17 +209,18 @@ class Trainer:
         loss = functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), targets)
         return float(loss), auc(self.validation.labels, logits)
 
-    def _merit(self, epoch: Epoch) -> float:
-        return epoch.validation_auc if self.recipe.stops_on == "auc" else -epoch.validation_loss
+    def _merits(self) -> list[float]:
+        return [epoch.merit(self.recipe.stops_on) for epoch in self.history]
 
     def _improves(self, epoch: Epoch) -> bool:
-        return all(self._merit(epoch) > self._merit(former) + MIN_GAIN for former in self.history)
+        return epoch.merit(self.recipe.stops_on) > max(self._merits(), default=-math.inf) + MIN_GAIN
 
     def _stalled(self) -> bool:
         if not self.history:
             return False
-        best = max(range(len(self.history)), key=lambda n: (self._merit(self.history[n]), -n))
-        return len(self.history) - 1 - best >= self.recipe.patience
+        merits = self._merits()
+        best = merits.index(max(merits))
+        return len(merits) - 1 - best >= self.recipe.patience
 
     # Checkpoints: tensors in safetensors, the rest as JSON in its header. Written whole or not at all, after
     # every epoch.
@@ -246,6 +262,14 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.generator.set_state(tensors["generator"])
         self.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
+
+
+def _require_both_classes(part: Labelled, name: str) -> None:
+    if len(np.unique(part.labels)) < 2:
+        held = "a single class" if len(part.labels) else "no case of this task"
+        raise InputError(
+            f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed"
+        )
 
 
 def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Mapping[str, str]]:

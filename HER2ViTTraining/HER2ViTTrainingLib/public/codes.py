@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.tables.cells import as_number
 
 MISSING = frozenset(
     (
@@ -49,10 +50,7 @@ def number(text: str) -> float | None:
     """The number in a cell; None where missing. Raises `InputError` for what is none."""
     if code(text) == "":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = as_number(text)
+    if math.isnan(value):
         raise InputError("is not a number; correct it, or leave it empty")
     return value

@@ -1,10 +1,13 @@
-"""One random stream a case and purpose; each case's hidden variables."""
+"""HER2 status, and the two hidden variables through which alone it acts on images."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
-from .lesions import Latents
+from .case_key import CaseKey
 
 CLASS_COUNTS = {"zero": 138, "low": 344, "positive": 226}
 """The study's development cohort: the frequencies cases are drawn with."""
@@ -22,20 +25,34 @@ LATENT_MEANS = {
 }
 """Means of (heterogeneity, rim) by HER2 status; both are normal with unit variance within a class."""
 
-_STREAMS = ("hidden", "body", "clinical", "survival", "texture", "outlines", "counts", "noise")
+
+@dataclass(frozen=True)
+class Latents:
+    """The two hidden variables that tell the classes apart, and what they do to the image. Nothing else
+    depends on class.
+    """
+
+    heterogeneity: float
+    rim: float
+
+    @property
+    def texture_amplitude(self) -> np.float32:
+        """Standard deviation of the logarithm of the lesion's enhancement due to blobs: 0.03 (smooth) to
+        0.58.
+        """
+        return np.float32(0.03 + 0.55 / (1 + math.exp(-1.2 * self.heterogeneity)))
+
+    @property
+    def rim_amplitude(self) -> np.float32:
+        """The same due to centre against shell: negative for a bright centre, positive for a ring; within
+        0.5.
+        """
+        return np.float32(0.5 * math.tanh(0.6 * self.rim))
 
 
-def random_stream(seed: int, index: int, protocol: str, stream: str, part: int = 0) -> np.random.Generator:
-    return np.random.default_rng([seed, index, ord(protocol), _STREAMS.index(stream), part])
-
-
-def case_id_of(protocol_name: str, seed: int, index: int) -> str:
-    return f"{protocol_name}{seed}-{index:05d}"
-
-
-def draw_hidden(index: int, seed: int, protocol_name: str) -> tuple[str, Latents]:
-    """HER2 status, with the study's frequencies, and latent variables of case `index` of a seed."""
-    rng = random_stream(seed, index, protocol_name, "hidden")
+def draw_hidden(key: CaseKey) -> tuple[str, Latents]:
+    """HER2 status, with the study's frequencies, and latent variables of a case."""
+    rng = key.stream("hidden")
     counts = np.array(list(CLASS_COUNTS.values()))
     status = list(CLASS_COUNTS)[rng.choice(len(counts), p=counts / counts.sum())]
     heterogeneity, rim = rng.standard_normal(2) + LATENT_MEANS[status]

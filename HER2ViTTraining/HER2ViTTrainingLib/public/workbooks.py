@@ -1,4 +1,4 @@
-"""The sources' tables: sheets of workbooks and CSV files, as rows of text.
+"""The sources' tables: finding them, sheets of workbooks as rows of text, one row a patient.
 
 A sheet's nominal size is not believed: that of Duke's table is 1,048,576 x 1024, nearly all of it blank.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from typing import Any
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.table import Faults, Row, read_table
+from HER2ViTTrainingLib.tables.cells import Row
+from HER2ViTTrainingLib.tables.faults import Faults
+from HER2ViTTrainingLib.tables.table import Table
 
-from .cells import code
+from .codes import code
 
 MAX_BLANK_ROWS = 100
 """So many blank rows in a row are the end of a sheet."""
@@ -28,55 +29,36 @@ MAX_HEADER_ROW = 10
 MAX_WORKBOOK_BYTES = 100 << 20
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table: its columns as they are called in the source, and its rows. A column that is there twice
-    counts where it comes first.
-    """
-
-    path: Path
-    sha256: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    def require(self, *names: str) -> None:
-        """Raises `InputError` with a line for each column that is missing."""
-        missing = [name for name in names if name not in self.columns]
-        if missing:
-            raise InputError(
-                [
-                    f"{self.path}: column {name!r} is missing; give the table as it is published"
-                    for name in missing
-                ]
-            )
-
-
-def csv_table(path: Path) -> Table:
-    """A CSV file. Raises `InputError` as `read_table`."""
-    columns, rows = read_table(path)
-    return Table(path, file_sha256(path), columns, tuple(rows))
+def require_published(table: Table, *names: str) -> None:
+    """Raises `InputError` with a line for each column of the source that is missing."""
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        cure = "give the table as it is published"
+        raise InputError([f"{table.path}: column {name!r} is missing; {cure}" for name in missing])
 
 
 def workbook_table(path: Path, sheet: str, id_column: str) -> Table:
-    """A sheet of a workbook (.xlsx): its header is the first row with a cell `id_column`; a row right below
-    it whose id is blank explains the codes, and is left out.
+    """A sheet of a workbook (.xlsx): its header is the first row with a cell `id_column`. Where other rows
+    stand above the header, one right below it whose id is blank explains the codes, and is left out. A column
+    that is there twice counts where it comes first.
 
     Raises `InputError` for what is no workbook or damaged, without the sheet or such a header.
     """
     found = _sheet_rows(path, sheet)
-    for number, names in islice(found, MAX_HEADER_ROW):
-        if id_column in names:
-            break
-    else:
+    first = list(islice(found, MAX_HEADER_ROW))
+    headers = [n for n, (_, cells) in enumerate(first) if id_column in cells]
+    if not headers:
         raise InputError(
             f"{path}: sheet {sheet}: no row with {id_column!r} among the first {MAX_HEADER_ROW};"
             " give the table as it is published"
         )
-    rows = [Row(n, _by_column(names, cells)) for n, cells in found]
-    if rows and rows[0].number == number + 1 and not rows[0][id_column]:
+    header = headers[0]
+    _, names = first[header]
+    rows = [Row(number, _by_column(names, cells)) for number, cells in (*first[header + 1 :], *found)]
+    if header and rows and not rows[0][id_column]:
         del rows[0]
     columns = tuple(dict.fromkeys(name for name in names if name))
-    return Table(path, file_sha256(path), columns, tuple(rows))
+    return Table(path, columns, tuple(rows), file_sha256(path))
 
 
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
@@ -160,10 +142,10 @@ def one_row_a_patient(table: Table, column: str, faults: Faults) -> list[Row]:
         patient = row[column]
         key = patient.lower()
         if code(patient) == "":
-            faults.add(row.number, column, patient, "is missing; give every row its patient")
+            faults.note(row, column, "is missing; give every row its patient")
         elif key in first:
             what = f"is the patient of row {first[key]} already; keep one row a patient"
-            faults.add(row.number, column, patient, what)
+            faults.note(row, column, what)
         else:
             first[key] = row.number
             rows.append(row)

@@ -1,0 +1,198 @@
+"""A bundle's config.json: the settings in it, and what of it may be believed.
+
+A config may come from anyone: every value is checked before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import timm
+
+from HER2ViTLib.files.inputs import parse_json
+from HER2ViTLib.her2 import TASKS, Task
+from HER2ViTLib.messages import InputError
+
+from .calibration import Calibration
+from .preprocessing import Preprocessing, preprocessing_from_json
+
+SCHEMA = 1
+CONFIG_FILE = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_NOTICE = 500
+_OPTIONAL = ("training_percentiles", "provenance", "model_args")
+"""Sections that may be left out."""
+MAX_MODEL_ARGUMENT = {
+    "img_size": 1024,
+    "patch_size": 64,
+    "in_chans": 3,
+    "embed_dim": 4096,
+    "depth": 64,
+    "num_heads": 64,
+    "mlp_ratio": 8,
+    "reg_tokens": 16,
+}
+"""What a model may be built with, at most. No real model takes more; a hostile config could ask for any
+memory or time.
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a bundle holds beside the network: what turns a logit into a call, and its provenance.
+
+    `threshold` is on the calibrated scale. `prevalence` is the target's share of the development set.
+    `training_percentiles` gives per property the 1st and 99th percentile over the training set; a case
+    outside is reported as unlike it. `notice` is shown wherever the model's result is.
+    """
+
+    task: Task
+    preprocessing: Preprocessing
+    threshold: float
+    calibration: Calibration
+    prevalence: float
+    training_percentiles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    splits_sha256: str | None = None
+    notice: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "task": self.task.name,
+            "preprocessing": self.preprocessing.to_json(),
+            "threshold": self.threshold,
+            "calibration": {"slope": self.calibration.slope, "intercept": self.calibration.intercept},
+            "prevalence": self.prevalence,
+            "training_percentiles": {
+                name: list(limits) for name, limits in self.training_percentiles.items()
+            },
+            "splits_sha256": self.splits_sha256,
+            "notice": self.notice,
+            "provenance": dict(self.provenance),
+        }
+
+
+def parse_config(raw: bytes) -> Mapping[str, Any]:
+    """What a config.json holds. Raises `InputError` for what is no JSON, or no object."""
+    try:
+        config = parse_json(raw)
+    except ValueError as error:
+        raise InputError(f"{CONFIG_FILE} is not JSON ({str(error)[:80]}); get the bundle anew") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{CONFIG_FILE} holds no settings; get the bundle anew")
+    return config
+
+
+def section_of(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object in the config, empty where it may be left out. Raises `InputError` where it is missing."""
+    value = config.get(key, {} if key in _OPTIONAL else None)
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{CONFIG_FILE}: section {key!r} is missing; only bundles written by her2vit can be read"
+        )
+    return value
+
+
+def settings_of(ours: Mapping[str, Any]) -> Settings:
+    """The settings in our section of a config. Raises `InputError` for a value missing or out of range."""
+    if ours.get("schema") != SCHEMA:
+        raise InputError(
+            f"{CONFIG_FILE}: schema {ours.get('schema')!r}; this version reads {SCHEMA}: update her2vit or"
+            " the bundle"
+        )
+    splits = ours.get("splits_sha256")
+    limits = section_of(ours, "training_percentiles")
+    return Settings(
+        task=_task(ours.get("task")),
+        preprocessing=preprocessing_from_json(section_of(ours, "preprocessing")),
+        threshold=_number(ours, "threshold", 0, 1),
+        calibration=_calibration(section_of(ours, "calibration")),
+        prevalence=_number(ours, "prevalence", 0, 1),
+        training_percentiles={name: _percentiles(name, pair) for name, pair in limits.items()},
+        splits_sha256=splits if isinstance(splits, str) else None,
+        notice=_notice(ours.get("notice", "")),
+        provenance=section_of(ours, "provenance"),
+    )
+
+
+def _task(name: Any) -> Task:
+    task = TASKS.get(name) if isinstance(name, str) else None
+    if task is None:
+        raise InputError(f"{CONFIG_FILE}: task {name!r}; it must be {' or '.join(TASKS)}")
+    return task
+
+
+def _calibration(platt: Mapping[str, Any]) -> Calibration:
+    slope = _number(platt, "slope", -1e6, 1e6)
+    if slope <= 0:
+        raise InputError(
+            f"{CONFIG_FILE}: calibration slope {slope:g} would turn the scores round; train the model again"
+        )
+    return Calibration(slope, _number(platt, "intercept", -1e6, 1e6))
+
+
+def _notice(text: Any) -> str:
+    """The notice on one line, without what would steer a terminal."""
+    if not isinstance(text, str) or len(text) > MAX_NOTICE:
+        raise InputError(f"{CONFIG_FILE}: notice must be a text of at most {MAX_NOTICE} characters")
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())
+
+
+def _percentiles(name: str, pair: Any) -> tuple[float, float]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise InputError(f"{CONFIG_FILE}: training percentiles of {name!r} must be two numbers")
+    low, high = (_number({name: value}, name, -1e12, 1e12) for value in pair)
+    return low, high
+
+
+def _number(ours: Mapping[str, Any], key: str, low: float, high: float) -> float:
+    value = ours.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise InputError(f"{CONFIG_FILE}: {key} is {value!r}; it must be a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def architecture_of(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of the timm model and the arguments it is built with.
+
+    Raises `InputError` for unknown models and arguments, and for a name with a scheme, which would make timm
+    fetch or open something else.
+    """
+    architecture = config.get("architecture")
+    if not isinstance(architecture, str) or set(architecture) & {":", "/"} or not timm.is_model(architecture):
+        raise InputError(
+            f"{CONFIG_FILE}: architecture {str(architecture)[:60]!r} is not a timm model; update timm or the"
+            " bundle"
+        )
+    if config.get("num_classes") != 1:
+        raise InputError(
+            f"{CONFIG_FILE}: num_classes {config.get('num_classes')!r}; a bundle's model has one logit"
+        )
+    arguments = section_of(config, "model_args")
+    for name, value in arguments.items():
+        _require_known_argument(name, value)
+    return architecture, dict(arguments)
+
+
+def _require_known_argument(name: str, value: Any) -> None:
+    if name == "global_pool":
+        is_sound = value in ("token", "avg")
+    elif name == "class_token":
+        is_sound = isinstance(value, bool)
+    elif name == "img_size" and isinstance(value, list):
+        is_sound = all(_fits_argument(name, side) for side in value)
+    else:
+        is_sound = _fits_argument(name, value)
+    if not is_sound:
+        raise InputError(
+            f"{CONFIG_FILE}: model argument {name}={value!r} is unknown or out of range; get the bundle anew"
+        )
+
+
+def _fits_argument(name: str, value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value <= MAX_MODEL_ARGUMENT.get(name, 0)
