@@ -16,8 +16,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "source",
         choices=("mama-mia", "breastdcedl", "duke"),
-        metavar="mama-mia|breastdcedl|duke",
-        help="which",
+        metavar="SOURCE",
+        help="mama-mia, breastdcedl or duke",
     )
     command.add_argument("folder", type=Path, metavar="FOLDER", help="where it was downloaded to")
     command.add_argument(
