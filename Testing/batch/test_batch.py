@@ -291,11 +291,11 @@ def test_a_worker_of_another_version_reads_nothing(tmp_path):
 def test_failed_cases_are_tried_again_when_asked(archive, tmp_path, monkeypatch, in_this_process):
     write_manifest(archive / "two.csv", [rows_of("c00"), rows_of("c01")])
 
-    def out_of_order(paths):
+    def out_of_order(job):
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch_worker, "load_study", out_of_order)
+        patch.setattr(batch_worker, "load_case_study", out_of_order)
         assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 3
     assert main(words(archive, tmp_path / "out", manifest="two.csv")) == 3
     assert [row["stage"] for row in table(tmp_path / "out" / "failures.csv")] == ["image", "image"]

@@ -5,6 +5,7 @@ A sheet's nominal size is not believed: that of Duke's table is 1,048,576 x 1024
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import read_file
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.tables.cells import Row
@@ -44,7 +44,8 @@ def workbook_table(path: Path, sheet: str, id_column: str) -> Table:
 
     Raises `InputError` for what is no workbook or damaged, without the sheet or such a header.
     """
-    found = _sheet_rows(path, sheet)
+    data = read_file(path, "the workbook (.xlsx)", MAX_WORKBOOK_BYTES)
+    found = _sheet_rows(path, data, sheet)
     first = list(islice(found, MAX_HEADER_ROW))
     headers = [n for n, (_, cells) in enumerate(first) if id_column in cells]
     if not headers:
@@ -58,7 +59,7 @@ def workbook_table(path: Path, sheet: str, id_column: str) -> Table:
     if header and rows and not rows[0][id_column]:
         del rows[0]
     columns = tuple(dict.fromkeys(name for name in names if name))
-    return Table(path, columns, tuple(rows), file_sha256(path))
+    return Table(path, columns, tuple(rows), hashlib.sha256(data).hexdigest())
 
 
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
@@ -69,13 +70,12 @@ def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _sheet_rows(path: Path, sheet: str) -> Iterator[tuple[int, list[str]]]:
+def _sheet_rows(path: Path, data: bytes, sheet: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, with their numbers; each as long as its last cell."""
     import openpyxl
 
-    stream = io.BytesIO(read_file(path, "the workbook (.xlsx)", MAX_WORKBOOK_BYTES))
     try:
-        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         if sheet not in book.sheetnames:
             listed = ", ".join(book.sheetnames)
             raise InputError(
