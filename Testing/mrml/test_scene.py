@@ -208,7 +208,8 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
     node = mrml.put_volume(scene, lesion_volume(geometry), "moved")
     segmentation = mrml.put_segment(scene, lesion_mask(lesion_volume(geometry)), geometry, "outline")
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation(10, -20, 75), (5.0, 6.0, 7.0)
+    matrix[:3, :3] = rotation(10, -20, 75)
+    matrix[:3, 3] = (5.0, 6.0, 7.0)
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
     transform.SetMatrixTransformToParent(to_matrix(matrix))
     for moved in (node, segmentation):

@@ -1,4 +1,4 @@
-"""A reading into the scene: its table, its attention maps, the lesion's outline."""
+"""A reading as nodes of a scene: its table, its attention maps, its image, the lesion's outline."""
 
 from __future__ import annotations
 
@@ -18,25 +18,6 @@ from .geometry import LPS_TO_RAS, image_data_of, oriented_image, to_matrix
 
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
-
-COLORS_TAG = "HER2ViTAttention"
-# Slicer's slice layers know a colour as there or not there: the first twentieth of the scale shows the image
-# unchanged, the rest is drawn with the layer's opacity.
-TRANSPARENT_BELOW = 0.05
-COLOR_STOPS = (
-    (0.0, 0.25, 0.05, 0.45),
-    (0.35, 0.65, 0.12, 0.42),
-    (0.65, 0.94, 0.38, 0.18),
-    (0.85, 0.98, 0.70, 0.15),
-    (1.0, 1.0, 1.0, 0.65),
-)
-
-LESION = "Lesion"
-LESION_COLOR = (0.2, 0.9, 0.4)
-
-
-# --- arrays to nodes ----------------------------------------------------------------------------------------
-# -----------------------
 
 
 @dataclass(frozen=True)
@@ -101,6 +82,21 @@ def put_attention(
     return node
 
 
+COLORS_TAG = "HER2ViTAttention"
+COLOR_STOPS = (
+    (0.0, 0.25, 0.05, 0.45),
+    (0.35, 0.65, 0.12, 0.42),
+    (0.65, 0.94, 0.38, 0.18),
+    (0.85, 0.98, 0.70, 0.15),
+    (1.0, 1.0, 1.0, 0.65),
+)
+"""Value, red, green, blue."""
+TRANSPARENT_BELOW = 0.05
+"""A slice layer draws a colour fully or not at all: below this value the image shows unchanged, above it the
+layer's opacity decides.
+"""
+
+
 def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
     """The scene's colour table for attention maps: 256 colours, violet over orange to light yellow, the
     lowest ones transparent.
@@ -152,6 +148,10 @@ def rows_from_table(node: slicer.vtkMRMLTableNode | None) -> list[tuple[str, str
     """The rows that `put_table` wrote, without indents (a saved scene loses them); none for no node."""
     rows = range(node.GetNumberOfRows()) if node is not None else ()
     return [(node.GetCellText(row, 0).strip(), node.GetCellText(row, 1)) for row in rows]
+
+
+LESION = "Lesion"
+LESION_COLOR = (0.2, 0.9, 0.4)
 
 
 def put_segment(

@@ -21,13 +21,9 @@ from .views import show_layers, show_patch
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
 
-
 VIEW = "Red"
 VIEW_COLOR = (0.953, 0.290, 0.200)
-
-
-# --- scene files --------------------------------------------------------------------------------------------
-# -----------------------
+"""The slice view of the file: Slicer's first, in Slicer's own colour (RGB)."""
 
 
 def new_scene() -> slicer.vtkMRMLScene:
@@ -64,10 +60,8 @@ def _add_view(
     # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost
     # when it opens the scene.
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
-    view, layers = (
-        scene.CreateNodeByClass("vtkMRMLSliceNode"),
-        scene.CreateNodeByClass("vtkMRMLSliceCompositeNode"),
-    )
+    view = scene.CreateNodeByClass("vtkMRMLSliceNode")
+    layers = scene.CreateNodeByClass("vtkMRMLSliceCompositeNode")
     for node in (view, layers):
         node.UnRegister(None)
         node.SetSingletonTag(VIEW)
