@@ -11,6 +11,7 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 
+from HER2ViTLib.files.output import json_bytes
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.imaging.volume import Geometry, Volume
 
@@ -34,10 +35,10 @@ def put_reading(
 ) -> ReadingNodes:
     """Result table and attention maps of a reading, in the given nodes where there are any, else in new ones.
 
-    An attention map left over from a task that this reading has not is removed, so that old and new results
-    never stand side by side.
+    The table carries the reading as JSON, too, and both are saved with the scene. An attention map of a task
+    that this reading lacks is removed, so that old and new results never stand side by side.
     """
-    from HER2ViTLib.reading.report import table_rows
+    from HER2ViTLib.reading.report import reading_json, table_rows
 
     maps = {}
     for task in TASKS.values():
@@ -48,7 +49,19 @@ def put_reading(
             )
         elif former is not None:
             scene.RemoveNode(former)
-    return ReadingNodes(put_table(scene, table_rows(reading), "HER2 reading", nodes.table), **maps)
+    table = put_table(scene, table_rows(reading), "HER2 reading", nodes.table)
+    table.SetAttribute(READING_ATTRIBUTE, json_bytes(reading_json(reading)).decode())
+    return ReadingNodes(table, **maps)
+
+
+READING_ATTRIBUTE = "HER2ViT.Reading"
+
+
+def reading_text(table: slicer.vtkMRMLTableNode | None) -> str | None:
+    """The reading that a result table shows, as the text of a `reading.json`; None without a table, and for
+    one of an earlier version, which kept the rows only.
+    """
+    return table.GetAttribute(READING_ATTRIBUTE) if table is not None else None
 
 
 def put_volume(
@@ -142,12 +155,6 @@ def put_table(
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     return node
-
-
-def rows_from_table(node: slicer.vtkMRMLTableNode | None) -> list[tuple[str, str]]:
-    """The rows that `put_table` wrote, without indents (a saved scene loses them); none for no node."""
-    rows = range(node.GetNumberOfRows()) if node is not None else ()
-    return [(node.GetCellText(row, 0).strip(), node.GetCellText(row, 1)) for row in rows]
 
 
 LESION = "Lesion"

@@ -23,9 +23,11 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         from HER2ViTLib.workflow.loaded_models import LoadedModels
+        from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE
 
         self._models = LoadedModels()
-        self._readFrom = None
+        self._readTable = None
+        self._readFrom = CAME_WITH_SCENE
         self.session = None
 
     def getParameterNode(self):
@@ -66,22 +68,22 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         Raises InputError for a header that is broken.
         """
         from HER2ViTLib.mrml.inputs import header_times
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import phase_order
 
         unique = list(
             {node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values()
         )
         told = header_times(unique, self._fileOfInstance())
-        found = workflow.phase_order([node.GetName() for node in unique], told.order if told else None)
+        found = phase_order([node.GetName() for node in unique], told.order if told else None)
         with slicer.util.NodeModify(parameters):
             parameters.phases = [unique[n] for n in found.order]
             parameters.phaseOrder = found.rule
 
     def phaseOrderText(self, parameters):
         """How the phases came into their order, in words; empty without phases."""
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import ORDER_TEXTS
 
-        return workflow.ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
+        return ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
 
     def _fileOfInstance(self):
         """The DICOM database's look-up of an image's file; a Slicer without DICOM support has none."""
@@ -103,7 +105,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return list(segment_names(segmentation)) if segmentation else []
 
     def choices(self, parameters):
-        from HER2ViTLib.workflow.decisions import Choices
+        from HER2ViTLib.workflow.choices import Choices
 
         return Choices(
             phases=self.phaseCount(parameters),
@@ -118,39 +120,68 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             method=parameters.attentionMethod,
         )
 
-    def outdated(self, parameters):
-        """Whether something has changed since the last reading; a reading that came with its scene counts as
-        up to date.
-        """
-        return self._readFrom not in (None, self._inputs(parameters))
+    def inputs(self, parameters):
+        """What a reading would be made from now."""
+        from HER2ViTLib.workflow.shown_reading import Inputs
 
-    def outlineEdited(self):
-        """Makes the last reading, if there is one, one of a former outline."""
-        if self._readFrom:
-            self._readFrom = "a former outline"
-
-    def _inputs(self, parameters):
         nodes = [*self.phaseNodes(parameters), parameters.sequence, parameters.segmentation]
-        return self.choices(parameters), tuple(node.GetID() for node in nodes if node)
+        return Inputs(self.choices(parameters), tuple(node.GetID() for node in nodes if node))
+
+    def readFrom(self, parameters):
+        """What the shown reading was made from."""
+        from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE
+
+        if parameters.resultTable is not self._readTable:
+            # No run of ours filled this table.
+            self._readTable = parameters.resultTable
+            self._readFrom = CAME_WITH_SCENE
+        return self._readFrom
+
+    def outlineEdited(self, parameters):
+        """Makes the shown reading one of a former outline."""
+        self._readFrom = self.readFrom(parameters).with_outline_edited()
+
+    def panelState(self, parameters, offered=None, row=-1):
+        """All that the panel's looks depend on. `offered` is the volume in the selector beside the list of
+        phases, `row` the selected line of that list.
+        """
+        from HER2ViTLib.mrml.results import reading_text
+        from HER2ViTLib.workflow.panel_state import PanelState, SessionState
+        from HER2ViTLib.workflow.shown_reading import shown_reading
+
+        return PanelState(
+            inputs=self.inputs(parameters),
+            listed=tuple(node.GetID() for node in self.phaseNodes(parameters)),
+            loaded=tuple(node.GetID() for node in self.loadedVolumes(parameters)),
+            offered=offered.GetID() if offered else "",
+            row=row,
+            has_sequence=parameters.sequence is not None,
+            has_seed=parameters.seed is not None,
+            has_table=parameters.resultTable is not None,
+            has_map=self.attentionNode(parameters) is not None,
+            reading=shown_reading(reading_text(parameters.resultTable)),
+            read_from=self.readFrom(parameters),
+            session=SessionState(self.session.progress, self.session.finished) if self.session else None,
+        )
 
     def study(self, parameters):
         """The chosen phases as a study. Raises InputError, one line, when they are none."""
         from HER2ViTLib.mrml.inputs import study_from_nodes, study_from_sequence
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import order_warning
 
         if parameters.sequence:
             return study_from_sequence(parameters.sequence)
-        warnings = workflow.order_warning(parameters.phaseOrder)
+        warnings = order_warning(parameters.phaseOrder)
         return study_from_nodes(self.phaseNodes(parameters), self._fileOfInstance(), warnings)
 
     def paintingNode(self, parameters):
         """The volume to outline the lesion on; None when no phase is a volume in the scene."""
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.choices import painting_phase
 
         nodes = self.phaseNodes(parameters)
         if parameters.sequence or not nodes:
             return parameters.image
-        return nodes[workflow.painting_phase(len(nodes), parameters.earlyPhase)]
+        return nodes[painting_phase(len(nodes), parameters.earlyPhase)]
 
     # Sample and demo models
 
@@ -209,13 +240,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         self._chooseOutline(parameters, mask, study, early, own)
 
     def newOutline(self, parameters):
-        """Makes a new, empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
+        """Makes an empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
         import numpy as np
 
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.choices import painting_phase
 
         study = self.study(parameters)
-        early = workflow.painting_phase(len(study.phases), parameters.earlyPhase)
+        early = painting_phase(len(study.phases), parameters.earlyPhase)
         self._chooseOutline(parameters, np.zeros(study.geometry.shape, bool), study, early, None)
 
     def _chooseOutline(self, parameters, mask, study, early, segmentation):
@@ -395,13 +426,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         progress(_("Reading..."))
         reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
-        self._readFrom = self._inputs(parameters)
         self._show(parameters, reading, study)
         progress(_("Read in {seconds:.1f} s.").format(seconds=time.monotonic() - started))
         return reading
 
     def _show(self, parameters, reading, study):
         from HER2ViTLib.mrml import results as scene
+        from HER2ViTLib.workflow.shown_reading import ReadFrom
 
         former = scene.ReadingNodes(
             parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2
@@ -410,13 +441,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         image = self._imageNode(parameters, study, reading.early_phase.index)
         neighbour = image if not parameters.sequence else parameters.sequence
         scene.put_beside(slicer.mrmlScene, [nodes.table, nodes.task1, nodes.task2], neighbour)
+        self._readTable = nodes.table
+        self._readFrom = ReadFrom(self.inputs(parameters))
         with slicer.util.NodeModify(parameters):
             parameters.image = image
-            parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2 = (
-                nodes.table,
-                nodes.task1,
-                nodes.task2,
-            )
+            parameters.resultTable = nodes.table
+            parameters.attentionTask1 = nodes.task1
+            parameters.attentionTask2 = nodes.task2
             if self.attentionNode(parameters) is None:
                 parameters.shownTask = TASKS[0] if nodes.task1 else TASKS[1]
             # Results may have changed inside nodes that stayed the same.
@@ -426,26 +457,19 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     # Showing
 
-    def resultRows(self, parameters):
-        from HER2ViTLib.mrml import results as scene
-
-        return scene.rows_from_table(parameters.resultTable)
-
     def attentionNode(self, parameters):
         """The attention map of the task that is shown; None where there is none."""
         return parameters.attentionTask1 if parameters.shownTask == TASKS[0] else parameters.attentionTask2
 
     def sliceWidget(self):
         """The slice view that shows readings; None without a main window."""
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.shown_reading import reading_view
 
         layoutManager = slicer.app.layoutManager()
-        widgets = (
-            {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()}
-            if layoutManager
-            else {}
-        )
-        return widgets.get(workflow.reading_view({name: widget.visible for name, widget in widgets.items()}))
+        if layoutManager is None:
+            return None
+        widgets = {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()}
+        return widgets.get(reading_view({name: widget.visible for name, widget in widgets.items()}))
 
     def showOverlay(self, parameters):
         """The image of the last reading with the attention map over it, in a slice view."""
@@ -465,6 +489,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.mrml.inputs import volume_from_node
         from HER2ViTLib.mrml.views import show_patch
 
-        widget, attention = self.sliceWidget(), self.attentionNode(parameters)
+        widget = self.sliceWidget()
+        attention = self.attentionNode(parameters)
         if widget and attention:
             show_patch(widget.mrmlSliceNode(), volume_from_node(attention).geometry)

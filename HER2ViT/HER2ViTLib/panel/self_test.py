@@ -131,7 +131,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         reading = logic.run(parameters)
         self.assertIn(reading.call, ("zero", "low", "positive"))
         self.assertAlmostEqual(sum(reading.probabilities.values()), 1)
-        self.assertIn(("HER2 call", reading.call), logic.resultRows(parameters))
+        self.assertIn(("HER2 call", reading.call), self._rows(parameters.resultTable))
         self._checkShown(logic, parameters)
         count = slicer.mrmlScene.GetNumberOfNodes()
         parameters.attentionMethod = "last"
@@ -361,7 +361,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         panel._parameterNode.attentionOpacity = 0.7
         if self._canRead():
             panel.logic.run(panel._parameterNode)
-        rows = panel.logic.resultRows(panel._parameterNode)
+        rows = self._rows(panel._parameterNode.resultTable)
+        shown = (panel.ui.headlineLabel.text, panel.ui.remarksLabel.text)
         with tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath) as folder:
             path = str(Path(folder) / "reading.mrb")
             self.assertTrue(slicer.util.saveScene(path))
@@ -377,12 +378,37 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         )
         self.assertEqual(parameters.segmentation.GetName(), "Sample outline")
         self.assertEqual(panel.ui.segmentSelector.currentSegmentID(), parameters.segmentID)
-        self.assertEqual(panel.logic.resultRows(parameters), rows)
+        self.assertEqual(self._rows(parameters.resultTable), rows)
+        self.assertEqual((panel.ui.headlineLabel.text, panel.ui.remarksLabel.text), shown)
         self.assertTrue(panel.ui.runButton.enabled)
         if rows:
             panel.onJump()
             panel.logic.showOverlay(parameters)
             self._checkShown(panel.logic, parameters)
+            self._checkEditOfLoadedOutlineIsTold(panel, parameters)
+            self._checkEarlierVersionIsShown(panel, parameters)
+
+    def _checkEditOfLoadedOutlineIsTold(self, panel, parameters):
+        outline = (parameters.segmentation, parameters.segmentID, parameters.image)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(*outline)
+        self.assertNotIn("read again", panel.ui.remarksLabel.text)
+        mask[:] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, *outline)
+        self.assertIn("read again", panel.ui.remarksLabel.text)
+
+    def _checkEarlierVersionIsShown(self, panel, parameters):
+        """The result tables of earlier versions had rows only."""
+        from HER2ViTLib.mrml.results import READING_ATTRIBUTE
+
+        parameters.resultTable.RemoveAttribute(READING_ATTRIBUTE)
+        parameters.Modified()
+        self.assertIn("earlier version", panel.ui.headlineLabel.text)
+        self.assertTrue(self._rows(panel.ui.resultTableView.mrmlTableNode()))
+
+    def _rows(self, table):
+        """The rows of a result table, without indents (a saved scene loses them); none for no table."""
+        rows = range(table.GetNumberOfRows()) if table else ()
+        return [(table.GetCellText(row, 0).strip(), table.GetCellText(row, 1)) for row in rows]
 
     def test_session(self):
         """A read in the panel: outline a case, skip one with a reason, close, go on where it was."""

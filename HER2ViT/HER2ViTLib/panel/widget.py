@@ -17,8 +17,8 @@ from .logic import HER2ViTLogic
 
 
 class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the parameter node and calls the logic. What it shows and allows is decided in
-    HER2ViTLib/workflow.py.
+    """Binds the panel to the parameter node and calls the logic. What it shows and allows is decided by a
+    `PanelState`.
     """
 
     def __init__(self, parent=None):
@@ -181,11 +181,17 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._updatePhases()
             self._updateOutline()
             self._updateBundles()
-            self._updateActions()
-            self._updateSession()
-            self._updateResult()
+            state = self._state()
+            self._updateActions(state)
+            self._updateSession(state)
+            self._updateResult(state)
         finally:
             self._updatingGui = False
+
+    def _state(self):
+        return self.logic.panelState(
+            self._parameterNode, self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
+        )
 
     def _updatePhases(self):
         row = self.ui.phasesList.currentRow
@@ -199,24 +205,17 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _updatePhaseButtons(self, changed=None):
         if not self._parameterNode:
             return
-        phases, loaded = (
-            self.logic.phaseNodes(self._parameterNode),
-            self.logic.loadedVolumes(self._parameterNode),
-        )
-        volume, row = self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
-        possible = {
-            self.ui.phasesList: True,
-            self.ui.phaseSelector: True,
-            self.ui.addPhaseButton: volume is not None and volume not in phases,
-            self.ui.addAllPhasesButton: any(node not in phases for node in loaded),
-            self.ui.movePhaseUpButton: row > 0,
-            self.ui.removePhaseButton: row >= 0,
-        }
-        for widget, enabled in possible.items():
-            widget.enabled = enabled and self._parameterNode.sequence is None
+        state = self._state()
+        self.ui.phasesList.enabled = state.can_list_phases
+        self.ui.phaseSelector.enabled = state.can_list_phases
+        self.ui.addPhaseButton.enabled = state.can_add_phase
+        self.ui.addAllPhasesButton.enabled = state.can_add_all_phases
+        self.ui.movePhaseUpButton.enabled = state.can_move_phase_up
+        self.ui.removePhaseButton.enabled = state.can_remove_phase
 
     def _updateOutline(self):
-        segmentation, segmentID = self._parameterNode.segmentation, self._parameterNode.segmentID
+        segmentation = self._parameterNode.segmentation
+        segmentID = self._parameterNode.segmentID
         if self.ui.segmentSelector.currentNode() is not segmentation:
             self.ui.segmentSelector.setCurrentNode(segmentation)
         if self.ui.segmentSelector.currentSegmentID() != segmentID:
@@ -250,39 +249,35 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._watchedOutline = segmentation
         if segmentation:
             self.addObserver(segmentation, edited, self.onOutlineEdited)
+            # Slicer watches the voxels of a loaded segment only after the segment itself has changed: without
+            # this the first stroke of the brush would go unnoticed.
+            for segmentID in self.logic.segmentIDs(segmentation):
+                segmentation.GetSegmentation().GetSegment(segmentID).Modified()
 
-    def _updateActions(self):
-        choices = self.logic.choices(self._parameterNode)
-        self.ui.outlineButton.enabled = not choices.missing_images() and self._parameterNode.seed is not None
-        self.ui.newOutlineButton.enabled = not choices.missing_images()
-        self.ui.runButton.enabled = not choices.missing()
-        self.ui.runButton.toolTip = choices.missing() or _("Read HER2 status of the outlined lesion.")
-        self.ui.progressLabel.text = choices.missing()
+    def _updateActions(self, state):
+        self.ui.outlineButton.enabled = state.can_outline_from_seed
+        self.ui.newOutlineButton.enabled = state.can_draw_outline
+        self.ui.runButton.enabled = state.can_run
+        self.ui.runButton.toolTip = state.run_tool_tip
+        self.ui.progressLabel.text = state.missing
 
-    def _updateSession(self):
-        session = self.logic.session
-        self.ui.sessionLabel.text = session.progress if session else ""
-        self.ui.sessionPath.enabled = self.ui.sessionOpenButton.enabled = session is None
-        self.ui.sessionCloseButton.enabled = session is not None
-        working = session is not None and not session.finished
-        self.ui.sessionSkipButton.enabled = working
-        self.ui.sessionSaveButton.enabled = working and bool(self._parameterNode.segmentID)
+    def _updateSession(self, state):
+        self.ui.sessionLabel.text = state.session_progress
+        self.ui.sessionPath.enabled = state.can_open_session
+        self.ui.sessionOpenButton.enabled = state.can_open_session
+        self.ui.sessionCloseButton.enabled = state.can_close_session
+        self.ui.sessionSkipButton.enabled = state.can_skip_case
+        self.ui.sessionSaveButton.enabled = state.can_save_outline
 
-    def _updateResult(self):
-        from HER2ViTLib.workflow import decisions as workflow
-
-        rows = self.logic.resultRows(self._parameterNode)
-        self.ui.headlineLabel.text = workflow.headline(rows) or _("No reading yet.")
-        remarks = workflow.remarks(rows)
-        if rows and self.logic.outdated(self._parameterNode):
-            remarks.insert(0, _("Outline, images or models have changed since this reading: read again."))
-        self.ui.remarksLabel.text = "\n".join(remarks)
+    def _updateResult(self, state):
+        self.ui.headlineLabel.text = state.headline
+        self.ui.remarksLabel.text = "\n".join(state.remarks)
         if self.ui.resultTableView.mrmlTableNode() is not self._parameterNode.resultTable:
             self.ui.resultTableView.setMRMLTableNode(self._parameterNode.resultTable)
-        if rows:
+        if state.has_table:
             self.ui.resultTableView.resizeColumnToContents(0)
             self.ui.resultTableView.resizeRowsToContents()
-        self.ui.jumpButton.enabled = self.logic.attentionNode(self._parameterNode) is not None
+        self.ui.jumpButton.enabled = state.can_jump
         overlay = (self._parameterNode.shownTask, self._parameterNode.attentionOpacity)
         if overlay != self._shownOverlay:
             self._shownOverlay = overlay
@@ -311,11 +306,11 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
     def onMovePhaseUp(self, checked=False):
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import BY_USER, moved_up
 
         row = self.ui.phasesList.currentRow
-        self._parameterNode.phaseOrder = workflow.BY_USER
-        self._setPhases(workflow.moved_up(self.logic.phaseNodes(self._parameterNode), row))
+        self._parameterNode.phaseOrder = BY_USER
+        self._setPhases(moved_up(self.logic.phaseNodes(self._parameterNode), row))
         self.ui.phasesList.currentRow = max(row - 1, 0)
 
     def _setPhases(self, nodes):
@@ -333,17 +328,16 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSegmentChanged(self, segmentID):
         if self._updatingGui or not self._parameterNode:
             return
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.choices import chosen_segment
 
         existing = self.logic.segmentIDs(self._parameterNode.segmentation)
-        self._parameterNode.segmentID = workflow.chosen_segment(
-            self._parameterNode.segmentID, segmentID, existing
-        )
+        self._parameterNode.segmentID = chosen_segment(self._parameterNode.segmentID, segmentID, existing)
         self._updateGui()
 
     def onOutlineEdited(self, caller, event):
-        if not self.logic.outdated(self._parameterNode):
-            self.logic.outlineEdited()
+        # Once is enough: an edit is told at every stroke of the brush.
+        if not self.logic.readFrom(self._parameterNode).outline_edited:
+            self.logic.outlineEdited(self._parameterNode)
             self._updateGui()
 
     def onBundlesChanged(self, path):
