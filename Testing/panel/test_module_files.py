@@ -217,7 +217,7 @@ def test_every_parameter_the_code_names_is_declared():
         if isinstance(node, ast.Attribute)
         and (
             (isinstance(node.value, ast.Name) and node.value.id == "parameters")
-            or (isinstance(node.value, ast.Attribute) and node.value.attr == "_parameterNode")
+            or (isinstance(node.value, ast.Attribute) and node.value.attr == "parameterNode")
         )
     }
     wrapper_methods = {"Modified", "disconnectGui", "connectParametersToGui"}

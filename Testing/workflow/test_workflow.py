@@ -131,7 +131,7 @@ def test_models_that_fail_to_load_leave_nothing_behind(tmp_path):
 
 def test_slicer_gets_the_packages_that_pip_users_get():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert set(dependencies.PACKAGES.values()) <= set(project["dependencies"])
+    assert {*dependencies.READING.values(), *dependencies.SESSION.values()} <= set(project["dependencies"])
 
 
 def test_constraints_pin_what_belongs_to_slicer(monkeypatch):
@@ -152,5 +152,6 @@ def test_only_packages_that_are_not_there_are_asked_for(monkeypatch):
         "find_spec",
         lambda module: None if module in ("timm", "torchvision") else object(),
     )
-    assert dependencies.missing_packages() == ["timm>=1.0.20"]
+    assert dependencies.missing_packages(dependencies.READING) == ["timm>=1.0.20"]
+    assert dependencies.missing_packages(dependencies.SESSION) == []
     assert dependencies.missing_torch()
