@@ -24,6 +24,7 @@ CHEAP = {
     "pathlib",
     "qt",
     "slicer",
+    "sys",
     "tempfile",
     "time",
     "typing",

@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 from .lesion_section import LesionSection
 from .logic import HER2ViTLogic
 from .packages import ensureReadingPackages
+from .reloading import forgetLibraries
 from .session_section import SessionSection
 
 # Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
@@ -78,6 +79,11 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
         self.lesionSection.cleanup()
+
+    def onReload(self):
+        """Called by the button Reload, which Slicer shows to developers."""
+        forgetLibraries()
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self):
         """Called each time the user opens this module."""
