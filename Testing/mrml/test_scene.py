@@ -454,11 +454,14 @@ def test_attention_colours_leave_zero_transparent(scene, geometry):
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
     colors = display.GetColorNode()
     assert colors is nodes.task1.GetDisplayNode().GetColorNode()
+    assert rgba_of(colors, 0)[3] == 0.0
+    assert rgba_of(colors, 255)[3] == 1.0
+
+
+def rgba_of(colors, entry):
     rgba = np.zeros(4)
-    colors.GetColor(0, rgba)
-    assert rgba[3] == 0.0
-    colors.GetColor(255, rgba)
-    assert rgba[3] == 1.0
+    colors.GetColor(entry, rgba)
+    return rgba
 
 
 def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path):
@@ -471,7 +474,7 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     with zipfile.ZipFile(path) as bundle:
         written = bundle.read("scene/scene.mrml").decode()
         assert str(tmp_path) not in written
-        assert '<MRML version="Slicer 5.6.0 0"' in written, "another application's name makes Slicer warn"
+        assert '<MRML version="Slicer 5.12.0 0"' in written, "another application's name makes Slicer warn"
         bundle.extractall(tmp_path / "unpacked")
     scene = new_scene()
     scene.SetURL(str(tmp_path / "unpacked" / "scene" / "scene.mrml"))
@@ -489,7 +492,10 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     np.testing.assert_array_equal(
         resample(volume_from_node(attention), map_volume.geometry), map_volume.array
     )
-    assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
+    colors = attention.GetDisplayNode().GetColorNode()
+    assert colors.GetNumberOfColors() == 256
+    for entry in (0, 12, 13, 255):
+        np.testing.assert_allclose(rgba_of(colors, entry), rgba_of(mrml.attention_colors(new_scene()), entry))
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
     view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
     assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == (

@@ -129,11 +129,7 @@ def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode
         rgb = (float(np.interp(value, position, channel)) for channel in channels)
         node.SetColor(entry, f"{value:.3f}", *rgb, float(value >= TRANSPARENT_BELOW))
     node.SetHideFromEditors(False)
-    node = scene.AddNode(node)
-    node.AddDefaultStorageNode()
-    # Newer versions write colour tables as CSV, which Slicer before 5.10 cannot read.
-    node.GetStorageNode().SetDefaultWriteFileExtension("ctbl")
-    return node
+    return scene.AddNode(node)
 
 
 def put_table(

@@ -29,9 +29,9 @@ VIEW_COLOR = (0.953, 0.290, 0.200)
 def new_scene() -> slicer.vtkMRMLScene:
     """An empty scene that can hold segmentations."""
     scene = slicer.vtkMRMLScene()
-    # The oldest application that reads our files; slicer-core's own name makes Slicer warn that the scene may
-    # not load.
-    scene.SetVersion("Slicer 5.6.0 0")
+    # The oldest application that we promise to read our files: slicer-core's own name, and a newer version,
+    # make Slicer warn that the scene may not load.
+    scene.SetVersion("Slicer 5.12.0 0")
     # Outside the application nothing has told MRML yet how segments are converted.
     slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(scene)
     return scene

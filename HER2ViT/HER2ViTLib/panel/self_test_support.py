@@ -7,7 +7,7 @@ import vtk
 
 from .slice_view import readingSliceWidget
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 def seed_in_outline(logic, parameters):
@@ -131,6 +131,7 @@ def _write_slice(path, volume, k, tags):
     }
     for name, value in {**described, **tags}.items():
         setattr(image, name, value)
+    # pydicom 3 takes both from the transfer syntax; 2.4 needs them.
     image.is_little_endian = True
     image.is_implicit_VR = False
     image.save_as(path)

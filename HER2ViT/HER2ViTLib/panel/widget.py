@@ -16,7 +16,7 @@ from .packages import ensureReadingPackages
 from .reloading import forgetLibraries
 from .session_section import SessionSection
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -134,8 +134,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Binds each widget with a dynamic property "SlicerParameterName" in the .ui file to that parameter;
         returns the tag to undo it.
 
-        The wrapper's own connectGui() does the same, but returns no tag before Slicer 5.8: a closed scene's
-        node would stay bound.
+        connectGui() does the same in Slicer 5.12. That of 5.6 returns no tag, so that a closed scene's node
+        would stay bound; this runs in both.
         """
         bound = {
             name: widget
