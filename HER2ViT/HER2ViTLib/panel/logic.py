@@ -13,7 +13,7 @@ from .parameters import TASKS, HER2ViTParameterNode
 from .session_logic import SessionLogic
 from .slice_view import showLayers, turnToSlice
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTLogic(ScriptedLoadableModuleLogic):

@@ -14,7 +14,7 @@ from .parameters import TASKS
 from .self_test_support import check_shown, plan_session, seed_in_outline, table_rows, write_dicom
 from .slice_view import readingSliceWidget
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTTest(ScriptedLoadableModuleTest):
@@ -240,7 +240,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self.assertEqual(parameters.task1Bundle, text)
 
     def _checkSegmentIsNeverGuessed(self, panel, parameters):
-        chosen, segmentID = parameters.segmentation, parameters.segmentID
+        chosen = parameters.segmentation
+        segmentID = parameters.segmentID
         other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
         other.CreateDefaultDisplayNodes()
         for name in ("A", "B"):

@@ -4,7 +4,7 @@ from typing import Any
 
 import slicer
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class SessionLogic:
