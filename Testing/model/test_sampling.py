@@ -1,4 +1,4 @@
-"""Sampling along an axis, against PyTorch's grid_sample, which has the same kernels (Keys' parameter -0.75)."""
+"""Sampling along an axis, against PyTorch's grid_sample, which has the same kernels."""
 
 import numpy as np
 import pytest
