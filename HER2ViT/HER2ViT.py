@@ -23,12 +23,13 @@ class HER2ViT(ScriptedLoadableModule):
         self.parent.contributors = ["HER2ViT contributors"]
         self.parent.helpText = _("""
 <p><b>{notice}</b></p>
-<p>Reads HER2 status (zero, low, positive) from pre-treatment breast DCE-MRI with two Vision Transformers: choose the phases, outline the
-lesion, choose a model for each task, and read. The attention map lies over the slice that was read.</p>
+<p>Reads HER2 status (zero, low, positive) from pre-treatment breast DCE-MRI with two Vision Transformers:
+choose the phases, outline the lesion, choose a model for each task, and read. The attention map lies over the
+slice that was read.</p>
 <p>The bundled demo models are trained on simulated images; they are for trying the software only.
 See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p>
 """).format(notice=RESEARCH_NOTICE)
         self.parent.acknowledgementText = _("""
-Puts into practice an open-access (CC BY 4.0, 2025) multicentre study of Vision Transformers on breast DCE-MRI; see the documentation for
-the citation.
+Puts into practice an open-access (CC BY 4.0, 2025) multicentre study of Vision Transformers on breast
+DCE-MRI; see the documentation for the citation.
 """)

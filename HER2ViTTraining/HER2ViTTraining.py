@@ -30,8 +30,10 @@ class HER2ViTTraining(ScriptedLoadableModule):
         self.parent.contributors = ["HER2ViT contributors"]
         self.parent.helpText = _("""
 <p><b>{notice}</b></p>
-<p>HER2ViT's commands. They run in a terminal, not in this window: <code>her2vit COMMAND</code> where the package is installed, or
-<code>Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py -- COMMAND</code>.
+<p>HER2ViT's commands. They run in a terminal, not in this window: <code>her2vit COMMAND</code> where the
+package is installed, or
+<code>Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py --
+COMMAND</code>.
 See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p>
 """).format(notice=RESEARCH_NOTICE)
         self.parent.acknowledgementText = ""
@@ -55,6 +57,13 @@ class HER2ViTTrainingWidget(ScriptedLoadableModuleWidget):
         font.setPointSize(8)
         self.ui.commandsText.font = font
         self.ui.commandsText.setPlainText(HER2ViTTrainingLogic().commandsHelp())
+
+    def onReload(self):
+        """Called by the button Reload, which Slicer shows to developers."""
+        from HER2ViTLib.panel.reloading import forgetLibraries
+
+        forgetLibraries()
+        ScriptedLoadableModuleWidget.onReload(self)
 
 
 #

@@ -30,6 +30,7 @@ HEAVY = (
     "sklearn",
     "lifelines",
     "pandas",
+    "openpyxl",
     "scipy",
     "vtk",
     "slicer",

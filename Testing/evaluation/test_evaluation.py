@@ -819,6 +819,19 @@ def test_cohorts_are_also_judged_by_themselves(tmp_path):
     )
 
 
+def test_negative_cases_are_no_truth_of_three_classes(tmp_path):
+    statuses = ["zero", "low", "positive", "negative"]
+    manifest = write(tmp_path / "manifest.csv", ["case_id", "her2_status"], list(zip("abcd", statuses)))
+    readings = write(
+        tmp_path / "readings.csv", ["case_id", "call"], list(zip("abcd", [*statuses[:3], "low"]))
+    )
+    words = ["evaluate3", str(readings), "--truth", str(manifest), "--out", str(tmp_path / "out")]
+    assert main([*words, "--resamples", "20"]) == 0
+    data = json.loads((tmp_path / "out" / "three_class.json").read_text())
+    assert data["n"] == 3
+    assert data["excluded"] == [{"reason": "HER2 negative: zero and low are not told apart", "n": 1}]
+
+
 def test_perfect_calls_and_a_class_that_is_missing():
     perfect = judge(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 2]), Resampling(50))
     assert [perfect.found.estimates[name].value for name in NAMES] == [1] * len(NAMES)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +23,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 import HER2ViTLib
 from HER2ViTLib.files.hashes import FILE, InputHash
 from HER2ViTLib.imaging.volume import Geometry, Volume
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, ReadingWarning
 from HER2ViTLib.model.attention import AttentionStatistics
 from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing
 from HER2ViTLib.mrml import results as mrml
@@ -36,13 +38,15 @@ from HER2ViTLib.mrml.inputs import (
     study_from_sequence,
     volume_from_node,
 )
-from HER2ViTLib.mrml.scene_file import new_scene, write_reading_scene
+from HER2ViTLib.mrml.scene_file import new_scene, save_scene, write_reading_scene
 from HER2ViTLib.mrml.views import show_layers, show_patch, slice_to_ras
 from HER2ViTLib.reading.reading import Reading, TaskReading
+from HER2ViTLib.reading.report import reading_json
 from HER2ViTLib.study.loading import load_study
 from HER2ViTLib.study.phases import EarlyPhase, choose_phases
 from HER2ViTLib.study.study import study_from_volumes
-from HER2ViTLib.workflow import decisions as workflow
+from HER2ViTLib.workflow.phase_order import BY_NAMES, order_warning
+from HER2ViTLib.workflow.shown_reading import shown_reading
 from support.dicom_writer import private, write_phase
 
 SHAPE = (8, 90, 80)
@@ -209,7 +213,8 @@ def test_linear_transforms_move_the_study_and_others_are_refused(scene):
     node = mrml.put_volume(scene, lesion_volume(geometry), "moved")
     segmentation = mrml.put_segment(scene, lesion_mask(lesion_volume(geometry)), geometry, "outline")
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation(10, -20, 75), (5.0, 6.0, 7.0)
+    matrix[:3, :3] = rotation(10, -20, 75)
+    matrix[:3, 3] = (5.0, 6.0, 7.0)
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turn")
     transform.SetMatrixTransformToParent(to_matrix(matrix))
     for moved in (node, segmentation):
@@ -297,7 +302,7 @@ def test_volumes_whose_files_are_not_known_have_no_times(scene, tmp_path):
     nodes, file_of = nodes_from_dicom(scene, tmp_path)
     assert header_times(nodes, no_file) is None
     assert header_times(nodes[:1], file_of) is None
-    study = study_from_nodes(nodes, no_file, workflow.order_warning(workflow.BY_NAMES))
+    study = study_from_nodes(nodes, no_file, order_warning(BY_NAMES))
     assert [phase.start_s for phase in study.phases] == [None] * 4
     assert [warning.code for warning in study.warnings] == ["order_without_times"]
     nodes[1].SetAttribute("DICOM.instanceUIDs", None)
@@ -416,17 +421,48 @@ def test_a_second_reading_fills_the_nodes_of_the_first(scene, geometry):
     assert scene.GetFirstNodeByName("Attention low-vs-positive") is None
 
 
+def test_the_reading_itself_is_saved_with_its_table(scene, tmp_path):
+    """Down to the characters that XML and MRML's own attributes give a meaning to."""
+    awkward = 'an "odd" <text>; 50 % & more: %3B, naïve\nnext'
+    plain = reading_of(
+        lesion_volume(Geometry(SHAPE, (0.7, 0.9, 3.5), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel())))
+    )
+    reading = replace(plain, warnings=(ReadingWarning("multifocal", awkward),))
+    table = mrml.put_reading(scene, reading).table
+    path = tmp_path / "scene.mrb"
+    save_scene(scene, path)
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extractall(tmp_path)
+    reloaded = new_scene()
+    reloaded.SetURL(str(tmp_path / "scene" / "scene.mrml"))
+    assert reloaded.Import(None)
+    text = mrml.reading_text(reloaded.GetFirstNodeByName("HER2 reading"))
+    assert json.loads(text) == reading_json(reading)
+    shown = shown_reading(text)
+    assert shown == shown_reading(mrml.reading_text(table))
+    assert (shown.call, shown.remarks) == ("low", (awkward, RESEARCH_NOTICE))
+
+
+def test_a_table_of_an_earlier_version_carries_no_reading(scene):
+    table = mrml.put_table(scene, [("HER2 call", "low")], "HER2 reading")
+    assert mrml.reading_text(table) is None
+    assert mrml.reading_text(None) is None
+
+
 def test_attention_colours_leave_zero_transparent(scene, geometry):
     nodes = mrml.put_reading(scene, reading_of(lesion_volume(geometry)))
     display = nodes.task2.GetDisplayNode()
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 1.0)
     colors = display.GetColorNode()
     assert colors is nodes.task1.GetDisplayNode().GetColorNode()
+    assert rgba_of(colors, 0)[3] == 0.0
+    assert rgba_of(colors, 255)[3] == 1.0
+
+
+def rgba_of(colors, entry):
     rgba = np.zeros(4)
-    colors.GetColor(0, rgba)
-    assert rgba[3] == 0.0
-    colors.GetColor(255, rgba)
-    assert rgba[3] == 1.0
+    colors.GetColor(entry, rgba)
+    return rgba
 
 
 def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path):
@@ -439,7 +475,7 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     with zipfile.ZipFile(path) as bundle:
         written = bundle.read("scene/scene.mrml").decode()
         assert str(tmp_path) not in written
-        assert '<MRML version="Slicer 5.6.0 0"' in written, "another application's name makes Slicer warn"
+        assert '<MRML version="Slicer 5.12.0 0"' in written, "another application's name makes Slicer warn"
         bundle.extractall(tmp_path / "unpacked")
     scene = new_scene()
     scene.SetURL(str(tmp_path / "unpacked" / "scene" / "scene.mrml"))
@@ -457,7 +493,10 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     np.testing.assert_array_equal(
         resample(volume_from_node(attention), map_volume.geometry), map_volume.array
     )
-    assert attention.GetDisplayNode().GetColorNode().GetNumberOfColors() == 256
+    colors = attention.GetDisplayNode().GetColorNode()
+    assert colors.GetNumberOfColors() == 256
+    for entry in (0, 12, 13, 255):
+        np.testing.assert_allclose(rgba_of(colors, entry), rgba_of(mrml.attention_colors(new_scene()), entry))
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
     view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
     assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == (

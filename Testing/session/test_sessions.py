@@ -193,7 +193,11 @@ def test_every_read_has_its_own_codes_and_order_of_the_same_cases(planned):
     key = key_of(planned)
     reads = [load_read(planned / name) for name in ("reader_A/read_1", "reader_A/read_2", "reader_B/read_1")]
     assert [read.label for read in reads] == ["A1", "A2", "B1"]
-    orders = [[key[case.code] for case in read.cases] for read in reads]
+
+    def order(read):
+        return [key[case.code] for case in read.cases]
+
+    orders = [order(read) for read in reads]
     assert len(key) == 15
     assert len({frozenset(order) for order in orders}) == 1
     assert len({tuple(order) for order in orders}) == 3
@@ -220,14 +224,14 @@ def test_one_case_a_patient_by_seed_whatever_the_order_of_rows(cohort_folder):
     header, *lines = manifest.read_text().splitlines()
     turned = cohort_folder / "turned.csv"
     turned.write_text("\n".join([header, *reversed(lines)]))
-    drawn = [[case.case_id for case in draw_cases(read_manifest(path), PLAN)] for path in (manifest, turned)]
-    assert drawn[0] == drawn[1]
+
+    def drawn(path, plan):
+        return tuple(case.case_id for case in draw_cases(read_manifest(path), plan))
+
+    assert drawn(manifest, PLAN) == drawn(turned, PLAN)
     six = draw_cases(read_manifest(manifest), Plan(6, ("A", "B")))
     assert len({case.patient_id for case in six}) == 6
-    orders = {
-        tuple(case.case_id for case in draw_cases(read_manifest(manifest), Plan(6, ("A", "B"), seed=seed)))
-        for seed in range(5)
-    }
+    orders = {drawn(manifest, Plan(6, ("A", "B"), seed=seed)) for seed in range(5)}
     assert len(orders) > 1
 
 
@@ -272,7 +276,8 @@ def test_a_plan_is_never_written_over_and_images_that_cannot_be_read_are_named(
 
 
 def test_a_read_from_first_case_to_last(plan):
-    clock, seconds = Clock(), itertools.count(0, 7.5)
+    clock = Clock()
+    seconds = itertools.count(0, 7.5)
     session = Session(plan / "reader_A/read_1/session.json", clock, lambda: next(seconds))
     assert session.obstacle is None
     assert session.progress == "Read A1, case 1 of 5 (A1-001); 0 outlined, 0 skipped"
@@ -431,11 +436,13 @@ def test_a_session_killed_at_any_step_goes_on_where_it_was(cohort_folder, proces
     kept_by = {}
     for kill_at in itertools.count(1):
         plan = Path(shutil.copytree(tmp_path / "plan/reader_B", tmp_path / f"plan{kill_at}"))
-        folder, told = plan / "read_1", tmp_path / f"told{kill_at}"
+        folder = plan / "read_1"
+        told = tmp_path / f"told{kill_at}"
         told.touch()
         if run(processes, folder, kill_at, told) == 0:
             break
-        promised, kept = told.read_text().split(), done_in(folder)
+        promised = told.read_text().split()
+        kept = done_in(folder)
         kept_by[kill_at] = len(kept)
         # All that was said to be kept is there, and of what was being written at most one more.
         assert promised == list(kept)[: len(promised)]
@@ -468,7 +475,8 @@ def test_a_line_torn_at_any_byte_is_as_if_it_had_not_been_written(plan):
 
 def test_two_processes_exclude_each_other_and_a_killed_one_leaves_no_lock(plan, processes):
     folder = plan / "reader_A/read_1"
-    opened, finish = processes.Event(), processes.Event()
+    opened = processes.Event()
+    finish = processes.Event()
     other = processes.Process(target=hold, args=(str(folder), opened, finish))
     other.start()
     assert opened.wait(HANG_S)

@@ -8,10 +8,11 @@ import pytest
 
 from conftest import REPOSITORY
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.workflow import decisions as workflow
 from HER2ViTLib.workflow import dependencies
-from HER2ViTLib.workflow.decisions import AUTO, Choices
+from HER2ViTLib.workflow.choices import AUTO, Choices, chosen_segment, painting_phase
 from HER2ViTLib.workflow.loaded_models import LoadedModels
+from HER2ViTLib.workflow.phase_order import moved_up, order_warning, phase_order
+from HER2ViTLib.workflow.shown_reading import reading_view
 from support.models import a_bundle_folder
 
 READY = Choices(phases=4, segment="Lesion", bundles=("a", ""))
@@ -44,14 +45,14 @@ def test_early_phase_is_left_to_the_rule_or_taken_as_chosen():
 
 @pytest.mark.parametrize(("phases", "early", "phase"), [(4, AUTO, 1), (1, AUTO, 0), (4, 2, 2), (4, 9, 1)])
 def test_lesion_is_painted_on_an_enhanced_phase(phases, early, phase):
-    assert workflow.painting_phase(phases, early) == phase
+    assert painting_phase(phases, early) == phase
 
 
 def test_a_segment_is_chosen_never_guessed():
-    assert workflow.chosen_segment("", "A", ["A", "B"]) == "A"
-    assert workflow.chosen_segment("A", "B", ["A", "B"]) == "B"
-    assert workflow.chosen_segment("A", "", ["A", "B"]) == ""
-    assert workflow.chosen_segment("A", "B", ["B"]) == "", (
+    assert chosen_segment("", "A", ["A", "B"]) == "A"
+    assert chosen_segment("A", "B", ["A", "B"]) == "B"
+    assert chosen_segment("A", "", ["A", "B"]) == ""
+    assert chosen_segment("A", "B", ["B"]) == "", (
         "A was deleted; the list's own next selection does not count"
     )
 
@@ -67,17 +68,12 @@ def test_a_segment_is_chosen_never_guessed():
     ],
 )
 def test_reading_is_shown_in_a_view_that_is_on_the_screen(visible, view):
-    assert workflow.reading_view(visible) == view
+    assert reading_view(visible) == view
 
 
 def test_phases_move_up_one_place():
-    assert workflow.moved_up("abc", 2) == ["a", "c", "b"]
-    assert (
-        workflow.moved_up("abc", 0)
-        == workflow.moved_up("abc", -1)
-        == workflow.moved_up("abc", 5)
-        == ["a", "b", "c"]
-    )
+    assert moved_up("abc", 2) == ["a", "c", "b"]
+    assert moved_up("abc", 0) == moved_up("abc", -1) == moved_up("abc", 5) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -98,9 +94,9 @@ def test_phases_move_up_one_place():
     ],
 )
 def test_phases_come_in_time_order_and_the_panel_says_how_it_is_known(names, by_headers, order, rule):
-    found = workflow.phase_order(names, by_headers)
+    found = phase_order(names, by_headers)
     assert (found.order, found.rule) == (order, rule)
-    assert [warning.code for warning in workflow.order_warning(rule)] == (
+    assert [warning.code for warning in order_warning(rule)] == (
         ["order_without_times"] if rule == "names" else []
     )
 
@@ -133,22 +129,9 @@ def test_models_that_fail_to_load_leave_nothing_behind(tmp_path):
     assert models.reader(choices).bundles["task1"].task.name == "zero-vs-rest"
 
 
-def test_result_is_told_from_the_table_alone():
-    rows = [
-        ("Case", "case-1"),
-        ("HER2 call", "low"),
-        ("Warning", "multifocal: two"),
-        ("Notice", "Research use only"),
-    ]
-    assert workflow.headline(rows) == "HER2 call: low"
-    assert workflow.remarks(rows) == ["two", "Research use only"]
-    assert workflow.headline([("Case", "case-1")]) == "One task only: no call"
-    assert workflow.headline([]) == ""
-
-
 def test_slicer_gets_the_packages_that_pip_users_get():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert set(dependencies.PACKAGES.values()) <= set(project["dependencies"])
+    assert {*dependencies.READING.values(), *dependencies.SESSION.values()} <= set(project["dependencies"])
 
 
 def test_constraints_pin_what_belongs_to_slicer(monkeypatch):
@@ -169,5 +152,6 @@ def test_only_packages_that_are_not_there_are_asked_for(monkeypatch):
         "find_spec",
         lambda module: None if module in ("timm", "torchvision") else object(),
     )
-    assert dependencies.missing_packages() == ["timm>=1.0.20"]
+    assert dependencies.missing_packages(dependencies.READING) == ["timm>=1.0.20"]
+    assert dependencies.missing_packages(dependencies.SESSION) == []
     assert dependencies.missing_torch()

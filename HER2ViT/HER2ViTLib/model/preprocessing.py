@@ -20,6 +20,8 @@ from HER2ViTLib.imaging.volume import Geometry, Volume, bounding_box
 from HER2ViTLib.lesion.measures import areas_mm2
 from HER2ViTLib.messages import InputError
 
+from .sampling import Sampling
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -236,16 +238,18 @@ class SquarePreprocessing(Preprocessing):
         scale_y = pixel_mm / spacing_y
         centre_x = (columns.start + columns.stop - 1) / 2
         centre_y = (rows.start + rows.stop - 1) / 2
+        across = Sampling(centre_x - scale_x * (width - 1) / 2, scale_x, width)
+        down = Sampling(centre_y - scale_y * (height - 1) / 2, scale_y, height)
         pixel_to_index = np.array(
             [
-                [scale_x, 0, centre_x - scale_x * (width - 1) / 2],
-                [0, scale_y, centre_y - scale_y * (height - 1) / 2],
+                [scale_x, 0, across.start],
+                [0, scale_y, down.start],
                 [0, 0, 1],
             ]
         )
         source = without_aliasing(np.ascontiguousarray(image, dtype=np.float32), scale_x, scale_y)
-        patch = self._warp(source, pixel_to_index, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
-        share = self._warp(mask.astype(np.float32), pixel_to_index, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+        patch = down.cubic(across.cubic(source.T).T)
+        share = down.linear(across.linear(mask.astype(np.float32).T).T)
         low, high = np.percentile(patch, self.percentiles)
         # Interpolating a constant image leaves rounding errors: they are no contrast.
         if high - low <= 1e-5 * max(abs(low), abs(high)):
@@ -254,18 +258,6 @@ class SquarePreprocessing(Preprocessing):
                 " outline"
             )
         return np.clip((patch - low) / (high - low), 0, 1).astype(np.float32), share, pixel_to_index
-
-    def _warp(
-        self, image: np.ndarray, pixel_to_index: np.ndarray, interpolation: int, border: int
-    ) -> np.ndarray:
-        height, width = self.size
-        return cv2.warpAffine(
-            image,
-            pixel_to_index[:2],
-            (width, height),
-            flags=interpolation | cv2.WARP_INVERSE_MAP,
-            borderMode=border,
-        )
 
 
 PRESETS: dict[str, type[Preprocessing]] = {

@@ -1,4 +1,4 @@
-"""The only rooms that know MRML: nodes to studies and outlines, readings to nodes and scenes.
+"""The files below the panel that know MRML: nodes to studies and outlines, readings to nodes and scenes.
 
 They run in the 3D Slicer application and, outside it, on the PyPI package slicer-core (real MRML, no Qt, no
 `slicer.app`); scenes and nodes are therefore always passed in. MRML speaks RAS and the rest of this library

@@ -28,17 +28,14 @@ FileOfInstance = Callable[[str], str]
 Slicer's DICOM database).
 """
 INSTANCE_UIDS = "DICOM.instanceUIDs"
-"""Where Slicer keeps, on a volume node, what it was loaded from."""
+"""The attribute of a volume node in which Slicer keeps the UIDs of the images it was loaded from."""
 RIGHT_ANGLE_TOLERANCE = 1e-3
+"""How far the cosine of the angle between two voxel axes may be from 0."""
 
 
 def no_file(instance_uid: str) -> str:
     """A DICOM database that has no files."""
     return ""
-
-
-# --- nodes to arrays ----------------------------------------------------------------------------------------
-# -----------------------
 
 
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -57,7 +54,8 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         raise InputError(
             f"{name}: has {components} values a voxel (a colour or vector volume); choose a scalar volume"
         )
-    shape = tuple(reversed(image.GetDimensions()))
+    columns, rows, slices = image.GetDimensions()
+    shape = (slices, rows, columns)
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
     ijk_to_ras = vtkMatrix4x4()
     node.GetIJKToRASMatrix(ijk_to_ras)
@@ -94,11 +92,10 @@ def study_from_nodes(
 def header_times(
     nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], file_of: FileOfInstance
 ) -> PhaseTimes | None:
-    """Order and times of volume nodes that were loaded from DICOM, a phase each, by the headers of their
-    files.
+    """Order and times of volume nodes, a phase each, by the headers of the DICOM files they were loaded from.
 
     None where a node does not say what it was loaded from, a file is not to be found, or the headers do not
-    tell. Raises `InputError` for a header that is broken.
+    hold the times. Raises `InputError` for a broken header.
     """
     if len(nodes) < 2:
         return None
@@ -176,7 +173,7 @@ def segment_names(segmentation: slicer.vtkMRMLSegmentationNode) -> dict[str, str
 
 
 def seed_lps(markups: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, float]:
-    """The last placed point of a point list in the world (LPS, mm). Raises `InputError` when there is none."""
+    """The last placed point of a point list, in the world (LPS, mm). Raises `InputError` when it is empty."""
     count = markups.GetNumberOfDefinedControlPoints()
     if not count:
         raise InputError(f"{markups.GetName()}: has no point; place one inside the lesion")
@@ -185,7 +182,7 @@ def seed_lps(markups: slicer.vtkMRMLMarkupsFiducialNode) -> tuple[float, float, 
     return ras_to_lps(ras)
 
 
-def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, ...], name: str) -> Geometry:
+def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, int, int], name: str) -> Geometry:
     """The geometry (LPS) of voxels with this 4 x 4 index-to-RAS matrix. Raises `InputError` when their axes
     are not at right angles.
     """
@@ -201,9 +198,8 @@ def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, ...], name: str)
             f"{name}: the voxel axes are not at right angles (a sheared transform or a tilted gantry);"
             " resample the volume first"
         )
-    return Geometry(
-        shape, tuple(spacing.tolist()), tuple(matrix[:3, 3].tolist()), tuple(direction.ravel().tolist())
-    )
+    origin = matrix[:3, 3].tolist()
+    return Geometry(shape, tuple(spacing.tolist()), tuple(origin), tuple(direction.ravel().tolist()))
 
 
 def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
@@ -224,7 +220,7 @@ def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
 
 
 def _volume_from_oriented_image(image: slicer.vtkOrientedImageData, name: str) -> Volume:
-    """Labels of a segment; a segment is stored cropped, so its first voxel is seldom index 0."""
+    """The labels of a segment as a volume. A segment is stored cropped: its first voxel is seldom index 0."""
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     shape = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
     matrix = vtkMatrix4x4()

@@ -1,4 +1,4 @@
-"""A reading into the scene: its table, its attention maps, the lesion's outline."""
+"""A reading as nodes of a scene: its table, its attention maps, its image, the lesion's outline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import slicer
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 
+from HER2ViTLib.files.output import json_bytes
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.imaging.volume import Geometry, Volume
 
@@ -18,25 +19,6 @@ from .geometry import LPS_TO_RAS, image_data_of, oriented_image, to_matrix
 
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
-
-COLORS_TAG = "HER2ViTAttention"
-# Slicer's slice layers know a colour as there or not there: the first twentieth of the scale shows the image
-# unchanged, the rest is drawn with the layer's opacity.
-TRANSPARENT_BELOW = 0.05
-COLOR_STOPS = (
-    (0.0, 0.25, 0.05, 0.45),
-    (0.35, 0.65, 0.12, 0.42),
-    (0.65, 0.94, 0.38, 0.18),
-    (0.85, 0.98, 0.70, 0.15),
-    (1.0, 1.0, 1.0, 0.65),
-)
-
-LESION = "Lesion"
-LESION_COLOR = (0.2, 0.9, 0.4)
-
-
-# --- arrays to nodes ----------------------------------------------------------------------------------------
-# -----------------------
 
 
 @dataclass(frozen=True)
@@ -53,10 +35,10 @@ def put_reading(
 ) -> ReadingNodes:
     """Result table and attention maps of a reading, in the given nodes where there are any, else in new ones.
 
-    An attention map left over from a task that this reading has not is removed, so that old and new results
-    never stand side by side.
+    The table carries the reading as JSON, too, and both are saved with the scene. An attention map of a task
+    that this reading lacks is removed, so that old and new results never stand side by side.
     """
-    from HER2ViTLib.reading.report import table_rows
+    from HER2ViTLib.reading.report import reading_json, table_rows
 
     maps = {}
     for task in TASKS.values():
@@ -67,7 +49,19 @@ def put_reading(
             )
         elif former is not None:
             scene.RemoveNode(former)
-    return ReadingNodes(put_table(scene, table_rows(reading), "HER2 reading", nodes.table), **maps)
+    table = put_table(scene, table_rows(reading), "HER2 reading", nodes.table)
+    table.SetAttribute(READING_ATTRIBUTE, json_bytes(reading_json(reading)).decode())
+    return ReadingNodes(table, **maps)
+
+
+READING_ATTRIBUTE = "HER2ViT.Reading"
+
+
+def reading_text(table: slicer.vtkMRMLTableNode | None) -> str | None:
+    """The reading that a result table shows, as the text of a `reading.json`; None without a table, and for
+    one of an earlier version, which kept the rows only.
+    """
+    return table.GetAttribute(READING_ATTRIBUTE) if table is not None else None
 
 
 def put_volume(
@@ -101,6 +95,21 @@ def put_attention(
     return node
 
 
+COLORS_TAG = "HER2ViTAttention"
+COLOR_STOPS = (
+    (0.0, 0.25, 0.05, 0.45),
+    (0.35, 0.65, 0.12, 0.42),
+    (0.65, 0.94, 0.38, 0.18),
+    (0.85, 0.98, 0.70, 0.15),
+    (1.0, 1.0, 1.0, 0.65),
+)
+"""Value, red, green, blue."""
+TRANSPARENT_BELOW = 0.05
+"""A slice layer draws a colour fully or not at all: below this value the image shows unchanged, above it the
+layer's opacity decides.
+"""
+
+
 def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
     """The scene's colour table for attention maps: 256 colours, violet over orange to light yellow, the
     lowest ones transparent.
@@ -120,11 +129,7 @@ def attention_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode
         rgb = (float(np.interp(value, position, channel)) for channel in channels)
         node.SetColor(entry, f"{value:.3f}", *rgb, float(value >= TRANSPARENT_BELOW))
     node.SetHideFromEditors(False)
-    node = scene.AddNode(node)
-    node.AddDefaultStorageNode()
-    # Newer versions write colour tables as CSV, which Slicer before 5.10 cannot read.
-    node.GetStorageNode().SetDefaultWriteFileExtension("ctbl")
-    return node
+    return scene.AddNode(node)
 
 
 def put_table(
@@ -148,10 +153,8 @@ def put_table(
     return node
 
 
-def rows_from_table(node: slicer.vtkMRMLTableNode | None) -> list[tuple[str, str]]:
-    """The rows that `put_table` wrote, without indents (a saved scene loses them); none for no node."""
-    rows = range(node.GetNumberOfRows()) if node is not None else ()
-    return [(node.GetCellText(row, 0).strip(), node.GetCellText(row, 1)) for row in rows]
+LESION = "Lesion"
+LESION_COLOR = (0.2, 0.9, 0.4)
 
 
 def put_segment(

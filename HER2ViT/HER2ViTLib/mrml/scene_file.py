@@ -21,21 +21,17 @@ from .views import show_layers, show_patch
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
 
-
 VIEW = "Red"
 VIEW_COLOR = (0.953, 0.290, 0.200)
-
-
-# --- scene files --------------------------------------------------------------------------------------------
-# -----------------------
+"""The slice view of the file: Slicer's first, in Slicer's own colour (RGB)."""
 
 
 def new_scene() -> slicer.vtkMRMLScene:
     """An empty scene that can hold segmentations."""
     scene = slicer.vtkMRMLScene()
-    # The oldest application that reads our files; slicer-core's own name makes Slicer warn that the scene may
-    # not load.
-    scene.SetVersion("Slicer 5.6.0 0")
+    # The oldest application that we promise to read our files: slicer-core's own name, and a newer version,
+    # make Slicer warn that the scene may not load.
+    scene.SetVersion("Slicer 5.12.0 0")
     # Outside the application nothing has told MRML yet how segments are converted.
     slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(scene)
     return scene
@@ -64,10 +60,8 @@ def _add_view(
     # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost
     # when it opens the scene.
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
-    view, layers = (
-        scene.CreateNodeByClass("vtkMRMLSliceNode"),
-        scene.CreateNodeByClass("vtkMRMLSliceCompositeNode"),
-    )
+    view = scene.CreateNodeByClass("vtkMRMLSliceNode")
+    layers = scene.CreateNodeByClass("vtkMRMLSliceCompositeNode")
     for node in (view, layers):
         node.UnRegister(None)
         node.SetSingletonTag(VIEW)

@@ -1,8 +1,6 @@
-"""Turns slice views to what was read."""
+"""A slice view turned to what was read: its plane, its layers."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
@@ -11,21 +9,12 @@ from HER2ViTLib.imaging.volume import Geometry
 
 from .geometry import LPS_TO_RAS, to_matrix
 
-if TYPE_CHECKING:
-    pass
-
-
-# Where screen right, screen up and the viewing axis lie in Slicer's own sagittal, coronal and axial views
-# (RAS).
-STANDARD_AXES = {
-    0: ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0), (-1.0, 0.0, 0.0)),
-    1: ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
-    2: ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-}
-
-
-# --- the slice view -----------------------------------------------------------------------------------------
-# -----------------------
+STANDARD_AXES = (
+    ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0), (-1.0, 0.0, 0.0)),
+    ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
+    ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+)
+"""Screen right, screen up and the viewing axis of Slicer's own sagittal, coronal and axial views, in RAS."""
 
 
 def show_patch(slice_node: slicer.vtkMRMLSliceNode, geometry: Geometry, widths: float = 3.0) -> None:
@@ -54,10 +43,9 @@ def slice_to_ras(geometry: Geometry) -> np.ndarray:
     standard = STANDARD_AXES[int(np.argmax(np.abs(k)))]
     along_i = abs(i @ standard[0]) >= abs(j @ standard[0])
     axes = (i, j, k) if along_i else (j, i, k)
+    turned = [axis if axis @ wanted >= 0 else -axis for axis, wanted in zip(axes, standard)]
     matrix = np.eye(4)
-    matrix[:3, :3] = np.transpose(
-        [axis if axis @ wanted >= 0 else -axis for axis, wanted in zip(axes, standard)]
-    )
+    matrix[:3, :3] = np.transpose(turned)
     centre = geometry.to_lps(((geometry.shape[2] - 1) / 2, (geometry.shape[1] - 1) / 2, 0.0))
     matrix[:3, 3] = LPS_TO_RAS[:3, :3] @ centre
     return matrix

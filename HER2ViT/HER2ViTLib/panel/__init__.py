@@ -1,4 +1,5 @@
-"""The only rooms that know Qt: the panel, its logic, its parameters, its self-test.
+"""The only files that know Qt: the panel with its sections, its logic, its parameters, its self-test.
 
-Imports everything below.
+Slicer imports them at start-up, so they import what is heavy inside the functions that need it. Imports
+everything below.
 """

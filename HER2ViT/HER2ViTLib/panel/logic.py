@@ -1,10 +1,7 @@
 """From the parameter node to the libraries and back; usable without the panel."""
 
-import importlib.util
 import logging
-import tempfile
 import time
-from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
@@ -13,8 +10,10 @@ from slicer.ScriptedLoadableModule import (
 )
 
 from .parameters import TASKS, HER2ViTParameterNode
+from .session_logic import SessionLogic
+from .slice_view import showLayers, turnToSlice
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTLogic(ScriptedLoadableModuleLogic):
@@ -23,13 +22,16 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         from HER2ViTLib.workflow.loaded_models import LoadedModels
+        from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE
 
         self._models = LoadedModels()
-        self._readFrom = None
-        self.session = None
+        self._readTable = None
+        self._readFrom = CAME_WITH_SCENE
+        self.session = SessionLogic(self)
 
     def getParameterNode(self):
-        return HER2ViTParameterNode(super().getParameterNode())
+        # The decorator, unknown to the type checker, gives the class its constructor.
+        return HER2ViTParameterNode(super().getParameterNode())  # type: ignore[call-arg]
 
     def segmentEditorNode(self):
         """The embedded Segment Editor's own parameter node, apart from that of the Segment Editor module."""
@@ -66,22 +68,22 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         Raises InputError for a header that is broken.
         """
         from HER2ViTLib.mrml.inputs import header_times
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import phase_order
 
         unique = list(
             {node.GetID(): node for node in (*self.phaseNodes(parameters), *nodes) if node}.values()
         )
         told = header_times(unique, self._fileOfInstance())
-        found = workflow.phase_order([node.GetName() for node in unique], told.order if told else None)
+        found = phase_order([node.GetName() for node in unique], told.order if told else None)
         with slicer.util.NodeModify(parameters):
             parameters.phases = [unique[n] for n in found.order]
             parameters.phaseOrder = found.rule
 
     def phaseOrderText(self, parameters):
         """How the phases came into their order, in words; empty without phases."""
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import ORDER_TEXTS
 
-        return workflow.ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
+        return ORDER_TEXTS[parameters.phaseOrder] if len(self.phaseNodes(parameters)) > 1 else ""
 
     def _fileOfInstance(self):
         """The DICOM database's look-up of an image's file; a Slicer without DICOM support has none."""
@@ -103,7 +105,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         return list(segment_names(segmentation)) if segmentation else []
 
     def choices(self, parameters):
-        from HER2ViTLib.workflow.decisions import Choices
+        from HER2ViTLib.workflow.choices import Choices
 
         return Choices(
             phases=self.phaseCount(parameters),
@@ -118,39 +120,68 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             method=parameters.attentionMethod,
         )
 
-    def outdated(self, parameters):
-        """Whether something has changed since the last reading; a reading that came with its scene counts as
-        up to date.
-        """
-        return self._readFrom not in (None, self._inputs(parameters))
+    def inputs(self, parameters):
+        """What a reading would be made from now."""
+        from HER2ViTLib.workflow.shown_reading import Inputs
 
-    def outlineEdited(self):
-        """Makes the last reading, if there is one, one of a former outline."""
-        if self._readFrom:
-            self._readFrom = "a former outline"
-
-    def _inputs(self, parameters):
         nodes = [*self.phaseNodes(parameters), parameters.sequence, parameters.segmentation]
-        return self.choices(parameters), tuple(node.GetID() for node in nodes if node)
+        return Inputs(self.choices(parameters), tuple(node.GetID() for node in nodes if node))
+
+    def readFrom(self, parameters):
+        """What the shown reading was made from."""
+        from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE
+
+        if parameters.resultTable is not self._readTable:
+            # No run of ours filled this table.
+            self._readTable = parameters.resultTable
+            self._readFrom = CAME_WITH_SCENE
+        return self._readFrom
+
+    def outlineEdited(self, parameters):
+        """Makes the shown reading one of a former outline."""
+        self._readFrom = self.readFrom(parameters).with_outline_edited()
+
+    def panelState(self, parameters, offered=None, row=-1):
+        """All that the panel's looks depend on. `offered` is the volume in the selector beside the list of
+        phases, `row` the selected line of that list.
+        """
+        from HER2ViTLib.mrml.results import reading_text
+        from HER2ViTLib.workflow.panel_state import PanelState
+        from HER2ViTLib.workflow.shown_reading import shown_reading
+
+        return PanelState(
+            inputs=self.inputs(parameters),
+            listed=tuple(node.GetID() for node in self.phaseNodes(parameters)),
+            loaded=tuple(node.GetID() for node in self.loadedVolumes(parameters)),
+            offered=offered.GetID() if offered else "",
+            row=row,
+            has_sequence=parameters.sequence is not None,
+            has_seed=parameters.seed is not None,
+            has_table=parameters.resultTable is not None,
+            has_map=self.attentionNode(parameters) is not None,
+            reading=shown_reading(reading_text(parameters.resultTable)),
+            read_from=self.readFrom(parameters),
+            session=self.session.state,
+        )
 
     def study(self, parameters):
         """The chosen phases as a study. Raises InputError, one line, when they are none."""
         from HER2ViTLib.mrml.inputs import study_from_nodes, study_from_sequence
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import order_warning
 
         if parameters.sequence:
             return study_from_sequence(parameters.sequence)
-        warnings = workflow.order_warning(parameters.phaseOrder)
+        warnings = order_warning(parameters.phaseOrder)
         return study_from_nodes(self.phaseNodes(parameters), self._fileOfInstance(), warnings)
 
     def paintingNode(self, parameters):
         """The volume to outline the lesion on; None when no phase is a volume in the scene."""
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.choices import painting_phase
 
         nodes = self.phaseNodes(parameters)
         if parameters.sequence or not nodes:
             return parameters.image
-        return nodes[workflow.painting_phase(len(nodes), parameters.earlyPhase)]
+        return nodes[painting_phase(len(nodes), parameters.earlyPhase)]
 
     # Sample and demo models
 
@@ -185,7 +216,9 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
     def chooseDemoModels(self, parameters):
         from HER2ViTLib.sample import demo_bundles
 
-        parameters.task1Bundle, parameters.task2Bundle = (str(folder) for folder in demo_bundles())
+        task1, task2 = demo_bundles()
+        parameters.task1Bundle = str(task1)
+        parameters.task2Bundle = str(task2)
 
     # Outlining
 
@@ -199,23 +232,18 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
         early = chosen.early.index
         mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), seed_lps(parameters.seed))
-        # Only an outline that this module made is filled again; a segmentation of the user's own stays as it
-        # is.
-        own = (
-            parameters.segmentation
-            if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline")
-            else None
-        )
+        # A segmentation of the user's own stays as it is.
+        own = _ours(parameters.segmentation, "HER2ViT.Outline")
         self._chooseOutline(parameters, mask, study, early, own)
 
     def newOutline(self, parameters):
-        """Makes a new, empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
+        """Makes an empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
         import numpy as np
 
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.choices import painting_phase
 
         study = self.study(parameters)
-        early = workflow.painting_phase(len(study.phases), parameters.earlyPhase)
+        early = painting_phase(len(study.phases), parameters.earlyPhase)
         self._chooseOutline(parameters, np.zeros(study.geometry.shape, bool), study, early, None)
 
     def _chooseOutline(self, parameters, mask, study, early, segmentation):
@@ -241,140 +269,12 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         if not parameters.sequence:
             return self.phaseNodes(parameters)[phase]
-        former = (
-            parameters.image if parameters.image and parameters.image.GetAttribute("HER2ViT.Copy") else None
-        )
+        former = _ours(parameters.image, "HER2ViT.Copy")
         node = scene.put_volume(slicer.mrmlScene, study.phases[phase].volume, "Early phase", former)
         node.SetAttribute("HER2ViT.Copy", "1")
         return node
 
-    # Repeatability session: what happens when is decided in HER2ViTTrainingLib/session.py
-
-    def ensureSessionPackages(self):
-        """Whether the package that locks a session is there (torch brings it along); asks, then installs it
-        if not.
-        """
-        if importlib.util.find_spec("filelock"):
-            return True
-        question = _(
-            "A session needs a small Python package that is not installed yet: filelock. Download and install"
-            " it now?"
-        )
-        if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install packages")):
-            return False
-        with slicer.util.tryWithErrorDisplay(_("Installing packages failed."), waitCursor=True):
-            self._installPackages(["filelock>=3.12"])
-        return importlib.util.find_spec("filelock") is not None
-
-    def openSession(self, parameters, path, reason=""):
-        """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over.
-        Raises InputError.
-        """
-        from HER2ViTLib.session.session import Session
-
-        session = Session(path)
-        session.open(reason)
-        self.session = session
-        self.showSessionCase(parameters)
-
-    def showSessionCase(self, parameters):
-        """Loads the session's next case and chooses its phases, with nothing of the case before it; none when
-        the read is finished.
-        """
-        case = self.session.next_case()
-        # First: should the images not load, the former case's outline must not be saved as this one's.
-        self._forgetSessionCase(parameters)
-        phases = [slicer.util.loadVolume(str(path), {"show": False}) for path in self.session.images]
-        for node in phases:
-            node.SetAttribute("HER2ViT.Session", self.session.read.label)
-        with slicer.util.NodeModify(parameters):
-            parameters.phases = phases
-            parameters.earlyPhase = -1 if case is None or case.early_phase is None else case.early_phase
-        if phases:
-            slicer.util.setSliceViewerLayers(background=self.paintingNode(parameters), fit=True)
-
-    def _forgetSessionCase(self, parameters):
-        """Chooses nothing, and removes what was loaded and outlined for the session's case before."""
-        former = [node for node in self.phaseNodes(parameters) if node.GetAttribute("HER2ViT.Session")]
-        if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline"):
-            former.append(parameters.segmentation)
-        if parameters.seed:
-            parameters.seed.RemoveAllControlPoints()
-        with slicer.util.NodeModify(parameters):
-            parameters.phases = []
-            parameters.sequence = None
-            parameters.segmentation = None
-            parameters.segmentID = ""
-        for node in former:
-            slicer.mrmlScene.RemoveNode(node)
-
-    def saveSessionOutline(self, parameters):
-        """Keeps the chosen segment as the case's outline and shows the next case. Raises InputError."""
-        from HER2ViTLib.mrml.inputs import segment_roi
-
-        geometry = self.study(parameters).geometry
-        self.session.save_outline(
-            segment_roi(parameters.segmentation, parameters.segmentID, geometry).mask, geometry
-        )
-        self.showSessionCase(parameters)
-
-    def skipSessionCase(self, parameters, reason):
-        """Leaves the case out and shows the next one. Raises InputError without a reason."""
-        self.session.skip(reason)
-        self.showSessionCase(parameters)
-
-    def closeSession(self):
-        if self.session:
-            self.session.close()
-        self.session = None
-
     # Reading
-
-    def ensureDependencies(self):
-        """Whether everything a reading needs is there; asks once, then installs what is not. Never touches
-        Slicer's own packages.
-        """
-        from HER2ViTLib.workflow import dependencies
-
-        packages, torch = dependencies.missing_packages(), dependencies.missing_torch()
-        if not (packages or torch):
-            return True
-        wanted = ", ".join([*(["torch, torchvision"] if torch else []), *packages])
-        question = _(
-            "Reading needs Python packages that are not installed yet: {packages}. Download and install them"
-            " now?"
-        ).format(packages=wanted)
-        if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install packages")):
-            return False
-        with slicer.util.tryWithErrorDisplay(_("Installing packages failed."), waitCursor=True):
-            if torch and not self._installTorch():
-                return False
-            self._installPackages(packages)
-        return True
-
-    def _installTorch(self):
-        try:
-            import PyTorchUtils
-        except ModuleNotFoundError:
-            slicer.util.errorDisplay(
-                _(
-                    "torch comes through the PyTorch extension: install it with the Extensions Manager and"
-                    " restart Slicer."
-                )
-            )
-            return False
-        return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
-
-    def _installPackages(self, packages):
-        from HER2ViTLib.workflow import dependencies
-
-        if not packages:
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            constraints = Path(folder) / "constraints.txt"
-            constraints.write_text(dependencies.protecting_constraints())
-            slicer.util.pip_install(["--constraint", str(constraints), *packages])
-        importlib.invalidate_caches()
 
     def run(self, parameters, progress=logging.info):
         """One reading of what is chosen: result table, attention maps, the slice in view. Raises InputError;
@@ -395,13 +295,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         progress(_("Reading..."))
         reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
-        self._readFrom = self._inputs(parameters)
         self._show(parameters, reading, study)
         progress(_("Read in {seconds:.1f} s.").format(seconds=time.monotonic() - started))
         return reading
 
     def _show(self, parameters, reading, study):
         from HER2ViTLib.mrml import results as scene
+        from HER2ViTLib.workflow.shown_reading import ReadFrom
 
         former = scene.ReadingNodes(
             parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2
@@ -410,13 +310,13 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         image = self._imageNode(parameters, study, reading.early_phase.index)
         neighbour = image if not parameters.sequence else parameters.sequence
         scene.put_beside(slicer.mrmlScene, [nodes.table, nodes.task1, nodes.task2], neighbour)
+        self._readTable = nodes.table
+        self._readFrom = ReadFrom(self.inputs(parameters))
         with slicer.util.NodeModify(parameters):
             parameters.image = image
-            parameters.resultTable, parameters.attentionTask1, parameters.attentionTask2 = (
-                nodes.table,
-                nodes.task1,
-                nodes.task2,
-            )
+            parameters.resultTable = nodes.table
+            parameters.attentionTask1 = nodes.task1
+            parameters.attentionTask2 = nodes.task2
             if self.attentionNode(parameters) is None:
                 parameters.shownTask = TASKS[0] if nodes.task1 else TASKS[1]
             # Results may have changed inside nodes that stayed the same.
@@ -426,45 +326,19 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
     # Showing
 
-    def resultRows(self, parameters):
-        from HER2ViTLib.mrml import results as scene
-
-        return scene.rows_from_table(parameters.resultTable)
-
     def attentionNode(self, parameters):
         """The attention map of the task that is shown; None where there is none."""
         return parameters.attentionTask1 if parameters.shownTask == TASKS[0] else parameters.attentionTask2
 
-    def sliceWidget(self):
-        """The slice view that shows readings; None without a main window."""
-        from HER2ViTLib.workflow import decisions as workflow
-
-        layoutManager = slicer.app.layoutManager()
-        widgets = (
-            {name: layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()}
-            if layoutManager
-            else {}
-        )
-        return widgets.get(workflow.reading_view({name: widget.visible for name, widget in widgets.items()}))
-
     def showOverlay(self, parameters):
         """The image of the last reading with the attention map over it, in a slice view."""
-        from HER2ViTLib.mrml.views import show_layers
-
-        widget = self.sliceWidget()
-        if widget and parameters.image:
-            show_layers(
-                widget.mrmlSliceCompositeNode(),
-                parameters.image,
-                self.attentionNode(parameters),
-                parameters.attentionOpacity,
-            )
+        showLayers(parameters.image, self.attentionNode(parameters), parameters.attentionOpacity)
 
     def jumpToSlice(self, parameters):
         """Turns the slice view to the slice that was read, the lesion in the middle."""
-        from HER2ViTLib.mrml.inputs import volume_from_node
-        from HER2ViTLib.mrml.views import show_patch
+        turnToSlice(self.attentionNode(parameters))
 
-        widget, attention = self.sliceWidget(), self.attentionNode(parameters)
-        if widget and attention:
-            show_patch(widget.mrmlSliceNode(), volume_from_node(attention).geometry)
+
+def _ours(node, mark):
+    """The node where this module has made it and marked it so, else None."""
+    return node if node and node.GetAttribute(mark) else None

@@ -7,15 +7,14 @@ import unittest
 from pathlib import Path
 
 import slicer
-import vtk
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModuleTest,
-)
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from .logic import HER2ViTLogic
 from .parameters import TASKS
+from .self_test_support import check_shown, plan_session, seed_in_outline, table_rows, write_dicom
+from .slice_view import readingSliceWidget
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTTest(ScriptedLoadableModuleTest):
@@ -55,25 +54,13 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         """
         from HER2ViTLib.workflow import dependencies
 
-        missing = [*dependencies.missing_packages(), *(["torch"] if dependencies.missing_torch() else [])]
+        missing = [
+            *dependencies.missing_packages(dependencies.READING),
+            *(["torch"] if dependencies.missing_torch() else []),
+        ]
         if missing:
             logging.warning(f"HER2ViTTest: readings are not tested, for want of {', '.join(missing)}")
         return not missing
-
-    def _seed(self, logic, parameters):
-        """A point in the middle of the sample's outline, as a user would place it."""
-        import numpy as np
-
-        from HER2ViTLib.mrml.inputs import segment_roi
-
-        study = logic.study(parameters)
-        mask = segment_roi(parameters.segmentation, parameters.segmentID, study.geometry).mask
-        voxels = np.argwhere(mask)
-        middle = voxels[np.argmin(np.square(voxels - voxels.mean(axis=0)).sum(axis=1))][::-1]
-        left, posterior, superior = study.geometry.to_lps(middle)
-        seed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Seed")
-        seed.AddControlPoint(-left, -posterior, superior)
-        return seed, mask
 
     def _panel(self):
         if slicer.app.layoutManager() is None:
@@ -82,28 +69,6 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         slicer.app.processEvents()
         return slicer.modules.HER2ViTWidget
 
-    def _checkShown(self, logic, parameters):
-        """The slice view shows the image, the attention map of the shown task over it, and its slice."""
-        widget = logic.sliceWidget()
-        if widget is None:
-            return
-        layers = widget.mrmlSliceCompositeNode()
-        attention = logic.attentionNode(parameters)
-        self.assertEqual(layers.GetBackgroundVolumeID(), parameters.image.GetID())
-        self.assertEqual(layers.GetForegroundVolumeID(), attention.GetID())
-        self.assertAlmostEqual(layers.GetForegroundOpacity(), parameters.attentionOpacity)
-        ijkToRAS = vtk.vtkMatrix4x4()
-        attention.GetIJKToRASMatrix(ijkToRAS)
-        columns, rows, _slices = attention.GetImageData().GetDimensions()
-        centre = ijkToRAS.MultiplyPoint([(columns - 1) / 2, (rows - 1) / 2, 0, 1])
-        rasToXY = vtk.vtkMatrix4x4()
-        vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), rasToXY)
-        x, y, depth, _one = rasToXY.MultiplyPoint(centre)
-        width, height, _depth = widget.mrmlSliceNode().GetDimensions()
-        self.assertAlmostEqual(x, width / 2, delta=1)
-        self.assertAlmostEqual(y, height / 2, delta=1)
-        self.assertAlmostEqual(depth, 0, delta=0.01)
-
     def test_outline(self):
         """A seed in the lesion gives an outline like the sample's own, in a segmentation of its own."""
         from HER2ViTLib.lesion.measures import dice
@@ -111,7 +76,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
 
         logic, parameters = self._sample()
         given = parameters.segmentation
-        parameters.seed, expected = self._seed(logic, parameters)
+        parameters.seed, expected = seed_in_outline(logic, parameters)
         logic.outlineFromSeed(parameters)
         self.assertNotEqual(parameters.segmentation.GetID(), given.GetID())
         outline = segment_roi(
@@ -131,8 +96,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         reading = logic.run(parameters)
         self.assertIn(reading.call, ("zero", "low", "positive"))
         self.assertAlmostEqual(sum(reading.probabilities.values()), 1)
-        self.assertIn(("HER2 call", reading.call), logic.resultRows(parameters))
-        self._checkShown(logic, parameters)
+        self.assertIn(("HER2 call", reading.call), table_rows(parameters.resultTable))
+        check_shown(self, logic, parameters)
         count = slicer.mrmlScene.GetNumberOfNodes()
         parameters.attentionMethod = "last"
         self.assertEqual(logic.run(parameters).call, reading.call)
@@ -156,7 +121,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         for _attempt in range(2):
             self.assertEqual({key: task.score for key, task in logic.run(parameters).tasks.items()}, scores)
             self.assertEqual(parameters.image.GetName(), "Early phase")
-            self._checkShown(logic, parameters)
+            check_shown(self, logic, parameters)
         self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), 4 + 1 + 2)
 
     def test_dicom(self):
@@ -173,7 +138,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         logic = HER2ViTLogic()
         parameters = logic.getParameterNode()
         with tempfile.TemporaryDirectory() as folder:
-            files = self._writeDicom(Path(folder, "study"))
+            files = write_dicom(Path(folder, "study"))
             with DICOMUtils.TemporaryDICOMDatabase(str(Path(folder, "database"))):
                 DICOMUtils.importDicom(str(Path(folder, "study")))
                 plugin = slicer.modules.dicomPlugins["DICOMScalarVolumePlugin"]()
@@ -200,73 +165,12 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
                 "order_without_times", [warning.code for warning in logic.study(parameters).warnings]
             )
 
-    def _writeDicom(self, folder):
-        """The sample as one DICOM series of four phases; the paths of its files."""
-        from pydicom.uid import generate_uid
-
-        from HER2ViTLib.imaging.image_files import read_volume
-        from HER2ViTLib.sample import sample_phases
-
-        folder.mkdir()
-        uids = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-        shared = {name: generate_uid() for name in uids}
-        paths = []
-        for n, (path, acquired) in enumerate(zip(sample_phases(), ("100000", "100200", "100330", "100500"))):
-            volume = read_volume(path)
-            for k in range(len(volume.array)):
-                counts = {"AcquisitionNumber": n + 1, "InstanceNumber": n * len(volume.array) + k + 1}
-                paths.append(str(folder / f"{n}-{k:03d}.dcm"))
-                self._writeSlice(paths[-1], volume, k, {**shared, **counts, "AcquisitionTime": acquired})
-        return paths
-
-    def _writeSlice(self, path, volume, k, tags):
-        """One slice of a volume as classic MR, with further tags."""
-        from pydicom.dataset import FileDataset, FileMetaDataset
-        from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-
-        geometry = volume.geometry
-        pixels = volume.array[k].clip(0).astype("<u2")
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.MediaStorageSOPClassUID = MRImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.FileMetaInformationGroupLength = 0  # pydicom puts the right one there
-        image = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
-        described = {
-            "SOPClassUID": MRImageStorage,
-            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-            "PatientName": "Sample",
-            "PatientID": "sample",
-            "Modality": "MR",
-            "SeriesNumber": 5,
-            "SeriesDescription": "dyn",
-            "ImageType": ["ORIGINAL", "PRIMARY"],
-            "Rows": pixels.shape[0],
-            "Columns": pixels.shape[1],
-            "PixelSpacing": [geometry.spacing[1], geometry.spacing[0]],
-            "SliceThickness": geometry.spacing[2],
-            "ImagePositionPatient": [f"{value:.9g}" for value in geometry.to_lps((0, 0, k))],
-            "ImageOrientationPatient": [f"{geometry.direction[i]:.9g}" for i in (0, 3, 6, 1, 4, 7)],
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsAllocated": 16,
-            "BitsStored": 16,
-            "HighBit": 15,
-            "PixelRepresentation": 0,
-            "PixelData": pixels.tobytes(),
-        }
-        for name, value in {**described, **tags}.items():
-            setattr(image, name, value)
-        image.is_little_endian = True
-        image.is_implicit_VR = False
-        image.save_as(path)
-
     def test_panel(self):
         """What a user does: load, choose, outline, read, look at the other task, change the opacity, jump
         back.
         """
         panel = self._panel()
-        parameters = panel._parameterNode
+        parameters = panel.parameterNode
         self.assertFalse(panel.ui.runButton.enabled)
         self.assertIn("phases", panel.ui.runButton.toolTip)
         panel.onLoadSample()
@@ -284,7 +188,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         self.assertEqual([node.GetName()[-1] for node in parameters.phases], ["0", "1", "2", "3"])
         self._checkSegmentIsNeverGuessed(panel, parameters)
         self._checkModelsAreThoseShown(panel, parameters)
-        parameters.seed, _mask = self._seed(panel.logic, parameters)
+        parameters.seed, _mask = seed_in_outline(panel.logic, parameters)
         self.assertTrue(panel.ui.outlineButton.enabled)
         panel.ui.outlineButton.click()
         self.assertEqual(
@@ -296,7 +200,7 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             if node.GetDisplayVisibility()
         ]
         self.assertNotIn("Sample outline", [node.GetName() for node in shown])
-        self.assertEqual(panel.segmentEditor.segmentationNodeID(), parameters.segmentation.GetID())
+        self.assertEqual(panel.lesionSection.editor.segmentationNodeID(), parameters.segmentation.GetID())
         panel.ui.earlyPhaseSpinBox.value = 1
         self.assertEqual(parameters.earlyPhase, 1)
         if not self._canRead():
@@ -306,15 +210,15 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         self.assertIn("simulated", panel.ui.remarksLabel.text)
         self._checkChangesAreTold(panel, parameters)
         self.assertEqual(panel.ui.resultTableView.mrmlTableNode().GetID(), parameters.resultTable.GetID())
-        self._checkShown(panel.logic, parameters)
+        check_shown(self, panel.logic, parameters)
         panel.ui.shownTaskComboBox.currentIndex = 0
         panel.ui.opacitySlider.value = 0.8
         self.assertEqual(parameters.shownTask, TASKS[0])
-        self._checkShown(panel.logic, parameters)
-        if panel.logic.sliceWidget():
-            panel.logic.sliceWidget().mrmlSliceNode().SetOrientationToCoronal()
+        check_shown(self, panel.logic, parameters)
+        if readingSliceWidget():
+            readingSliceWidget().mrmlSliceNode().SetOrientationToCoronal()
             panel.ui.jumpButton.click()
-            self._checkShown(panel.logic, parameters)
+            check_shown(self, panel.logic, parameters)
         slicer.util.selectModule("Data")
         self._panel()
 
@@ -336,7 +240,8 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self.assertEqual(parameters.task1Bundle, text)
 
     def _checkSegmentIsNeverGuessed(self, panel, parameters):
-        chosen, segmentID = parameters.segmentation, parameters.segmentID
+        chosen = parameters.segmentation
+        segmentID = parameters.segmentID
         other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
         other.CreateDefaultDisplayNodes()
         for name in ("A", "B"):
@@ -356,19 +261,20 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         """Everything chosen and found is there again after saving, closing and reloading the scene."""
         panel = self._panel()
         panel.onLoadSample()
-        panel._parameterNode.earlyPhase = 1
-        panel._parameterNode.attentionMethod = "last"
-        panel._parameterNode.attentionOpacity = 0.7
+        panel.parameterNode.earlyPhase = 1
+        panel.parameterNode.attentionMethod = "last"
+        panel.parameterNode.attentionOpacity = 0.7
         if self._canRead():
-            panel.logic.run(panel._parameterNode)
-        rows = panel.logic.resultRows(panel._parameterNode)
+            panel.logic.run(panel.parameterNode)
+        rows = table_rows(panel.parameterNode.resultTable)
+        shown = (panel.ui.headlineLabel.text, panel.ui.remarksLabel.text)
         with tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath) as folder:
             path = str(Path(folder) / "reading.mrb")
             self.assertTrue(slicer.util.saveScene(path))
             slicer.mrmlScene.Clear()
             self.assertEqual(panel.ui.phasesList.count, 0)
             slicer.util.loadScene(path)
-        parameters = panel._parameterNode
+        parameters = panel.parameterNode
         self.assertEqual(
             [node.GetName() for node in parameters.phases], [f"Sample phase {n}" for n in range(4)]
         )
@@ -377,27 +283,50 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
         )
         self.assertEqual(parameters.segmentation.GetName(), "Sample outline")
         self.assertEqual(panel.ui.segmentSelector.currentSegmentID(), parameters.segmentID)
-        self.assertEqual(panel.logic.resultRows(parameters), rows)
+        self.assertEqual(table_rows(parameters.resultTable), rows)
+        self.assertEqual((panel.ui.headlineLabel.text, panel.ui.remarksLabel.text), shown)
         self.assertTrue(panel.ui.runButton.enabled)
         if rows:
             panel.onJump()
             panel.logic.showOverlay(parameters)
-            self._checkShown(panel.logic, parameters)
+            check_shown(self, panel.logic, parameters)
+            self._checkEditOfLoadedOutlineIsTold(panel, parameters)
+            self._checkEarlierVersionIsShown(panel, parameters)
+
+    def _checkEditOfLoadedOutlineIsTold(self, panel, parameters):
+        outline = (parameters.segmentation, parameters.segmentID, parameters.image)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(*outline)
+        self.assertNotIn("read again", panel.ui.remarksLabel.text)
+        mask[:] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, *outline)
+        self.assertIn("read again", panel.ui.remarksLabel.text)
+
+    def _checkEarlierVersionIsShown(self, panel, parameters):
+        """The result tables of earlier versions had rows only."""
+        from HER2ViTLib.mrml.results import READING_ATTRIBUTE
+
+        parameters.resultTable.RemoveAttribute(READING_ATTRIBUTE)
+        parameters.Modified()
+        self.assertIn("earlier version", panel.ui.headlineLabel.text)
+        self.assertTrue(table_rows(panel.ui.resultTableView.mrmlTableNode()))
 
     def test_session(self):
         """A read in the panel: outline a case, skip one with a reason, close, go on where it was."""
         if not importlib.util.find_spec("filelock"):
             self.skipTest("a session needs filelock")
+        seed, _mask = seed_in_outline(*self._sample())
+        place = list(seed.GetNthControlPointPosition(0))
+        slicer.mrmlScene.Clear()
         panel = self._panel()
-        parameters = panel._parameterNode
+        parameters = panel.parameterNode
         with tempfile.TemporaryDirectory() as folder:
-            panel.ui.sessionPath.currentPath = str(self._planSession(Path(folder)))
+            panel.ui.sessionPath.currentPath = str(plan_session(Path(folder)))
             panel.ui.sessionOpenButton.click()
             self.assertIn("case 1 of 3", panel.ui.sessionLabel.text)
             self.assertEqual((panel.ui.phasesList.count, parameters.earlyPhase), (4, -1))
             self.assertFalse(panel.ui.sessionSaveButton.enabled)
             parameters.seed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Seed")
-            parameters.seed.AddControlPoint(self._sampleSeed)
+            parameters.seed.AddControlPoint(place)
             panel.ui.outlineButton.click()
             panel.ui.sessionSaveButton.click()
             self.assertIn("case 2 of 3 (A1-002); 1 outlined", panel.ui.sessionLabel.text)
@@ -416,24 +345,3 @@ class HER2ViTTest(ScriptedLoadableModuleTest):
             self.assertIn("finished", panel.ui.sessionLabel.text)
             self.assertEqual(panel.ui.phasesList.count, 0)
             panel.ui.sessionCloseButton.click()
-
-    def _planSession(self, folder):
-        """The first read of three cases, all of them the sample; notes the sample's seed point."""
-        from HER2ViTLib.files.output import json_bytes
-        from HER2ViTLib.imaging.image_files import read_volume, write_volume
-        from HER2ViTLib.sample import sample_phases
-        from HER2ViTLib.session.files import IMAGES, SESSION_FILE, Read, SessionCase
-
-        logic, parameters = self._sample()
-        seed, _mask = self._seed(logic, parameters)
-        self._sampleSeed = list(seed.GetNthControlPointPosition(0))
-        slicer.mrmlScene.Clear()
-        unknown = (None,) * len(sample_phases())
-        cases = tuple(SessionCase(f"A1-00{n}", None, unknown, unknown, None) for n in (1, 2, 3))
-        (folder / IMAGES).mkdir()
-        for case in cases:
-            for source, copy in zip(sample_phases(), case.images(folder)):
-                write_volume(read_volume(source), copy)
-        read = Read("A1", "A", 1, 0.0, cases)
-        (folder / SESSION_FILE).write_bytes(json_bytes(read.to_json()))
-        return folder / SESSION_FILE

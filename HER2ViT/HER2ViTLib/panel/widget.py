@@ -1,36 +1,39 @@
 """The panel: binds what is shown to the parameter node and calls the logic."""
 
 import contextlib
+from typing import Any
 
 import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModuleWidget,
-)
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from .lesion_section import LesionSection
 from .logic import HER2ViTLogic
+from .packages import ensureReadingPackages
+from .reloading import forgetLibraries
+from .session_section import SessionSection
 
-# Slicer imports this at start-up: heavy rooms are imported by the functions that need them.
+# Slicer imports this file at start-up: the functions import what is heavy.
 
 
 class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the parameter node and calls the logic. What it shows and allows is decided in
-    HER2ViTLib/workflow.py.
+    """Binds the panel to the parameter node and calls the logic. A `PanelState` decides what it shows and
+    allows.
     """
 
     def __init__(self, parent=None):
         # The base class calls setup() when it has no parent, so these come first.
-        self.logic = None
-        self.ui = None
-        self.segmentEditor = None
-        self._parameterNode = None
+        self.logic: Any = None
+        self.ui: Any = None
+        self.lesionSection: Any = None
+        self.sessionSection: Any = None
+        self.parameterNode: Any = None
         self._parameterNodeGuiTag = None
         self._updatingGui = False
         self._shownOverlay = None
-        self._watchedOutline = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -43,7 +46,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.ui.noticeLabel.text = RESEARCH_NOTICE
         self.logic = HER2ViTLogic()
-        self._setupSegmentEditor()
+        self.lesionSection = LesionSection(self)
+        self.sessionSection = SessionSection(self)
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -58,10 +62,6 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.addAllPhasesButton.connect("clicked(bool)", self.onAddAllPhases)
         self.ui.removePhaseButton.connect("clicked(bool)", self.onRemovePhase)
         self.ui.movePhaseUpButton.connect("clicked(bool)", self.onMovePhaseUp)
-        self.ui.outlineButton.connect("clicked(bool)", self.onOutlineFromSeed)
-        self.ui.newOutlineButton.connect("clicked(bool)", self.onNewOutline)
-        self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
-        self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
         for path in (self.ui.task1BundlePath, self.ui.task2BundlePath):
             # The path widget itself is silent when it is emptied or names no folder: the reading would take
             # the folder before.
@@ -69,63 +69,36 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.jumpButton.connect("clicked(bool)", self.onJump)
-        self.ui.sessionOpenButton.connect("clicked(bool)", self.onSessionOpen)
-        self.ui.sessionSaveButton.connect("clicked(bool)", self.onSessionSave)
-        self.ui.sessionSkipButton.connect("clicked(bool)", self.onSessionSkip)
-        self.ui.sessionCloseButton.connect("clicked(bool)", self.onSessionClose)
-
         self.initializeParameterNode()
-
-    def _setupSegmentEditor(self):
-        import qSlicerSegmentationsModuleWidgetsPythonQt
-
-        self.segmentEditor = qSlicerSegmentationsModuleWidgetsPythonQt.qMRMLSegmentEditorWidget()
-        self.segmentEditor.setMaximumNumberOfUndoStates(10)
-        self.segmentEditor.setUndoEnabled(True)
-        # Images and segmentation are chosen above; the editor only draws, and leaves the views' layers to the
-        # user and the reading.
-        self.segmentEditor.setSegmentationNodeSelectorVisible(False)
-        self.segmentEditor.setSourceVolumeNodeSelectorVisible(False)
-        self.segmentEditor.setSwitchToSegmentationsButtonVisible(False)
-        self.segmentEditor.setAutoShowSourceVolumeNode(False)
-        self.segmentEditor.setMRMLSegmentEditorNode(self.logic.segmentEditorNode())
-        self.segmentEditor.setMRMLScene(slicer.mrmlScene)
-        self.ui.segmentEditorSection.layout().addWidget(self.segmentEditor)
 
     # Life of the panel
 
     def cleanup(self):
         """Called when the application closes and the module widget is destroyed."""
-        self.logic.closeSession()
+        self.logic.session.close()
         self.setParameterNode(None)
         self.removeObservers()
-        if self.segmentEditor:
-            # An editor that outlives the panel crashes the application on its way out.
-            self._releaseSegmentEditor()
-            self.segmentEditor.deleteLater()
-            self.segmentEditor = None
+        self.lesionSection.cleanup()
+
+    def onReload(self):
+        """Called by the button Reload, which Slicer shows to developers."""
+        forgetLibraries()
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self):
         """Called each time the user opens this module."""
         self.initializeParameterNode()
-        self.segmentEditor.installKeyboardShortcuts()
+        self.lesionSection.enter()
 
     def exit(self):
         """Called each time the user opens a different module."""
-        self._releaseSegmentEditor()
+        self.lesionSection.exit()
         self.setParameterNode(None)
-
-    def _releaseSegmentEditor(self):
-        self.segmentEditor.setActiveEffect(None)
-        self.segmentEditor.uninstallKeyboardShortcuts()
-        self.segmentEditor.removeViewObservations()
 
     def onSceneStartClose(self, caller, event):
         """Called just before the scene is closed."""
-        self.logic.closeSession()
-        self.segmentEditor.setActiveEffect(None)
-        self.segmentEditor.setSegmentationNode(None)
-        self.segmentEditor.removeViewObservations()
+        self.logic.session.close()
+        self.lesionSection.leaveScene()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
@@ -140,241 +113,160 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         """Makes sure that there is a parameter node and that it is observed."""
-        self.segmentEditor.setMRMLSegmentEditorNode(self.logic.segmentEditorNode())
+        self.lesionSection.enterScene()
         self.setParameterNode(self.logic.getParameterNode())
 
     def setParameterNode(self, parameterNode):
         """Binds the panel to a parameter node, or to none."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateGui)
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._shownOverlay = (self._parameterNode.shownTask, self._parameterNode.attentionOpacity)
+        if self.parameterNode:
+            self.parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateGui)
+        self.parameterNode = parameterNode
+        if self.parameterNode:
+            self._shownOverlay = (self.parameterNode.shownTask, self.parameterNode.attentionOpacity)
             self._parameterNodeGuiTag = self._connectGui()
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateGui)
+            self.addObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateGui)
         else:
-            self._watchOutline(None)
-        self._updateGui()
+            self.lesionSection.watch(None)
+        self.updateGui()
 
     def _connectGui(self):
         """Binds each widget with a dynamic property "SlicerParameterName" in the .ui file to that parameter;
         returns the tag to undo it.
 
-        The wrapper's own connectGui() does the same, but returns no tag before Slicer 5.8: a closed scene's
-        node would stay bound.
+        connectGui() does the same in Slicer 5.12. That of 5.6 returns no tag, so that a closed scene's node
+        would stay bound; this runs in both.
         """
         bound = {
             name: widget
             for widget in self.ui.__dict__.values()
             if (name := widget.property("SlicerParameterName"))
         }
-        return self._parameterNode.connectParametersToGui(bound)
+        return self.parameterNode.connectParametersToGui(bound)
 
     # Parameter node to panel
 
-    def _updateGui(self, caller=None, event=None):
-        if self._updatingGui or not self._parameterNode:
+    def isChosenByUser(self):
+        """Whether a change in the panel is the user's choice: not while the panel is being updated itself."""
+        return not self._updatingGui and self.parameterNode is not None
+
+    def updateGui(self, caller=None, event=None):
+        if not self.isChosenByUser():
             return
         self._updatingGui = True
         try:
             self._updatePhases()
-            self._updateOutline()
+            self.lesionSection.update()
             self._updateBundles()
-            self._updateActions()
-            self._updateSession()
-            self._updateResult()
+            state = self._state()
+            self._updateActions(state)
+            self.sessionSection.update(state)
+            self._updateResult(state)
         finally:
             self._updatingGui = False
+
+    def _state(self):
+        return self.logic.panelState(
+            self.parameterNode, self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
+        )
 
     def _updatePhases(self):
         row = self.ui.phasesList.currentRow
         self.ui.phasesList.clear()
-        for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)):
+        for index, node in enumerate(self.logic.phaseNodes(self.parameterNode)):
             self.ui.phasesList.addItem(f"{index}: {node.GetName()}")
         self.ui.phasesList.currentRow = min(row, self.ui.phasesList.count - 1)
-        self.ui.phaseOrderLabel.text = self.logic.phaseOrderText(self._parameterNode)
+        self.ui.phaseOrderLabel.text = self.logic.phaseOrderText(self.parameterNode)
         self._updatePhaseButtons()
 
     def _updatePhaseButtons(self, changed=None):
-        if not self._parameterNode:
+        if not self.parameterNode:
             return
-        phases, loaded = (
-            self.logic.phaseNodes(self._parameterNode),
-            self.logic.loadedVolumes(self._parameterNode),
-        )
-        volume, row = self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
-        possible = {
-            self.ui.phasesList: True,
-            self.ui.phaseSelector: True,
-            self.ui.addPhaseButton: volume is not None and volume not in phases,
-            self.ui.addAllPhasesButton: any(node not in phases for node in loaded),
-            self.ui.movePhaseUpButton: row > 0,
-            self.ui.removePhaseButton: row >= 0,
-        }
-        for widget, enabled in possible.items():
-            widget.enabled = enabled and self._parameterNode.sequence is None
-
-    def _updateOutline(self):
-        segmentation, segmentID = self._parameterNode.segmentation, self._parameterNode.segmentID
-        if self.ui.segmentSelector.currentNode() is not segmentation:
-            self.ui.segmentSelector.setCurrentNode(segmentation)
-        if self.ui.segmentSelector.currentSegmentID() != segmentID:
-            self.ui.segmentSelector.setCurrentSegmentID(segmentID)
-        if self.segmentEditor.segmentationNode() is not segmentation:
-            self.segmentEditor.setSegmentationNode(segmentation)
-        self._watchOutline(segmentation)
-        paintingNode = self.logic.paintingNode(self._parameterNode)
-        # Without a segmentation the editor refuses a volume, and complains in the log.
-        if segmentation and self.segmentEditor.sourceVolumeNode() is not paintingNode:
-            self.segmentEditor.setSourceVolumeNode(paintingNode)
-        if segmentID and self.segmentEditor.currentSegmentID() != segmentID:
-            self.segmentEditor.setCurrentSegmentID(segmentID)
+        state = self._state()
+        self.ui.phasesList.enabled = state.can_list_phases
+        self.ui.phaseSelector.enabled = state.can_list_phases
+        self.ui.addPhaseButton.enabled = state.can_add_phase
+        self.ui.addAllPhasesButton.enabled = state.can_add_all_phases
+        self.ui.movePhaseUpButton.enabled = state.can_move_phase_up
+        self.ui.removePhaseButton.enabled = state.can_remove_phase
 
     def _updateBundles(self):
         chosen = {
-            self.ui.task1BundlePath: self._parameterNode.task1Bundle,
-            self.ui.task2BundlePath: self._parameterNode.task2Bundle,
+            self.ui.task1BundlePath: self.parameterNode.task1Bundle,
+            self.ui.task2BundlePath: self.parameterNode.task2Bundle,
         }
         for path, folder in chosen.items():
             # Setting the same text again would move the cursor of somebody who types.
             if path.currentPath != folder:
                 path.currentPath = folder
 
-    def _watchOutline(self, segmentation):
-        edited = slicer.vtkSegmentation.SourceRepresentationModified
-        if segmentation is self._watchedOutline:
-            return
-        if self._watchedOutline:
-            self.removeObserver(self._watchedOutline, edited, self.onOutlineEdited)
-        self._watchedOutline = segmentation
-        if segmentation:
-            self.addObserver(segmentation, edited, self.onOutlineEdited)
+    def _updateActions(self, state):
+        self.ui.outlineButton.enabled = state.can_outline_from_seed
+        self.ui.newOutlineButton.enabled = state.can_draw_outline
+        self.ui.runButton.enabled = state.can_run
+        self.ui.runButton.toolTip = state.run_tool_tip
+        self.ui.progressLabel.text = state.missing
 
-    def _updateActions(self):
-        choices = self.logic.choices(self._parameterNode)
-        self.ui.outlineButton.enabled = not choices.missing_images() and self._parameterNode.seed is not None
-        self.ui.newOutlineButton.enabled = not choices.missing_images()
-        self.ui.runButton.enabled = not choices.missing()
-        self.ui.runButton.toolTip = choices.missing() or _("Read HER2 status of the outlined lesion.")
-        self.ui.progressLabel.text = choices.missing()
-
-    def _updateSession(self):
-        session = self.logic.session
-        self.ui.sessionLabel.text = session.progress if session else ""
-        self.ui.sessionPath.enabled = self.ui.sessionOpenButton.enabled = session is None
-        self.ui.sessionCloseButton.enabled = session is not None
-        working = session is not None and not session.finished
-        self.ui.sessionSkipButton.enabled = working
-        self.ui.sessionSaveButton.enabled = working and bool(self._parameterNode.segmentID)
-
-    def _updateResult(self):
-        from HER2ViTLib.workflow import decisions as workflow
-
-        rows = self.logic.resultRows(self._parameterNode)
-        self.ui.headlineLabel.text = workflow.headline(rows) or _("No reading yet.")
-        remarks = workflow.remarks(rows)
-        if rows and self.logic.outdated(self._parameterNode):
-            remarks.insert(0, _("Outline, images or models have changed since this reading: read again."))
-        self.ui.remarksLabel.text = "\n".join(remarks)
-        if self.ui.resultTableView.mrmlTableNode() is not self._parameterNode.resultTable:
-            self.ui.resultTableView.setMRMLTableNode(self._parameterNode.resultTable)
-        if rows:
+    def _updateResult(self, state):
+        self.ui.headlineLabel.text = state.headline
+        self.ui.remarksLabel.text = "\n".join(state.remarks)
+        if self.ui.resultTableView.mrmlTableNode() is not self.parameterNode.resultTable:
+            self.ui.resultTableView.setMRMLTableNode(self.parameterNode.resultTable)
+        if state.has_table:
             self.ui.resultTableView.resizeColumnToContents(0)
             self.ui.resultTableView.resizeRowsToContents()
-        self.ui.jumpButton.enabled = self.logic.attentionNode(self._parameterNode) is not None
-        overlay = (self._parameterNode.shownTask, self._parameterNode.attentionOpacity)
+        self.ui.jumpButton.enabled = state.can_jump
+        overlay = (self.parameterNode.shownTask, self.parameterNode.attentionOpacity)
         if overlay != self._shownOverlay:
             self._shownOverlay = overlay
-            self.logic.showOverlay(self._parameterNode)
+            self.logic.showOverlay(self.parameterNode)
 
     # Panel to parameter node
 
     def onLoadSample(self, checked=False):
-        with self._reporting(_("Loading the sample failed.")):
-            self.logic.loadSample(self._parameterNode)
+        with self.reporting(_("Loading the sample failed.")):
+            self.logic.loadSample(self.parameterNode)
 
     def onAddPhase(self, checked=False):
         self._addPhases([self.ui.phaseSelector.currentNode()])
 
     def onAddAllPhases(self, checked=False):
-        self._addPhases(self.logic.loadedVolumes(self._parameterNode))
+        self._addPhases(self.logic.loadedVolumes(self.parameterNode))
 
     def _addPhases(self, nodes):
-        with self._reporting(_("The phases could not be put in order.")):
-            self.logic.addPhases(self._parameterNode, nodes)
+        with self.reporting(_("The phases could not be put in order.")):
+            self.logic.addPhases(self.parameterNode, nodes)
 
     def onRemovePhase(self, checked=False):
         row = self.ui.phasesList.currentRow
-        self._setPhases(
-            [node for index, node in enumerate(self.logic.phaseNodes(self._parameterNode)) if index != row]
-        )
+        nodes = self.logic.phaseNodes(self.parameterNode)
+        self.parameterNode.phases = [node for index, node in enumerate(nodes) if index != row]
 
     def onMovePhaseUp(self, checked=False):
-        from HER2ViTLib.workflow import decisions as workflow
+        from HER2ViTLib.workflow.phase_order import BY_USER, moved_up
 
         row = self.ui.phasesList.currentRow
-        self._parameterNode.phaseOrder = workflow.BY_USER
-        self._setPhases(workflow.moved_up(self.logic.phaseNodes(self._parameterNode), row))
+        self.parameterNode.phaseOrder = BY_USER
+        self.parameterNode.phases = moved_up(self.logic.phaseNodes(self.parameterNode), row)
         self.ui.phasesList.currentRow = max(row - 1, 0)
 
-    def _setPhases(self, nodes):
-        unique = list({node.GetID(): node for node in nodes if node}.values())
-        self._parameterNode.phases = unique
-
-    def onSegmentationChanged(self, node):
-        if self._updatingGui or not self._parameterNode:
-            return
-        # The selector picks a segment of a newly chosen segmentation by itself; the user is to do that.
-        with slicer.util.NodeModify(self._parameterNode):
-            self._parameterNode.segmentation = node
-            self._parameterNode.segmentID = ""
-
-    def onSegmentChanged(self, segmentID):
-        if self._updatingGui or not self._parameterNode:
-            return
-        from HER2ViTLib.workflow import decisions as workflow
-
-        existing = self.logic.segmentIDs(self._parameterNode.segmentation)
-        self._parameterNode.segmentID = workflow.chosen_segment(
-            self._parameterNode.segmentID, segmentID, existing
-        )
-        self._updateGui()
-
-    def onOutlineEdited(self, caller, event):
-        if not self.logic.outdated(self._parameterNode):
-            self.logic.outlineEdited()
-            self._updateGui()
-
     def onBundlesChanged(self, path):
-        if self._updatingGui or not self._parameterNode:
+        if not self.isChosenByUser():
             return
-        with slicer.util.NodeModify(self._parameterNode):
-            self._parameterNode.task1Bundle = self.ui.task1BundlePath.currentPath
-            self._parameterNode.task2Bundle = self.ui.task2BundlePath.currentPath
+        with slicer.util.NodeModify(self.parameterNode):
+            self.parameterNode.task1Bundle = self.ui.task1BundlePath.currentPath
+            self.parameterNode.task2Bundle = self.ui.task2BundlePath.currentPath
 
     def onDemoModels(self, checked=False):
-        self.logic.chooseDemoModels(self._parameterNode)
+        self.logic.chooseDemoModels(self.parameterNode)
 
     # Actions
 
-    def onOutlineFromSeed(self, checked=False):
-        # Corrections by hand to the former outline are not lost: the editor's undo brings them back.
-        if self._parameterNode.segmentation:
-            self.segmentEditor.saveStateForUndo()
-        with self._reporting(_("Outlining failed.")):
-            self.logic.outlineFromSeed(self._parameterNode)
-
-    def onNewOutline(self, checked=False):
-        with self._reporting(_("Making an outline failed.")):
-            self.logic.newOutline(self._parameterNode)
-            self.ui.segmentEditorSection.collapsed = False
-
     def onRun(self, checked=False):
-        if not self.logic.ensureDependencies():
+        if not ensureReadingPackages():
             return
-        with self._reporting(_("Reading failed.")):
-            self.logic.run(self._parameterNode, self._showProgress)
+        with self.reporting(_("Reading failed.")):
+            self.logic.run(self.parameterNode, self._showProgress)
             self._scrollTo(self.ui.resultSection)
 
     def _scrollTo(self, section):
@@ -387,43 +279,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             area.ensureWidgetVisible(section)
 
     def onJump(self, checked=False):
-        self.logic.jumpToSlice(self._parameterNode)
-
-    def onSessionOpen(self, checked=False):
-        if not self.logic.ensureSessionPackages():
-            return
-        with self._sessionStep(_("Opening the session failed.")) as reason:
-            self.logic.openSession(self._parameterNode, self.ui.sessionPath.currentPath, reason)
-        self._makeRoomForSession()
-
-    def onSessionSave(self, checked=False):
-        with self._sessionStep(_("Saving the outline failed.")):
-            self.logic.saveSessionOutline(self._parameterNode)
-
-    def onSessionSkip(self, checked=False):
-        with self._sessionStep(_("Skipping the case failed.")) as reason:
-            self.logic.skipSessionCase(self._parameterNode, reason)
-
-    def onSessionClose(self, checked=False):
-        self.logic.closeSession()
-        self._makeRoomForSession()
-        self._updateGui()
-
-    def _makeRoomForSession(self):
-        # A read needs the outline and the session's buttons, case after case, without scrolling from one to
-        # the other.
-        for section in (self.ui.imagesSection, self.ui.modelsSection, self.ui.resultSection):
-            section.collapsed = self.logic.session is not None
-
-    @contextlib.contextmanager
-    def _sessionStep(self, failure):
-        """One step of a session; gives the reason that was typed. A reason is used up by the step that
-        succeeds.
-        """
-        with self._reporting(failure):
-            yield self.ui.sessionReasonEdit.text
-            self.ui.sessionReasonEdit.clear()
-        self._updateGui()
+        self.logic.jumpToSlice(self.parameterNode)
 
     def _showProgress(self, text):
         # Repainted at once, without running the event loop: nobody can press a button while a reading runs.
@@ -431,7 +287,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.progressLabel.repaint()
 
     @contextlib.contextmanager
-    def _reporting(self, failure):
+    def reporting(self, failure):
         """Runs an action under the wait cursor. Bad input is told in its one line; anything else with its
         details, as an error.
         """

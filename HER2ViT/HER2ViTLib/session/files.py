@@ -1,4 +1,4 @@
-"""The files of a repeatability plan: who finds what where, and a read's session file.
+"""The files of a repeatability plan, and a read's session file.
 
 A plan is a folder:
 
@@ -10,12 +10,8 @@ A reader gets `reader_X`, or one read of it. A read's folder is whole by itself:
 `images/CODE_phaseN.nrrd` and, once begun, `log.jsonl` and `outlines/CODE.seg.nrrd`. Images hold voxels,
 geometry and nothing else of a header; times of phases are counted from the first. Every read has codes of its
 own, numbered in its own order, so that a code tells nothing of the case, the manifest or another read.
-Whoever is to be kept from the first outlines altogether gets `read_2` while `read_1` holds no more than
-`session.json` and `log.jsonl`.
-
-The rooms: `session_plan` draws the cases and writes the plan, `session` is one read as its reader goes
-through it, each step a line of its `session_log`, and `session_reads` is what the coordinator gets back. None
-needs torch: a radiologist's 3D Slicer runs a session before any model is installed.
+A reader who must not see the first outlines again gets `read_2` with a `read_1` that holds `session.json` and
+`log.jsonl` only.
 """
 
 from __future__ import annotations
@@ -35,7 +31,8 @@ from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTLib.study.study import Study, study_from_volumes
 
 SESSION_FILE = "session.json"
-IMAGES, OUTLINES = "images", "outlines"
+IMAGES = "images"
+OUTLINES = "outlines"
 VERSION = 1
 MAX_WASHOUT_DAYS = 3650
 _FORMAT = "her2vit-session"
@@ -78,8 +75,8 @@ class SessionCase:
 
 @dataclass(frozen=True)
 class Read:
-    """One read of the plan: its label (A1, A2, B1), the reader, the number of the reader's read, and the
-    cases in the order of reading.
+    """One read of the plan: its label (A1, A2, B1), the reader, which of the reader's reads it is (1 or 2),
+    the days to wait after the first before the second may be opened, and the cases in the order of reading.
     """
 
     label: str
@@ -122,20 +119,19 @@ def load_read(path: str | os.PathLike) -> Read:
         raise InputError(
             f"{path}: is not a session file of this version, or is damaged; get it again from the coordinator"
         ) from error
-    codes = [case.code for case in read.cases]
-    sound = all(isinstance(name, str) for name in (read.label, read.reader)) and all(
-        re.fullmatch(_CODE, code) for code in codes
-    )
-    if (
-        not sound
-        or not len(set(codes)) == len(codes) > 0
-        or read.number not in (1, 2)
-        or not 0 <= read.washout_days <= MAX_WASHOUT_DAYS
-    ):
+    if not _is_sound(read):
         raise InputError(
             f"{path}: is damaged (its codes, number or wash-out); get it again from the coordinator"
         )
     return read
+
+
+def _is_sound(read: Read) -> bool:
+    """Whether labels, codes, number and wash-out are such as a plan writes."""
+    codes = [case.code for case in read.cases]
+    are_names = isinstance(read.label, str) and isinstance(read.reader, str)
+    are_codes = all(re.fullmatch(_CODE, code) for code in codes) and len(set(codes)) == len(codes) > 0
+    return are_names and are_codes and read.number in (1, 2) and 0 <= read.washout_days <= MAX_WASHOUT_DAYS
 
 
 def session_file(path: str | os.PathLike) -> Path:
@@ -152,11 +148,12 @@ def _session_case(content: Mapping[str, Any]) -> SessionCase:
         or not (early_phase is None or early_phase in range(len(phases)))
     ):
         raise ValueError(content["code"])
-    starts, durations = (
-        tuple(_seconds_or_none(phase[key]) for phase in phases) for key in ("start_s", "duration_s")
-    )
     return SessionCase(
-        content["code"], early_phase, starts, durations, _seconds_or_none(content["contrast_start_s"])
+        content["code"],
+        early_phase,
+        tuple(_seconds_or_none(phase["start_s"]) for phase in phases),
+        tuple(_seconds_or_none(phase["duration_s"]) for phase in phases),
+        _seconds_or_none(content["contrast_start_s"]),
     )
 
 
@@ -167,8 +164,8 @@ def _seconds_or_none(value: Any) -> float | None:
 
 
 def session_study(case: SessionCase, images: Sequence[Path]) -> Study:
-    """A session case's study, its times as in the images that were copied. Raises `InputError` for images
-    that are not there or damaged.
+    """The study of a session's case: the images of its phases in time order, with the times of the originals.
+    Raises `InputError` for images that are missing or damaged.
     """
     volumes = [read_volume(path) for path in images]
     hashes = list(map(file_sha256, images))

@@ -1,6 +1,4 @@
-"""The log of a repeatability read: a line of `log.jsonl` for each step, kept through kills, full disks and
-clocks that are set.
-"""
+"""The log of a repeatability read: a line of `log.jsonl` for each step. It survives kills and full disks."""
 
 from __future__ import annotations
 
@@ -16,7 +14,11 @@ from HER2ViTLib.files.inputs import parse_json, read_file
 from HER2ViTLib.messages import InputError
 
 LOG_FILE = "log.jsonl"
-OPENED, SHOWN, OUTLINED, SKIPPED = "opened", "shown", "outlined", "skipped"
+OPENED = "opened"
+SHOWN = "shown"
+OUTLINED = "outlined"
+SKIPPED = "skipped"
+"""The events of a log: the read was opened, a case was shown, and then outlined or skipped."""
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -38,8 +40,8 @@ class Entry:
 
 
 def read_log(folder: Path, codes: Sequence[str] | None = None) -> list[Entry]:
-    """The entries of a read's log, none before its first opening; a torn last line, of a process that was
-    killed while writing, is ignored.
+    """The entries of a read's log; none before the read was opened for the first time. A last line without an
+    end, left by a process that was killed while writing, is ignored.
 
     `codes`: the cases the read has, None = unknown. Raises `InputError` for any other damage: a line that is
     no entry, times that go back, a case that is done twice or that the read does not have.
@@ -81,13 +83,13 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def finished_cases(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """The entry with which each case was done, by its code, in the order of the log."""
+    """By its code, the entry that says how each finished case ended, in the order of the log."""
     return {entry.code: entry for entry in entries if entry.event in (OUTLINED, SKIPPED)}
 
 
 def append_entry(folder: Path, entry: Entry) -> None:
-    """Adds an entry to a read's log; it is on the disk when the call returns. Raises `InputError`, with the
-    log as it was, when it cannot be.
+    """Adds an entry to a read's log; it is on the disk when the call returns. Raises `InputError`, and leaves
+    the log as it was, when it cannot be written.
     """
     path = folder / LOG_FILE
     try:
@@ -103,7 +105,7 @@ def append_entry(folder: Path, entry: Entry) -> None:
 
 
 def cut_torn_line(folder: Path) -> None:
-    """What a kill left of a line goes: the next one begins on a line of its own."""
+    """Removes a last line without an end, left by a process that was killed while writing."""
     path = folder / LOG_FILE
     if path.exists():
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""One read of a repeatability plan, as its reader goes through it (see `session_files`)."""
+"""One read of a repeatability plan, as its reader goes through it (see `files`)."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Session:
 
     `Session(path)` looks only; `open()` takes the read, and `close()` gives it back. Then, until `finished`:
     `next_case()`, and for that case either `save_outline(mask, geometry)` or `skip(reason)`. Both are final:
-    a blinded read is not gone over again. Whatever was saved or skipped is on the disk when the call returns;
-    a process killed at any moment loses at most the outline in progress, and the next `open()` goes on with
-    that case.
+    the reader of a blinded read does not go back. Whatever was saved or skipped is on the disk when the call
+    returns; a process killed at any moment loses at most the outline in progress, and the next `open()`
+    resumes with that case.
 
     Each step is a line of `log.jsonl`, with the time in UTC and, for a case that is done, the reading time:
     seconds from `next_case()` to the end, by a clock that nobody can set; after a kill it counts from when
@@ -77,7 +77,8 @@ class Session:
         self.folder = session_file(path).parent
         self.read = load_read(path)
         self._codes = [case.code for case in self.read.cases]
-        self._now, self._seconds = now, seconds
+        self._now = now
+        self._seconds = seconds
         self._lock: FileLock | None = None
         self._entries = read_log(self.folder, self._codes)
         self._shown_at: float | None = None
@@ -111,7 +112,8 @@ class Session:
     @property
     def progress(self) -> str:
         """Where the read stands, in one line."""
-        done, total = finished_cases(self._entries), len(self.read.cases)
+        done = finished_cases(self._entries)
+        total = len(self.read.cases)
         skipped = sum(entry.event == SKIPPED for entry in done.values())
         counts = f"{len(done) - skipped} outlined, {skipped} skipped"
         if self.current is None:
@@ -149,8 +151,8 @@ class Session:
             raise
 
     def next_case(self) -> SessionCase | None:
-        """The current case, None when all are done; its reading time runs from here. Asked again, it is the
-        same case and goes on running.
+        """The current case, None when all are done; its reading time starts here. A second call returns the
+        same case, and its time keeps running.
         """
         self._require_open()
         case = self.current
@@ -160,11 +162,11 @@ class Session:
         return case
 
     def save_outline(self, mask: np.ndarray, geometry: Geometry) -> Path:
-        """Keeps the outline of the current case, boolean (K, J, I) on `geometry`, and goes on to the next;
-        returns the file.
+        """Saves the outline of the current case, a boolean mask (K, J, I) on `geometry`, and moves on to the
+        next case; returns the file.
 
-        On another geometry than the images' it is resampled (nearest neighbour). Raises `InputError`, with
-        nothing kept, for an outline that is empty or outside the image, a clock that is behind, a disk that
+        On another geometry than the images' it is resampled (nearest neighbour). Raises `InputError`, and
+        saves nothing, for an outline that is empty or outside the image, a clock that is behind, a disk that
         is full.
         """
         case, seconds = self._case_in_progress()
@@ -185,7 +187,7 @@ class Session:
         return path
 
     def skip(self, reason: str) -> None:
-        """Leaves the current case out for a stated reason and goes on to the next. Raises `InputError`
+        """Leaves the current case out for a stated reason and moves on to the next. Raises `InputError`
         without a reason.
         """
         case, seconds = self._case_in_progress()
@@ -199,7 +201,8 @@ class Session:
         """Gives the read back. What was not saved is lost; the case comes again."""
         if self._lock is not None:
             self._lock.release()
-        self._lock = self._shown_at = None
+        self._lock = None
+        self._shown_at = None
 
     def __enter__(self) -> Session:
         self.open()
@@ -208,7 +211,7 @@ class Session:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # Behind them
+    # What keeps the promises above
 
     def _begin(self, override: str) -> None:
         self._entries = read_log(self.folder, self._codes)
@@ -291,6 +294,6 @@ def _whole_seconds(time_: datetime) -> datetime:
 
 
 def _to_disk(path: Path) -> None:
-    """Waits until the file is on the disk, so that the log never names an outline that a power cut has lost."""
+    """Waits until the file is on the disk: the log must never name an outline that a power cut has lost."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())

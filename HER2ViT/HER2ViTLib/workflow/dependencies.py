@@ -1,20 +1,24 @@
-"""Which Python packages a reading still needs inside 3D Slicer, and what pip must leave alone. Decides only;
+"""Which Python packages are still needed inside 3D Slicer, and which pip must leave alone. Decides only;
 installs nothing.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from importlib import metadata
 
-PACKAGES = {
+READING = {
     "cv2": "opencv-python-headless>=4.9",
     "safetensors": "safetensors>=0.4",
     "timm": "timm>=1.0.20",
 }
-"""Module: requirement. torch comes through Slicer's PyTorch extension, which picks the build for the GPU; the
-rest is Slicer's own.
+"""What a reading needs, {module: requirement}. torch comes through Slicer's PyTorch extension, which picks
+the build for the GPU; the rest is Slicer's own.
 """
+
+SESSION = {"filelock": "filelock>=3.12"}
+"""What a reader's session needs, likewise."""
 
 PROTECTED = ("numpy", "pillow", "pydicom", "requests", "scipy", "SimpleITK", "torch", "torchvision")
 """Packages that belong to Slicer or to its PyTorch extension: other extensions and Slicer itself break when
@@ -22,10 +26,10 @@ pip swaps them.
 """
 
 
-def missing_packages() -> list[str]:
-    """Requirements, in pip's words, whose module is not there."""
+def missing_packages(packages: Mapping[str, str]) -> list[str]:
+    """Requirements, in pip's words, whose module is not there, of {module: requirement}."""
     return [
-        requirement for module, requirement in PACKAGES.items() if importlib.util.find_spec(module) is None
+        requirement for module, requirement in packages.items() if importlib.util.find_spec(module) is None
     ]
 
 

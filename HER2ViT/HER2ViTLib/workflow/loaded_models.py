@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .decisions import Choices
+from .choices import Choices
 
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reader import Reader

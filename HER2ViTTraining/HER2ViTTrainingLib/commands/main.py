@@ -151,7 +151,7 @@ def _add_help(commands: argparse._SubParsersAction, parser: argparse.ArgumentPar
         sys.stdout.write((commands.choices[options.command] if options.command else parser).format_help())
 
     command = add_command(commands, "help", run, "Explain a command.")
-    command.add_argument("command", nargs="?", metavar="COMMAND")
+    command.add_argument("command", nargs="?", metavar="COMMAND", help="the command to explain")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ def reference(parser: argparse.ArgumentParser) -> str:
 def _section(name: str, command: argparse.ArgumentParser) -> str:
     summary = (command.description or "").removesuffix(RESEARCH_NOTICE).strip()
     rows = [f"| {spelling} | {meaning} |" for spelling, meaning in _options(command)]
-    parts = [f"## {name}", summary, command.epilog or "", "\n".join(["| | |", "|---|---|", *rows])]
+    guide = (command.epilog or "").strip()
+    parts = [f"## {name}", summary, guide, "\n".join(["| | |", "|---|---|", *rows])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -44,7 +45,7 @@ def _options(command: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
             continue
         meaning = (action.help or "") % {**vars(action), "prog": command.prog}
         must = "required; " if action.required and action.option_strings else ""
-        yield f"`{_spelling(action)}`", f"{must}{meaning}".replace("|", "\\|")
+        yield f"`{_spelling(action)}`".replace("|", "\\|"), f"{must}{meaning}".replace("|", "\\|")
 
 
 def _spelling(action: argparse.Action) -> str:
@@ -56,7 +57,7 @@ def _value(action: argparse.Action) -> str:
     """How the value is written: its placeholder, or the choices."""
     if action.nargs == 0:
         return ""
-    choices = "\\|".join(map(str, action.choices)) if action.choices else ""
+    choices = "|".join(map(str, action.choices)) if action.choices else ""
     name = action.metavar or choices or action.dest.upper()
     return {"+": f"{name} [{name} ...]", "?": f"[{name}]"}.get(str(action.nargs), str(name))
 

@@ -86,7 +86,7 @@ class PublicCase:
             "role": self.role,
             "exclude": self.exclude,
             "early_phase": "" if self.early_phase is None else str(self.early_phase),
-            "phase_times_s": ";".join(f"{start:g}" for start in self.phase_times_s),
+            "phase_times_s": ";".join(f"{start:.10g}" for start in self.phase_times_s),
             **self.details,
         }
 

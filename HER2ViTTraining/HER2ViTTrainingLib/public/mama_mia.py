@@ -12,6 +12,7 @@ HER2 is 0 or 1, by core biopsy; zero and low are not told apart (`--her2-states`
 `acquisition_times` is a list of seconds from the pre-contrast phase, as text: the phases' starts. With them
 the early phase is chosen by time, as with DICOM; where they are missing, or are not as many as the phases, by
 enhancement when the case is read. `site` is a code, "Site AAI" in I-SPY 1 and "AAI " in I-SPY 2.
+All cases are development cases, of the cohort they come from: set `role` to hold some out.
 Follow-up is left out: 0 stands both for none and for day 0. Dates and series UIDs are not taken over.
 """
 

@@ -1,0 +1,135 @@
+"""The panel's lesion section: the segment that is read, and the Segment Editor to draw it with."""
+
+import slicer
+from slicer.i18n import tr as _
+
+
+class LesionSection:
+    """Outlining, in the panel whose widgets are `panel.ui`."""
+
+    def __init__(self, panel):
+        self._panel = panel
+        self.ui = panel.ui
+        self._logic = panel.logic
+        self._watched = None
+        self.editor = self._newEditor()
+        self.ui.segmentEditorSection.layout().addWidget(self.editor)
+        self.ui.outlineButton.connect("clicked(bool)", self.onOutlineFromSeed)
+        self.ui.newOutlineButton.connect("clicked(bool)", self.onNewOutline)
+        self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
+        self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
+
+    def _newEditor(self):
+        import qSlicerSegmentationsModuleWidgetsPythonQt
+
+        editor = qSlicerSegmentationsModuleWidgetsPythonQt.qMRMLSegmentEditorWidget()
+        editor.setMaximumNumberOfUndoStates(10)
+        editor.setUndoEnabled(True)
+        # Images and segmentation are chosen above; the editor only draws, and leaves the views' layers to the
+        # user and the reading.
+        editor.setSegmentationNodeSelectorVisible(False)
+        editor.setSourceVolumeNodeSelectorVisible(False)
+        editor.setSwitchToSegmentationsButtonVisible(False)
+        editor.setAutoShowSourceVolumeNode(False)
+        editor.setMRMLSegmentEditorNode(self._logic.segmentEditorNode())
+        editor.setMRMLScene(slicer.mrmlScene)
+        return editor
+
+    # Life of the section
+
+    def enter(self):
+        self.editor.installKeyboardShortcuts()
+
+    def exit(self):
+        self.editor.setActiveEffect(None)
+        self.editor.uninstallKeyboardShortcuts()
+        self.editor.removeViewObservations()
+
+    def leaveScene(self):
+        """Lets go of a scene that is about to be closed."""
+        self.editor.setActiveEffect(None)
+        self.editor.setSegmentationNode(None)
+        self.editor.removeViewObservations()
+
+    def enterScene(self):
+        self.editor.setMRMLSegmentEditorNode(self._logic.segmentEditorNode())
+
+    def cleanup(self):
+        if self.editor:
+            # An editor that outlives the panel crashes the application on its way out.
+            self.exit()
+            self.editor.deleteLater()
+            self.editor = None
+
+    # Parameter node to panel
+
+    def update(self):
+        parameters = self._panel.parameterNode
+        segmentation = parameters.segmentation
+        segmentID = parameters.segmentID
+        if self.ui.segmentSelector.currentNode() is not segmentation:
+            self.ui.segmentSelector.setCurrentNode(segmentation)
+        if self.ui.segmentSelector.currentSegmentID() != segmentID:
+            self.ui.segmentSelector.setCurrentSegmentID(segmentID)
+        if self.editor.segmentationNode() is not segmentation:
+            self.editor.setSegmentationNode(segmentation)
+        self.watch(segmentation)
+        paintingNode = self._logic.paintingNode(parameters)
+        # Without a segmentation the editor refuses a volume, and complains in the log.
+        if segmentation and self.editor.sourceVolumeNode() is not paintingNode:
+            self.editor.setSourceVolumeNode(paintingNode)
+        if segmentID and self.editor.currentSegmentID() != segmentID:
+            self.editor.setCurrentSegmentID(segmentID)
+
+    def watch(self, segmentation):
+        """Hears of edits of this segmentation from now on; of none for None."""
+        edited = slicer.vtkSegmentation.SourceRepresentationModified
+        if segmentation is self._watched:
+            return
+        if self._watched:
+            self._panel.removeObserver(self._watched, edited, self.onEdited)
+        self._watched = segmentation
+        if segmentation:
+            self._panel.addObserver(segmentation, edited, self.onEdited)
+            # Slicer watches the voxels of a loaded segment only after the segment itself has changed: without
+            # this the first stroke of the brush would go unnoticed.
+            for segmentID in self._logic.segmentIDs(segmentation):
+                segmentation.GetSegmentation().GetSegment(segmentID).Modified()
+
+    # Panel to parameter node
+
+    def onEdited(self, caller, event):
+        # Once is enough: an edit is told at every stroke of the brush.
+        if not self._logic.readFrom(self._panel.parameterNode).outline_edited:
+            self._logic.outlineEdited(self._panel.parameterNode)
+            self._panel.updateGui()
+
+    def onSegmentationChanged(self, node):
+        if not self._panel.isChosenByUser():
+            return
+        # The selector picks a segment of a newly chosen segmentation by itself; the user is to do that.
+        with slicer.util.NodeModify(self._panel.parameterNode):
+            self._panel.parameterNode.segmentation = node
+            self._panel.parameterNode.segmentID = ""
+
+    def onSegmentChanged(self, segmentID):
+        if not self._panel.isChosenByUser():
+            return
+        from HER2ViTLib.workflow.choices import chosen_segment
+
+        parameters = self._panel.parameterNode
+        existing = self._logic.segmentIDs(parameters.segmentation)
+        parameters.segmentID = chosen_segment(parameters.segmentID, segmentID, existing)
+        self._panel.updateGui()
+
+    def onOutlineFromSeed(self, checked=False):
+        # Corrections by hand to the former outline are not lost: the editor's undo brings them back.
+        if self._panel.parameterNode.segmentation:
+            self.editor.saveStateForUndo()
+        with self._panel.reporting(_("Outlining failed.")):
+            self._logic.outlineFromSeed(self._panel.parameterNode)
+
+    def onNewOutline(self, checked=False):
+        with self._panel.reporting(_("Making an outline failed.")):
+            self._logic.newOutline(self._panel.parameterNode)
+            self.ui.segmentEditorSection.collapsed = False

@@ -1,0 +1,167 @@
+"""What the panel allows and tells, without the application."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from HER2ViTLib.workflow.choices import Choices
+from HER2ViTLib.workflow.panel_state import PanelState, SessionState
+from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading, shown_reading
+
+READY = Inputs(Choices(phases=4, segment="Lesion", bundles=("a", "")), ("phase0", "phase1", "segmentation"))
+NOTHING = PanelState(Inputs(Choices(), ()))
+SOMETHING_ELSE = replace(READY, nodes=("phase0", "phase2", "segmentation"))
+READING = {
+    "call": "low",
+    "warnings": [{"code": "multifocal", "text": "two lesions"}],
+    "notice": "Research use only.",
+}
+SHOWN = PanelState(
+    READY, has_table=True, reading=shown_reading(json.dumps(READING)), read_from=ReadFrom(READY)
+)
+SESSION_ANSWERS = ("can_open_session", "can_close_session", "can_skip_case", "can_save_outline")
+
+
+def possible(state: PanelState, *names: str) -> list[bool]:
+    return [getattr(state, name) for name in names]
+
+
+# The phases
+
+
+def test_a_volume_is_added_once():
+    state = replace(NOTHING, listed=("a",), loaded=("a", "b"), offered="b")
+    assert possible(state, "can_add_phase", "can_add_all_phases") == [True, True]
+    assert not replace(state, offered="a").can_add_phase
+    assert not replace(state, offered="").can_add_phase
+    assert not replace(state, listed=("b", "a")).can_add_all_phases
+    assert not NOTHING.can_add_all_phases
+
+
+@pytest.mark.parametrize(("row", "up", "remove"), [(-1, False, False), (0, False, True), (2, True, True)])
+def test_a_listed_phase_moves_up_unless_it_is_the_first(row, up, remove):
+    state = replace(NOTHING, listed=("a", "b", "c"), row=row)
+    assert possible(state, "can_move_phase_up", "can_remove_phase") == [up, remove]
+
+
+def test_a_sequence_stands_in_for_the_list():
+    state = replace(NOTHING, listed=("a", "b"), loaded=("a", "b", "c"), offered="c", row=1)
+    names = (
+        "can_list_phases",
+        "can_add_phase",
+        "can_add_all_phases",
+        "can_move_phase_up",
+        "can_remove_phase",
+    )
+    assert possible(state, *names) == [True] * 5
+    assert possible(replace(state, has_sequence=True), *names) == [False] * 5
+
+
+# Outlining and reading
+
+
+def test_outlining_needs_images_and_a_seed_where_it_grows_from_one():
+    assert possible(replace(NOTHING, has_seed=True), "can_draw_outline", "can_outline_from_seed") == [
+        False,
+        False,
+    ]
+    assert possible(PanelState(READY), "can_draw_outline", "can_outline_from_seed") == [True, False]
+    assert PanelState(READY, has_seed=True).can_outline_from_seed
+
+
+def test_the_run_button_works_or_says_what_is_missing():
+    assert PanelState(READY).can_run
+    assert PanelState(READY).run_tool_tip == "Read HER2 status of the outlined lesion."
+    state = NOTHING
+    assert not state.can_run
+    assert (
+        state.run_tool_tip
+        == state.missing
+        == "Choose the phases of a DCE-MRI study, in time order, or a sequence."
+    )
+
+
+# The result
+
+
+def test_result_is_told_from_the_reading_not_from_its_table():
+    assert NOTHING.headline == "No reading yet."
+    assert NOTHING.remarks == ()
+    assert SHOWN.headline == "HER2 call: low"
+    assert SHOWN.remarks == ("two lesions", "Research use only.")
+    assert replace(SHOWN, reading=ShownReading(None, ())).headline == "One task only: no call"
+
+
+def test_a_table_of_an_earlier_version_is_pointed_at():
+    state = PanelState(READY, has_table=True, reading=shown_reading(None))
+    assert state.headline == "A reading of an earlier version: its call and warnings are in the table."
+    assert state.remarks == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "5",
+        json.dumps({**READING, "call": "very low"}),
+        json.dumps({**READING, "call": ["low"]}),
+        json.dumps({**READING, "warnings": None}),
+        json.dumps({**READING, "warnings": ["two"]}),
+        json.dumps({**READING, "notice": 5}),
+        json.dumps({"call": "low"}),
+    ],
+)
+def test_a_text_that_is_no_reading_is_none(text):
+    assert shown_reading(text) is None
+
+
+def test_reading_is_outdated_once_anything_it_was_made_from_changes():
+    assert not SHOWN.is_outdated
+    for inputs in (SOMETHING_ELSE, replace(READY, choices=replace(READY.choices, method="last"))):
+        state = replace(SHOWN, inputs=inputs)
+        assert state.is_outdated
+        assert state.remarks[0].endswith("read again.")
+        assert state.remarks[1:] == SHOWN.remarks
+    edited = SHOWN.read_from.with_outline_edited()
+    assert replace(SHOWN, read_from=edited).is_outdated
+    assert edited.inputs == READY
+
+
+def test_reading_that_came_with_its_scene_is_outdated_only_by_an_edited_outline():
+    state = replace(SHOWN, read_from=CAME_WITH_SCENE)
+    assert not state.is_outdated
+    assert not replace(state, inputs=SOMETHING_ELSE).is_outdated
+    assert replace(state, read_from=CAME_WITH_SCENE.with_outline_edited()).is_outdated
+
+
+def test_without_a_reading_nothing_is_outdated():
+    edited = CAME_WITH_SCENE.with_outline_edited()
+    assert not PanelState(READY, read_from=edited).is_outdated
+    assert PanelState(READY, read_from=edited).remarks == ()
+
+
+def test_view_turns_only_to_a_slice_that_was_read():
+    assert not SHOWN.can_jump
+    assert replace(SHOWN, has_map=True).can_jump
+
+
+# The session
+
+
+def test_session_is_opened_once_and_its_cases_are_saved_or_skipped_until_all_are_done():
+    state = PanelState(READY)
+    assert possible(state, *SESSION_ANSWERS) == [True, False, False, False]
+    assert state.session_progress == ""
+    working = replace(state, session=SessionState("case 1 of 3", False))
+    assert possible(working, *SESSION_ANSWERS) == [False, True, True, True]
+    assert working.session_progress == "case 1 of 3"
+    without_outline = replace(working, inputs=Inputs(Choices(phases=4), ()))
+    assert possible(without_outline, *SESSION_ANSWERS) == [False, True, True, False]
+    done = replace(working, session=SessionState("finished", True))
+    assert possible(done, *SESSION_ANSWERS) == [False, True, False, False]
