@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from HER2ViTLib.her2 import TASKS, ZERO_VS_REST
+from HER2ViTLib.her2 import TASKS, ZERO_VS_REST, HER2Status
 
 from .columns import COUNTED_STATUSES, DEVELOPMENT, EXTERNAL, SET_NAMES, STATUSES
 from .splits import PER_TASK, SHARED
@@ -179,8 +179,8 @@ def _draw_sets(chart: _Chart, ends: Sequence[tuple[float, float]], data: Mapping
         start = chart.box(middle, top, ["Development", *_counts_lines(data["development"])])
     split = data["split"]
     shown = {f"{TASKS[name].key.replace('task', 'Task ')}: ": task for name, task in split["tasks"].items()}
-    if split["kind"] == SHARED:
-        # Task 1 asks of every case: its sets are the whole ones.
+    if split["kind"] == SHARED and not data["development"][HER2Status.NEGATIVE.value]:
+        # Task 1 asks of every case that is not negative: its sets are the whole ones.
         shown = {"": split["tasks"][ZERO_VS_REST.name]}
     left = max(middle - _MAIN / 2 - _GAP / 2, _GAP + _MAIN / 2)
     centres = {name: left + n * (_MAIN + _GAP) for n, name in enumerate(SET_NAMES)}
