@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_the_wheel_runs_the_demo_outside_the_clone(tmp_path):
         capture_output=True,
     )
     (wheel,) = tmp_path.glob("her2vit-*.whl")
+    there = {path for folder in LIBRARIES.values() for path in folder.rglob("*") if path.is_file()}
+    wanted = {
+        path.relative_to(REPOSITORY / path.relative_to(REPOSITORY).parts[0]).as_posix()
+        for path in there
+        if "__pycache__" not in path.parts
+    }
+    assert not wanted - set(zipfile.ZipFile(wheel).namelist())
     venv.create(tmp_path / "env", with_pip=False)
     site = next((tmp_path / "env").glob("lib/python*/site-packages"))
     subprocess.run(
