@@ -275,7 +275,8 @@ def _require_both_classes(part: Labelled, name: str) -> None:
 def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  not a dict
+            names = file.keys()  # no mapping: it cannot be walked by itself
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{path}: is not a checkpoint ({error}); delete it to start anew") from error
 
