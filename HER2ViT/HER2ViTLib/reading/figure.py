@@ -138,7 +138,12 @@ def _draw_probabilities(axis: Any, reading: Reading) -> None:
     if reading.probabilities is None:
         axis.axis("off")
         axis.text(
-            0.5, 0.5, "Tasks 1 and 2 are needed\nfor class probabilities", ha="center", va="center", fontsize=9
+            0.5,
+            0.5,
+            "Tasks 1 and 2 are needed\nfor class probabilities",
+            ha="center",
+            va="center",
+            fontsize=9,
         )
         return
     names = list(reading.probabilities)

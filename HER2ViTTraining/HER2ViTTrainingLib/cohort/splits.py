@@ -286,7 +286,7 @@ def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:
             f"{path}: made for other cases than {cohort.path}: {len(differing)} differ, there or not, or in"
             f" patient_id, her2_status, role or cohort ({shown}); write it again with: her2vit cohort"
         )
-    for name in TASKS.keys() & splits.tasks.keys():
+    for name in filter(splits.tasks.__contains__, TASKS):
         asked = _sorted_ids(case for case in cohort.development if case.label(TASKS[name]) is not None)
         split = splits.tasks[name]
         for sides in (split.training, split.validation), split.folds:
