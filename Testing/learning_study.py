@@ -27,7 +27,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
-from HER2ViTLib.her2 import TASKS, Task
+from HER2ViTLib.her2 import TWO_STEP, Task
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import load_splits
 from HER2ViTTrainingLib.commands.main import main as her2vit
@@ -218,7 +218,7 @@ def main() -> None:
     manifest = simulate(options.out)
     run("cohort", manifest, "--out", options.out / "cohort")
     result = {}
-    for task in TASKS.values():
+    for task in TWO_STEP:
         comparison = compare(task, train(task, options.out, options.weights, options.epochs), options.out)
         oracle = oracle_auc(read_rows(options.out / "external" / "truth.csv"), task.name)
         shuffled = shuffled_aucs(task, options.out, options.weights)

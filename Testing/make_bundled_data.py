@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from HER2ViTLib.files.output import csv_bytes, write_atomically
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
@@ -114,7 +114,7 @@ def main() -> None:
     splits = make_splits(cohort, seed=SEED)
     # From scratch there is no pretrained layer to spare: a higher rate, the same for all.
     recipe = replace(RECIPES["default"], epochs=options.epochs, learning_rate=1e-3, layer_decay=None)
-    for task in TASKS.values():
+    for task in TWO_STEP:
         trained = options.work / task.name
         experiment = Experiment(task, recipe, network=NETWORK, seed=SEED, notice=NOTICE)
         job = TrainingJob(experiment, cohort, splits, trained, options.work / "cache")

@@ -4,6 +4,9 @@ import pytest
 
 from HER2ViTLib.her2 import (
     LOW_VS_POSITIVE,
+    POSITIVE_VS_NEGATIVE,
+    TASKS,
+    TWO_STEP,
     ZERO_VS_REST,
     HER2Status,
     class_probabilities,
@@ -57,8 +60,14 @@ def test_contradictions_of_ihc_and_ish_are_told():
 def test_labels_follow_the_positive_classes_of_the_study():
     assert [ZERO_VS_REST.label(s) for s in HER2Status] == [0, 1, 1, None, None]
     assert [LOW_VS_POSITIVE.label(s) for s in HER2Status] == [None, 1, 0, None, None]
+    assert [POSITIVE_VS_NEGATIVE.label(s) for s in HER2Status] == [0, 0, 1, 0, None]
     assert (ZERO_VS_REST.target_name, ZERO_VS_REST.other_name) == ("low/positive", "zero")
     assert (LOW_VS_POSITIVE.target_name, LOW_VS_POSITIVE.other_name) == ("low", "positive")
+
+
+def test_the_two_step_call_has_two_of_the_three_tasks():
+    assert [task.key for task in TASKS.values()] == ["task1", "task2", "task3"]
+    assert [task.key for task in TWO_STEP] == ["task1", "task2"]
 
 
 def test_two_step_call_and_probabilities():

@@ -128,7 +128,20 @@ LOW_VS_POSITIVE = Task(
     target=(HER2Status.LOW,),
     other=(HER2Status.POSITIVE,),
 )
-TASKS = {task.name: task for task in (ZERO_VS_REST, LOW_VS_POSITIVE)}
+POSITIVE_VS_NEGATIVE = Task(
+    key="task3",
+    name="positive-vs-negative",
+    title="Task 3: HER2-positive vs negative (zero or low)",
+    target=(HER2Status.POSITIVE,),
+    other=(HER2Status.ZERO, HER2Status.LOW, HER2Status.NEGATIVE),
+)
+"""For cohorts that do not tell zero from low."""
+TASKS = {task.name: task for task in (ZERO_VS_REST, LOW_VS_POSITIVE, POSITIVE_VS_NEGATIVE)}
+"""All tasks by name, in the order in which they are shown."""
+TWO_STEP = (ZERO_VS_REST, LOW_VS_POSITIVE)
+"""The tasks that the two-step call is made from. Any other is read by itself and changes no call."""
+NO_CALL = "No call: it needs Task 1 and Task 2"
+"""Said of a reading without both."""
 
 
 def class_probabilities(p_not_zero: float, p_low_if_not_zero: float) -> dict[str, float]:

@@ -118,6 +118,26 @@ def written(out):
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("cases/*/reading.json")}
 
 
+def test_the_third_task_adds_its_columns_and_changes_no_other(
+    archive, undisturbed, tmp_path, in_this_process
+):
+    third = a_bundle_folder(tmp_path / "task3", "positive-vs-negative", 3)
+    assert b"task3" not in undisturbed
+    assert main(words(archive, tmp_path / "out", "--bundle", str(third))) == 0
+    rows = table(tmp_path / "out" / "readings.csv")
+    before = list(csv.DictReader(undisturbed.decode().splitlines()))
+    added = [name for name in rows[0] if name not in before[0]]
+    assert added[0] == "task3_score"
+    assert all(name.startswith("task3_") for name in added)
+    assert all(row["task3_score"] for row in rows)
+    assert [{name: row[name] for name in before[0]} for row in rows] == before
+    by_itself = ["batch", str(archive / "manifest.csv"), "--bundle", str(third), "--device", "cpu"]
+    assert main([*by_itself, "--out", str(tmp_path / "alone")]) == 0
+    alone = table(tmp_path / "alone" / "readings.csv")
+    assert [row["task3_score"] for row in alone] == [row["task3_score"] for row in rows]
+    assert {row["call"] + row["p_zero"] + row["task1_score"] for row in alone} == {""}
+
+
 def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys, in_this_process):
     rows = [
         rows_of("c03"),

@@ -24,7 +24,7 @@ import torch
 from bundles import full_size_bundles
 from measure import Claim, seconds
 
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.sample import demo_bundles
 from HER2ViTTrainingLib.batch.batch import CHUNK, read_batch
@@ -94,7 +94,7 @@ def _first(manifest: Path, cases: int) -> Path:
 def _models(folder: Path) -> list[torch.nn.Module]:
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return [load_bundle(folder / name).model for name in TASKS]
+    return [load_bundle(folder / task.name).model for task in TWO_STEP]
 
 
 def bare_chunk(folder: Path, cases: Sequence[Sequence[str]]) -> None:
@@ -127,7 +127,7 @@ def bare(manifest: str, scheduler: str | None) -> None:
 
 
 def ours(manifest: str, scheduler: str | None, out: str) -> None:
-    bundles = [_models_of(manifest) / name for name in TASKS]
+    bundles = [_models_of(manifest) / task.name for task in TWO_STEP]
     read_batch(
         manifest, bundles, out, device="cpu", workers=None if scheduler else WORKERS, scheduler=scheduler
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import timm
 import torch
 
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.model.bundle import save_bundle
 from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.config import Settings
@@ -23,7 +23,7 @@ PERCENTILES = {
 
 def full_size_bundles(folder: Path) -> list[Path]:
     """Writes a ViT-Tiny bundle per task; returns their folders."""
-    for task in TASKS.values():
+    for task in TWO_STEP:
         torch.manual_seed(0)
         settings = Settings(task, SquarePreprocessing(), 0.5, Calibration(), 0.5, PERCENTILES)
         save_bundle(
@@ -34,4 +34,4 @@ def full_size_bundles(folder: Path) -> list[Path]:
             settings,
             "benchmark",
         )
-    return [folder / name for name in TASKS]
+    return [folder / task.name for task in TWO_STEP]

@@ -6,10 +6,11 @@ import json
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
+from HER2ViTLib.her2 import LOW_VS_POSITIVE, POSITIVE_VS_NEGATIVE, TASKS, TWO_STEP, ZERO_VS_REST
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTTrainingLib.cohort.flow import flow, write_cohort
@@ -375,13 +376,13 @@ def test_classes_too_small_to_split(tmp_path):
     assert len(error.value.faults) == 1
     cohort = read_manifest(write_manifest(tmp_path, [*tiny, {"ihc": "0"}]))
     splits = make_splits(cohort)
-    assert [len(side) for task in splits.tasks.values() for side in (task.training, task.validation)] == [
-        2,
-        2,
-        1,
-        1,
-    ]
-    assert [warning["code"] for warning in flow(cohort, splits)["warnings"]] == ["missing_class"]
+    sizes = [(len(task.training), len(task.validation)) for task in splits.tasks.values()]
+    assert sizes == [(2, 2), (1, 1), (2, 2)]
+    warnings = flow(cohort, splits)["warnings"]
+    assert [warning["code"] for warning in warnings] == ["missing_class"] * 2
+    assert [warning["text"].partition(":")[0] for warning in warnings] == [
+        "no development case is positive"
+    ] * 2
     with pytest.raises(InputError) as error:
         make_splits(cohort, folds=3)
     assert len(error.value.faults) == 2
@@ -481,6 +482,42 @@ def test_a_simulated_cohort_passes(tmp_path):
 # Cases whose zero and low are not told apart
 
 
+def without_the_third_task(splits):
+    """As they were written before that task was asked."""
+    return replace(splits, tasks={task.name: splits.tasks[task.name] for task in TWO_STEP})
+
+
+def test_splits_written_before_the_third_task_still_load_and_train_it_not(tmp_path, capsys):
+    path = a_cohort(tmp_path, zero=4, low=4, positive=4)
+    cohort = read_manifest(path)
+    old = without_the_third_task(make_splits(cohort, folds=2))
+    saved = tmp_path / "splits.json"
+    saved.write_bytes(old.to_json())
+    assert load_splits(saved, cohort) == old
+    train = ["train", str(path), "--splits", str(saved), "--out", str(tmp_path / "out")]
+    assert main([*train, "--task", "positive-vs-negative"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "splits.json: has no split for positive-vs-negative; write it again with: her2vit cohort" in line
+
+
+def test_each_case_is_asked_the_third_question_on_the_side_it_has_in_the_others(tmp_path):
+    cohort = read_manifest(a_cohort(tmp_path, zero=10, low=10, positive=10))
+    splits = make_splits(cohort, folds=3)
+    third = splits.tasks[POSITIVE_VS_NEGATIVE.name]
+    for task in TWO_STEP:
+        split = splits.tasks[task.name]
+        assert set(split.validation) <= set(third.validation)
+        for fold, whole in zip(split.folds, third.folds):
+            assert set(fold) <= set(whole)
+
+
+def test_a_split_per_task_has_one_of_the_third_too(tmp_path):
+    cohort = read_manifest(a_cohort(tmp_path, zero=20, low=20, positive=10))
+    cases = {case.case_id: case for case in cohort.cases}
+    third = make_splits(cohort, "per-task").tasks[POSITIVE_VS_NEGATIVE.name]
+    assert Counter(cases[name].label(POSITIVE_VS_NEGATIVE) for name in third.validation) == {0: 8, 1: 2}
+
+
 def test_negative_cases_are_in_and_no_case_of_the_tasks_that_tell_zero_and_low_apart(tmp_path, capsys):
     rows = [{"ihc": "", "her2_status": status} for status in ["negative"] * 10 + ["positive"] * 5]
     rows += [{"ihc": "1+", "her2_status": "negative"}, {"ihc": "", "her2_status": "Negative"}]
@@ -489,13 +526,15 @@ def test_negative_cases_are_in_and_no_case_of_the_tasks_that_tell_zero_and_low_a
     assert all(case.included for case in cohort.cases)
     statuses = Counter(case.her2_status.value for case in cohort.cases)
     assert statuses == {"negative": 11, "positive": 5, "low": 1}
-    labels = [[case.label(task) for task in (ZERO_VS_REST, LOW_VS_POSITIVE)] for case in cohort.cases[:1]]
-    assert labels == [[None, None]]
+    first = cohort.cases[0]
+    assert [first.label(task) for task in TASKS.values()] == [None, None, 0]
     path = write_manifest(tmp_path, rows[:15])
     assert main(["cohort", str(path), "--folds", "2", "--out", str(tmp_path / "out")]) == 0
     assert "15 cases (0 zero, 0 low, 5 positive, 10 negative)" in capsys.readouterr().out
     splits = load_splits(tmp_path / "out" / "splits.json", read_manifest(path))
     assert len(splits.tasks["zero-vs-rest"].training) == 4
+    third = splits.tasks["positive-vs-negative"]
+    assert [len(third.training), len(third.validation), *map(len, third.folds)] == [12, 3, 8, 7]
     assert {case["her2_status"] for case in splits.cases.values()} == {"negative", "positive"}
 
 

@@ -130,7 +130,8 @@ def test_scene_without_slicer_core_is_refused_before_anything_is_written(case, t
     import sys
 
     monkeypatch.setitem(sys.modules, "slicer", None)
-    monkeypatch.delitem(sys.modules, "HER2ViTLib.mrml.results", raising=False)
+    for name in [name for name in sys.modules if name.startswith("HER2ViTLib.mrml")]:
+        monkeypatch.delitem(sys.modules, name)
     assert main(read_words(case, tmp_path / "out", "--scene")) == 2
     assert "her2vit[slicer]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -419,6 +419,9 @@ def test_a_second_reading_fills_the_nodes_of_the_first(scene, geometry):
     only_task1 = mrml.put_reading(scene, reading_of(volume, ("task1",)), second)
     assert only_task1.task2 is None
     assert scene.GetFirstNodeByName("Attention low-vs-positive") is None
+    only_task3 = mrml.put_reading(scene, reading_of(volume, ("task3",)), only_task1)
+    assert only_task3.task1 is None
+    assert scene.GetFirstNodeByName("Attention positive-vs-negative") is only_task3.task3
 
 
 def test_the_reading_itself_is_saved_with_its_table(scene, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.model import attention
 
 MODULES = ("HER2ViT", "HER2ViTTraining")
@@ -232,7 +232,7 @@ def test_choices_of_the_panel_are_those_of_the_library():
         for n in tree.body
         if isinstance(n, ast.Assign) and n.targets[0].id == "TASKS"
     )
-    assert titles == [task.title for task in TASKS.values()]
+    assert titles == [task.title for task in TWO_STEP]
     methods = next(
         ast.literal_eval(n)
         for n in ast.walk(parameter_fields()["attentionMethod"])

@@ -101,7 +101,6 @@ def test_duke_to_inputs_of_a_training(tmp_path):
     assert np.isfinite(made.image).all()
 
 
-@pytest.mark.skipif("positive-vs-negative" not in TASKS, reason="needs the task positive-vs-negative")
 def test_duke_to_a_bundle(tmp_path, calibrates_anything):
     imported_duke(tmp_path)
     bundle, predictions = train(tmp_path, "positive-vs-negative", cohort(tmp_path))

@@ -152,6 +152,39 @@ def test_one_task_alone_gives_no_call(bundles):
     assert data["slice"] == 4
 
 
+@pytest.fixture(scope="module")
+def third(tmp_path_factory):
+    folder = a_bundle_folder(tmp_path_factory.mktemp("third") / "task3", "positive-vs-negative", 3)
+    return load_bundle(folder)
+
+
+def test_the_third_task_is_read_by_itself(third, tmp_path):
+    reading = read([third])
+    data = reading_json(reading)
+    assert (data["call"], data["probabilities"], data["slice"]) == (None, None, 4)
+    assert list(data["tasks"]) == ["task3"]
+    assert data["tasks"]["task3"]["bundle_sha256"] == third.sha256
+    write_reading(reading, a_study(), a_lesion(), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "reading.json",
+        "report.html",
+        "figure.png",
+        "attention_task3.nrrd",
+    }
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "No call: it needs Task 1 and Task 2" in page
+    assert "Task 3: HER2-positive vs negative (zero or low)" in page
+
+
+def test_the_third_task_beside_the_others_changes_nothing_of_them(bundles, third):
+    alone = reading_json(read(bundles))
+    beside = reading_json(read([third, *bundles]))
+    assert list(beside["tasks"]) == ["task1", "task2", "task3"]
+    assert beside["tasks"].pop("task3") == reading_json(read([third]))["tasks"]["task3"]
+    assert beside == alone
+    assert read([bundles[0], third]).call is None
+
+
 def test_each_task_chooses_its_own_slice(bundles):
     roi = a_lesion()
     roi[1] = roi[4]  # a tie: the study's preset takes the first, ours the one nearest to the centroid

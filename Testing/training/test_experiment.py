@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.output import csv_bytes
-from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST
+from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, her2_status
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
@@ -123,6 +123,33 @@ def test_run_again_gives_the_same_files_and_another_seed_is_refused(manifest, tm
         run_experiment(
             TrainingJob(an_experiment(LOW_VS_POSITIVE, seed=9), cohort, splits, out, tmp_path / "cache")
         )
+
+
+def test_the_third_task_from_a_manifest_that_knows_no_more_to_a_reading(
+    manifest, tmp_path, calibrates_anything
+):
+    rows = rows_of(manifest)
+    for row in rows:
+        status = her2_status(row.pop("ihc"), row.pop("ish"))
+        row["her2_status"] = "positive" if status == "positive" else "negative"
+    binary = write_csv(manifest.with_name("binary.csv"), rows)
+    out = tmp_path / "bundle"
+    words = ["--arch", NETWORK.architecture, "--img-size", "64", "--pretrained", "none", "--epochs", "2"]
+    train = ["train", str(binary), "--task", "positive-vs-negative", *words, "--device", "cpu"]
+    assert main([*train, "--cache", str(tmp_path / "cache"), "--out", str(out)]) == 0
+    labels = {row["case_id"]: row["label"] for row in rows_of(out / "predictions.csv")}
+    assert labels == {row["case_id"]: str(int(row["her2_status"] == "positive")) for row in rows}
+    card = (out / "README.md").read_text()
+    assert card.startswith("# Task 3: HER2-positive vs negative (zero or low)")
+    assert "the probability of HER2-positive" in card
+    assert "takes no part in the two-step call" in card
+    assert "look alike" not in card
+    case = read_manifest(binary).cases[0]
+    study = load_study(case.images)
+    reading = Reader([load_bundle(out)], "cpu").read(study, read_roi(case.roi, study.geometry))
+    assert reading.call is None
+    score = next(row["score"] for row in rows_of(out / "predictions.csv") if row["case_id"] == case.case_id)
+    assert reading.tasks["task3"].score == pytest.approx(float(score), abs=1e-5)
 
 
 def test_a_model_that_ranks_the_wrong_way_round_gives_no_bundle(manifest, tmp_path, monkeypatch, refused):

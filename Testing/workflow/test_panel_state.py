@@ -92,7 +92,7 @@ def test_result_is_told_from_the_reading_not_from_its_table():
     assert NOTHING.remarks == ()
     assert SHOWN.headline == "HER2 call: low"
     assert SHOWN.remarks == ("two lesions", "Research use only.")
-    assert replace(SHOWN, reading=ShownReading(None, ())).headline == "One task only: no call"
+    assert replace(SHOWN, reading=ShownReading(None, ())).headline == "No call: it needs Task 1 and Task 2"
 
 
 def test_a_table_of_an_earlier_version_is_pointed_at():

@@ -129,6 +129,15 @@ def test_models_that_fail_to_load_leave_nothing_behind(tmp_path):
     assert models.reader(choices).bundles["task1"].task.name == "zero-vs-rest"
 
 
+def test_a_model_that_the_panel_has_no_place_for_is_refused_with_a_line(tmp_path):
+    folder = a_bundle_folder(tmp_path / "third", "positive-vs-negative")
+    choices = Choices(bundles=(str(folder), ""), device="cpu")
+    models = LoadedModels()
+    for _ in range(2):
+        with pytest.raises(InputError, match="third: is a model for positive-vs-negative; the panel takes"):
+            models.reader(choices)
+
+
 def test_slicer_gets_the_packages_that_pip_users_get():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert {*dependencies.READING.values(), *dependencies.SESSION.values()} <= set(project["dependencies"])

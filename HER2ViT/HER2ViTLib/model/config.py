@@ -121,7 +121,7 @@ def settings_of(ours: Mapping[str, Any]) -> Settings:
 def _task(name: Any) -> Task:
     task = TASKS.get(name) if isinstance(name, str) else None
     if task is None:
-        raise InputError(f"{CONFIG_FILE}: task {name!r}; it must be {' or '.join(TASKS)}")
+        raise InputError(f"{CONFIG_FILE}: task {name!r}; it must be one of {', '.join(TASKS)}")
     return task
 
 

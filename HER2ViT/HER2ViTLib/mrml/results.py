@@ -28,6 +28,7 @@ class ReadingNodes:
     table: slicer.vtkMRMLTableNode | None = None
     task1: slicer.vtkMRMLScalarVolumeNode | None = None
     task2: slicer.vtkMRMLScalarVolumeNode | None = None
+    task3: slicer.vtkMRMLScalarVolumeNode | None = None
 
 
 def put_reading(

@@ -47,7 +47,7 @@ def write_reading_scene(reading: Reading, study: Study, roi: np.ndarray, path: s
     image = put_volume(scene, study.phases[reading.early_phase.index].volume, "Early phase")
     put_segment(scene, roi, study.geometry, "Outline", reference=image)
     nodes = put_reading(scene, reading)
-    _add_view(scene, image, nodes.task2 or nodes.task1, reading.leading_task.patch.geometry)
+    _add_view(scene, image, nodes.task2 or nodes.task1 or nodes.task3, reading.leading_task.patch.geometry)
     save_scene(scene, path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from HER2ViTLib.files.output import plain
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import NO_CALL, TASKS
 from HER2ViTLib.study.study import Study
 
 from .reading import Reading, TaskReading
@@ -44,7 +44,7 @@ def figure_png(reading: Reading, study: Study, roi: np.ndarray) -> bytes:
     _draw_probabilities(axes[1, 0], reading)
     for axis, (task, found) in zip(axes[1, 1:], tasks):
         _draw_score(axis, task.target_name, found)
-    call = f"HER2 call: {reading.call}" if reading.call else "One task only: no call"
+    call = f"HER2 call: {reading.call}" if reading.call else NO_CALL
     figure.suptitle(plain(f"{reading.case_id}   {call}"), fontsize=13, fontweight="bold")
     figure.text(
         0.5,
@@ -138,7 +138,12 @@ def _draw_probabilities(axis: Any, reading: Reading) -> None:
     if reading.probabilities is None:
         axis.axis("off")
         axis.text(
-            0.5, 0.5, "Both tasks are needed\nfor class probabilities", ha="center", va="center", fontsize=9
+            0.5,
+            0.5,
+            "Tasks 1 and 2 are needed\nfor class probabilities",
+            ha="center",
+            va="center",
+            fontsize=9,
         )
         return
     names = list(reading.probabilities)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from HER2ViTLib.files.output import json_bytes, prepare_folder, write_atomically
+from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.study.study import Study
 
@@ -21,8 +22,7 @@ from .report import reading_json, report_html
 SCENE_FILE = "scene.mrb"
 RESULT_FILES = (
     "reading.json",
-    "attention_task1.nrrd",
-    "attention_task2.nrrd",
+    *(f"attention_{task.key}.nrrd" for task in TASKS.values()),
     "figure.png",
     "report.html",
     SCENE_FILE,

@@ -1,4 +1,4 @@
-"""The reading: both tasks of one case in one call, with calibrated probabilities, attention and warnings."""
+"""The reading: the tasks of one case in one call, with calibrated probabilities, attention and warnings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from HER2ViTLib.her2 import LOW_VS_POSITIVE, ZERO_VS_REST, class_probabilities, two_step_call
+from HER2ViTLib.her2 import TWO_STEP, class_probabilities, two_step_call
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.lesion.masks import Roi
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
@@ -155,9 +155,8 @@ class Reader:
         call: str | None = None
         probabilities: dict[str, float] | None = None
         warnings = [*case.warnings, *self._device_warnings]
-        if len(tasks) == 2:
-            task1 = tasks[ZERO_VS_REST.key]
-            task2 = tasks[LOW_VS_POSITIVE.key]
+        if all(task.key in tasks for task in TWO_STEP):
+            task1, task2 = (tasks[task.key] for task in TWO_STEP)
             probabilities = class_probabilities(task1.score, task2.score)
             call = two_step_call(task1.score, task1.threshold, task2.score, task2.threshold).value
             warnings += call_warnings(call, probabilities, task1, task2)

@@ -71,7 +71,8 @@ class TaskReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of one case. `call` and `probabilities` are None unless both tasks were run.
+    """What was read of one case. `call` and `probabilities` are None unless Task 1 and Task 2 were run; a
+    further task changes neither.
 
     `notes` say without alarm what was done with the images: series of the examination that were not used.
     """
@@ -91,5 +92,5 @@ class Reading:
 
     @property
     def leading_task(self) -> TaskReading:
-        """Task 2, or the only task: its slice is the reading's."""
+        """Task 2, else the first that was run: its slice is the reading's."""
         return self.tasks.get(LOW_VS_POSITIVE.key) or next(iter(self.tasks.values()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib.files.output import UNWRITABLE
-from HER2ViTLib.her2 import TASKS
+from HER2ViTLib.her2 import NO_CALL, TASKS, TWO_STEP
 
 from .reading import Reading, TaskReading
 
@@ -59,6 +59,11 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
     for task in TASKS.values():
         if task.key in reading.tasks:
             rows += _task_rows(task.title, task.target_name, reading.tasks[task.key])
+            if task not in TWO_STEP:
+                # Beside a call there are two probabilities of one status.
+                rows.append(
+                    ("  two-step call", "no part of it: a model of its own, which may differ from the call")
+                )
     rows.append(("Device", reading.device))
     rows += [("Warning", f"{warning.code}: {warning.text}") for warning in reading.warnings]
     rows += [("Note", note) for note in reading.notes]
@@ -94,7 +99,9 @@ def report_html(reading: Reading, figure: bytes | None) -> bytes:
     """
     picture = base64.b64encode(figure).decode() if figure is not None else None
     rows = [row for row in table_rows(reading) if row[0] not in ("Warning", "Notice")]
-    page = _page_template().render(reading=reading, rows=rows, picture=picture, data=reading_json(reading))
+    page = _page_template().render(
+        reading=reading, no_call=NO_CALL, rows=rows, picture=picture, data=reading_json(reading)
+    )
     return page.encode(errors=UNWRITABLE)
 
 

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from HER2ViTLib.her2 import TWO_STEP
+from HER2ViTLib.messages import InputError
+
 from .choices import Choices
 
 if TYPE_CHECKING:
+    from HER2ViTLib.model.bundle import Bundle
     from HER2ViTLib.reading.reader import Reader
 
 
@@ -22,8 +26,8 @@ class LoadedModels:
         self._reader: Reader | None = None
 
     def reader(self, choices: Choices, progress: Callable[[str], None] = lambda text: None) -> Reader:
-        """A reader with the chosen models. Raises `InputError` as `load_bundle` and `Reader` do; the next
-        call then loads again.
+        """A reader with the chosen models. Raises `InputError` as `load_bundle` and `Reader` do, and for
+        a model that the panel has no place for; the next call then loads again.
         """
         key = (tuple(map(_fingerprint, choices.bundle_folders)), choices.device, choices.method)
         if self._reader is None or key != self._key:
@@ -32,11 +36,21 @@ class LoadedModels:
             from HER2ViTLib.model.bundle import load_bundle
             from HER2ViTLib.reading.reader import Reader
 
-            self._reader = Reader(
-                [load_bundle(folder) for folder in choices.bundle_folders], choices.device, choices.method
-            )
+            bundles = [load_bundle(folder) for folder in choices.bundle_folders]
+            for folder, bundle in zip(choices.bundle_folders, bundles):
+                _require_of_two_step(bundle, folder)
+            self._reader = Reader(bundles, choices.device, choices.method)
             self._key = key
         return self._reader
+
+
+def _require_of_two_step(bundle: Bundle, folder: Path) -> None:
+    """The panel has a field and a map for each task of the call, and none for another one."""
+    if bundle.task not in TWO_STEP:
+        raise InputError(
+            f"{folder}: is a model for {bundle.task.name}; the panel takes one for"
+            f" {' and one for '.join(task.name for task in TWO_STEP)}; read with this one by: her2vit read"
+        )
 
 
 def _fingerprint(folder: Path) -> tuple[str, int]:

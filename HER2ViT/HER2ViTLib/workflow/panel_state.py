@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from HER2ViTLib.her2 import NO_CALL
+
 from .choices import Choices
 from .shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading
 
@@ -103,7 +105,7 @@ class PanelState:
         if self.reading is None:
             return "A reading of an earlier version: its call and warnings are in the table."
         if self.reading.call is None:
-            return "One task only: no call"
+            return NO_CALL
         return f"HER2 call: {self.reading.call}"
 
     @property

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
+from HER2ViTLib.her2 import TASKS, TWO_STEP
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
@@ -54,7 +55,7 @@ _TASK_COLUMNS = (
     "focal_area_mm2",
     "bundle_sha256",
 )
-READING_COLUMNS = (
+_COLUMNS_BEFORE = (
     "case_id",
     "call",
     "p_zero",
@@ -64,11 +65,8 @@ READING_COLUMNS = (
     "early_phase",
     "early_phase_rule",
     "attention",
-    *(f"{task}_{column}" for task in ("task1", "task2") for column in _TASK_COLUMNS),
-    "warnings",
-    "her2vit",
-    "notice",
 )
+_COLUMNS_AFTER = ("warnings", "her2vit", "notice")
 FAILURE_COLUMNS = ("case_id", "stage", "reason")
 
 
@@ -287,13 +285,23 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
                     {"case_id": job.case_id, "stage": record.failure.stage, "reason": record.failure.reason}
                 )
 
-    table = csv_bytes(READING_COLUMNS, readings())
+    rows = list(readings())
     if faults:
         raise InputError(faults)
     with room_to_write(out):
-        write_atomically(out / "readings.csv", table)
+        write_atomically(out / "readings.csv", csv_bytes(_columns_of(rows), rows))
         write_atomically(out / "failures.csv", csv_bytes(FAILURE_COLUMNS, failures))
     return len(failures)
+
+
+def _columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The table's columns: those of the two-step call always, those of another task where it was read."""
+    filled = set().union(*rows)
+    columns = [*_COLUMNS_BEFORE]
+    for task in TASKS.values():
+        if task in TWO_STEP or f"{task.key}_score" in filled:
+            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
+    return [*columns, *_COLUMNS_AFTER]
 
 
 def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _counts(cases: Sequence[Case]) -> dict[str, int]:
 
 
 def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
-    """A task without cases of one class cannot be trained; the other one may still be."""
+    """A task without cases of one class cannot be trained; another one may still be."""
     if not cohort.development:
         return [
             ReadingWarning(

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from HER2ViTLib.her2 import TASKS, ZERO_VS_REST, HER2Status
+from HER2ViTLib.her2 import POSITIVE_VS_NEGATIVE, TASKS
 
 from .columns import COUNTED_STATUSES, DEVELOPMENT, EXTERNAL, SET_NAMES, STATUSES
 from .splits import PER_TASK, SHARED
@@ -65,7 +65,7 @@ def _notes(data: Mapping[str, Any]) -> list[str]:
     how = (
         "each task on its own, stratified by its label"
         if split["kind"] == PER_TASK
-        else "one for both tasks, stratified by HER2 status"
+        else "one for all tasks, stratified by HER2 status"
     )
     made = f"Split 8:2 by patient, {how}; seed {split['seed']}; SHA-256 {split['sha256'][:12]}..."
     return [made, *([split["note"]] if "note" in split else []), data["notice"]]
@@ -179,9 +179,9 @@ def _draw_sets(chart: _Chart, ends: Sequence[tuple[float, float]], data: Mapping
         start = chart.box(middle, top, ["Development", *_counts_lines(data["development"])])
     split = data["split"]
     shown = {f"{TASKS[name].key.replace('task', 'Task ')}: ": task for name, task in split["tasks"].items()}
-    if split["kind"] == SHARED and not data["development"][HER2Status.NEGATIVE.value]:
-        # Task 1 asks of every case that is not negative: its sets are the whole ones.
-        shown = {"": split["tasks"][ZERO_VS_REST.name]}
+    if split["kind"] == SHARED:
+        # Task 3 asks of every case: its sets are the whole ones.
+        shown = {"": split["tasks"][POSITIVE_VS_NEGATIVE.name]}
     left = max(middle - _MAIN / 2 - _GAP / 2, _GAP + _MAIN / 2)
     centres = {name: left + n * (_MAIN + _GAP) for n, name in enumerate(SET_NAMES)}
     bottom = start[1] + 2 * _GAP

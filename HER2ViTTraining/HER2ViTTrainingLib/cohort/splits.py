@@ -49,7 +49,8 @@ class TaskSplit:
 
 @dataclass(frozen=True)
 class Splits:
-    """Who trains and who validates. `tasks` by the task's name; `external` case ids by cohort, in no split.
+    """Who trains and who validates. `tasks` by the task's name: one written before a task existed lacks it.
+    `external` case ids by cohort, in no split.
 
     `cases` describes each case the splits were made for (patient, status, role, cohort): they fit no other.
     """
@@ -94,8 +95,8 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     """The 8:2 split of the development cases by patient, stratified, and k folds; the same for the same
     patients, seed and kind.
 
-    `shared`: one split for both tasks, stratified by the three-class status, so that the validation set is
-    clean for the two-step call. `per-task` repeats the study's: each task on its own, stratified by its
+    `shared`: one split for all tasks, stratified by HER2 status, so that the validation set is clean for the
+    two-step call. `per-task` repeats the study's: each task on its own, stratified by its
     label. A patient with cases of several classes counts for the rarest of them (the one with the fewest
     patients; a tie goes to the first of zero, low, positive, negative). Raises `InputError` for a class with
     a single patient or with fewer patients than folds; a class without any is left to training.
@@ -123,7 +124,7 @@ def _sorted_ids(cases: Iterable[Case]) -> tuple[str, ...]:
 
 
 def given_splits(cohort: Cohort, validation: Collection[str]) -> Splits:
-    """The split that a data set brings, one for both tasks: `validation` are its patients; the other
+    """The split that a data set brings, one for all tasks: `validation` are its patients; the other
     development cases train. Its seed is 0, since nothing is drawn.
     """
     patients = set(validation)
@@ -176,7 +177,8 @@ def _require_enough(strata: Mapping[str, Mapping[str, Sequence[str]]], folds: in
             )
             faults.append(f"{path}: class {answer!r}: {patient} {why} add cases, or exclude these")
     if faults:
-        raise InputError(faults)
+        # With a split per task, one class may be too small for two of them.
+        raise InputError(list(dict.fromkeys(faults)))
 
 
 def _divide(
@@ -284,9 +286,9 @@ def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:
             f"{path}: made for other cases than {cohort.path}: {len(differing)} differ, there or not, or in"
             f" patient_id, her2_status, role or cohort ({shown}); write it again with: her2vit cohort"
         )
-    for name, task in TASKS.items():
-        asked = _sorted_ids(case for case in cohort.development if case.label(task) is not None)
-        split = splits.tasks.get(name, TaskSplit((), ()))
+    for name in filter(splits.tasks.__contains__, TASKS):
+        asked = _sorted_ids(case for case in cohort.development if case.label(TASKS[name]) is not None)
+        split = splits.tasks[name]
         for sides in (split.training, split.validation), split.folds:
             whole = sorted(itertools.chain.from_iterable(sides)) == list(asked) or not sides
             patients = [_patients_of(side, splits) for side in sides]

@@ -57,7 +57,7 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
         choices=("shared", "per-task"),
         default="shared",
         help=(
-            "shared: one split for both tasks; per-task: as in the study, no clean set for the two-step call"
+            "shared: one split for all tasks; per-task: as in the study, no clean set for the two-step call"
             " (default: %(default)s)"
         ),
     )

@@ -30,7 +30,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV file, one row a case")
     command.add_argument(
         "--task",
-        choices=("zero-vs-rest", "low-vs-positive"),
+        choices=("zero-vs-rest", "low-vs-positive", "positive-vs-negative"),
         required=True,
         help="which question the model answers",
     )
@@ -121,6 +121,10 @@ def _train(options: argparse.Namespace) -> None:
         if options.splits
         else make_splits(cohort, folds=options.folds, seed=options.seed)
     )
+    if options.task not in splits.tasks:
+        raise InputError(
+            f"{options.splits}: has no split for {options.task}; write it again with: her2vit cohort"
+        )
     folds = len(splits.tasks[options.task].folds)
     if options.folds not in (None, folds):
         raise InputError(

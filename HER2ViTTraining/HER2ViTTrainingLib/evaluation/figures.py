@@ -98,7 +98,7 @@ def _draw_confusion(axis: Any, result: SetResult, _curves: Curves) -> None:
             va="center",
             color="white" if share[row, column] > 0.55 else "#1d2530",
         )
-    names = ["label 0", "label 1"]  # not negative and positive: in the second task 1 stands for HER2-low
+    names = ["label 0", "label 1"]  # not negative and positive: in Task 2 1 stands for HER2-low
     axis.set_xticks([0, 1], names, fontsize=8)
     axis.set_yticks([0, 1], names, fontsize=8, rotation=90, va="center")
     axis.set_xlabel(f"call at threshold {result.threshold:.3f}", fontsize=9)

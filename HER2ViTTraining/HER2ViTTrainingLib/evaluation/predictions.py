@@ -117,7 +117,9 @@ def _check_label(row: Row, faults: Faults) -> None:
     if not row["label"]:
         faults.note(row, "label", "is missing; fill it in or leave the case out")
     elif as_number(row["label"]) not in (0, 1):
-        what = "must be 1 (low/positive; in the second task low) or 0; correct it or leave the case out"
+        what = (
+            "must be 1 (low/positive; Task 2: low; Task 3: positive) or 0; correct it or leave the case out"
+        )
         faults.note(row, "label", what)
 
 

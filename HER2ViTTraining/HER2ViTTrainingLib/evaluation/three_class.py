@@ -125,7 +125,7 @@ def _read_readings(path: str | os.PathLike) -> Table:
     faults = Faults(table.path)
     for row in table.rows:
         if not row["call"]:
-            faults.note(row, "call", "is missing; read the case with the bundles of both tasks")
+            faults.note(row, "call", "is missing; read the case with the bundles of Task 1 and Task 2")
         elif row["call"] not in CLASSES:
             faults.note(row, "call", "is not zero, low or positive; give the readings of a batch as they are")
     faults.raise_any()

@@ -1,6 +1,6 @@
 """Features that need a model: the embedding and the calibrated score of an outlined lesion.
 
-Names begin with their group: `vit1_`, `vit2_` (embeddings of Task 1 and 2), `score_`.
+Names begin with their group: `vit1_`, `vit2_`, `vit3_` (embeddings of Task 1, 2, 3), `score_`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,14 @@ MAX_LEVELS = 20
 
 _FEW_NUMBERS = 5
 _NO_NUMBER = "is not a finite number with a decimal point; correct it, or write NA"
-_STATUS_ORDER = {status.value: n for n, status in enumerate(HER2Status)}
+_STATUSES = (
+    HER2Status.ZERO,
+    HER2Status.LOW,
+    HER2Status.NEGATIVE,
+    HER2Status.POSITIVE,
+    HER2Status.INDETERMINATE,
+)
+_STATUS_ORDER = {status.value: n for n, status in enumerate(_STATUSES)}
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,8 @@ def cases_text(count: int) -> str:
 
 
 def levels_in_order(texts: Iterable[str]) -> list[str]:
-    """The different texts, sorted as people count (T2 before T10); HER2 status zero, low, positive. The first
-    is Cox's reference level.
+    """The different texts, sorted as people count (T2 before T10); HER2 status zero, low,
+    negative, positive (a receptor's negative, positive). The first is Cox's reference level.
     """
     levels = {str(text) for text in texts}
     return sorted(levels, key=_STATUS_ORDER.__getitem__ if levels <= _STATUS_ORDER.keys() else _as_counted)

@@ -15,6 +15,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from HER2ViTLib import __version__
+from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.model.config import Settings
 from HER2ViTTrainingLib.stats.roc import auc
 
@@ -71,6 +72,7 @@ def model_card(settings: Settings, experiment: Experiment) -> str:
     )
     return environment.get_template("model_card.md").render(
         task=settings.task,
+        two_step=TWO_STEP,
         settings=settings,
         experiment=experiment,
         made=settings.provenance,
