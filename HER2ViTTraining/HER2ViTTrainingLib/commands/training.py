@@ -117,8 +117,8 @@ def _train(options: argparse.Namespace) -> None:
     repeated = with_folds or options.seeds > 1
     if options.scheduler and not repeated:
         raise InputError(
-            "--scheduler trains folds and seeds side by side: give --folds K, --folds-by COLUMN or --seeds N, or"
-            " leave it out"
+            "--scheduler trains folds and seeds side by side: give --folds K, --folds-by COLUMN or --seeds N,"
+            " or leave it out"
         )
     recipe = (
         RECIPES[options.recipe]
