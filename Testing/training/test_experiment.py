@@ -25,19 +25,20 @@ from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.study.loading import load_study
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
-from HER2ViTTrainingLib.cohort.splits import make_splits
+from HER2ViTTrainingLib.cohort.splits import VALIDATION_SHARE, make_splits
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.stats.roc import youden_threshold
-from HER2ViTTrainingLib.training import networks
+from HER2ViTTrainingLib.training import networks, repeats
 from HER2ViTTrainingLib.training import runs as experiment
 from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.inputs import FileHashes, model_inputs
 from HER2ViTTrainingLib.training.networks import Network, build_network
 from HER2ViTTrainingLib.training.predictions import Prediction
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment, run_repeated
+from HER2ViTTrainingLib.training.repeats import run_repeated
+from HER2ViTTrainingLib.training.runs import Trained, TrainingJob, run_experiment
 from support.csv_files import rows_of, write_csv
 from support.models import a_model
 
@@ -353,32 +354,131 @@ def test_trainings_are_named_by_their_seed_and_their_predictions_put_together(
         found = []
         for name, ids in job.sets.items():
             for case_id in ids:
-                found.append(Prediction(case_id, name, 1, job.experiment.seed / 10, 0.5, f"={case_id}"))
-        return found
+                seed = job.experiment.seed
+                whose = (f"={case_id}", job.fold_name, seed)
+                found.append(Prediction(case_id, name, 1, seed / 10, 0.5, *whose, int(seed != 6), 0.25))
+        return Trained(found, f"seed {job.experiment.seed}" if job.experiment.seed == 6 else "")
 
     monkeypatch.setattr(TrainingJob, "data", lambda job, progress=None: None)
-    monkeypatch.setattr(experiment, "_train", trained)
+    monkeypatch.setattr(repeats, "train", trained)
     cohort = read_manifest(manifest)
     splits = make_splits(cohort, folds=2, seed=2)
     job = TrainingJob(an_experiment(seed=5), cohort, splits, tmp_path / "out")
     written = run_repeated(job, seeds=3, folds=True)
-    assert written == [
+    assert written.names == [
         "predictions.csv",
         *("seed5-fold1", "seed5-fold2", "seed6-fold1", "seed6-fold2", "seed7-fold1", "seed7-fold2"),
     ]
+    assert written.warnings == ["seed 6", "seed 6"]
     rows = rows_of(tmp_path / "out" / "predictions.csv")
-    assert sorted(row["case_id"] for row in rows) == sorted(case.case_id for case in cohort.development)
+    development = {case.case_id for case in cohort.development}
+    for seed in ("5", "6", "7"):
+        of_seed = [row for row in rows if row["seed"] == seed]
+        assert sorted(row["case_id"] for row in of_seed) == sorted(development)
+        assert {row["score"] for row in of_seed} == {f"0.{seed}"}
+        assert {row["calibrated"] for row in of_seed} == {"0" if seed == "6" else "1"}
+    folds = splits.tasks["zero-vs-rest"].folds
     for row in rows:
-        scores = [row["score_seed5"], row["score_seed6"], row["score_seed7"]]
-        assert scores == ["0.5", "0.6", "0.7"]
-        assert float(row["score"]) == pytest.approx(0.6)
-        assert row["set"] == "out-of-fold"
+        assert row["case_id"] in folds[int(row["fold"]) - 1]
+        assert (row["set"], row["threshold"]) == ("out-of-fold", "0.25")
         # What a spreadsheet would run is quoted, once: the rows are not read back from the trainings' files.
         assert row["patient_id"] == f"'={row['case_id']}"
 
+    written = run_repeated(replace(job, out=tmp_path / "seeds"), seeds=3)
+    assert written.names == ["predictions.csv", "seed5", "seed6", "seed7"]
+    rows = rows_of(tmp_path / "seeds" / "predictions.csv")
+    columns = ["case_id", "set", "label", "score", "patient_id", "calibrated"]
+    assert list(rows[0]) == [*columns, "score_seed5", "score_seed6", "score_seed7"]
+    assert len({row["case_id"] for row in rows}) == len(rows)
+    for row in rows:
+        assert [row["score_seed5"], row["score_seed6"], row["score_seed7"]] == ["0.5", "0.6", "0.7"]
+        assert float(row["score"]) == pytest.approx(0.6)
+        assert row["calibrated"] == "0"
+
+
+def test_a_held_out_fold_is_in_no_part_that_its_model_is_made_from(manifest):
+    cohort = read_manifest(manifest)
+    splits = make_splits(cohort, folds=3, seed=2)
+    experiment = an_experiment()
+    held_out = []
+    for fold in (1, 2, 3):
+        job = TrainingJob(experiment, cohort, splits, Path("out"), fold=fold)
+        sets = job.sets
+        held_out += sets["out-of-fold"]
+        assert list(sets) == ["training", "validation", "out-of-fold"]
+        everyone = [*sets["training"], *sets["validation"], *sets["out-of-fold"]]
+        assert sorted(everyone) == sorted(case.case_id for case in cohort.development)
+        statuses = [case.her2_status for case in cohort.cases if case.case_id in sets["validation"]]
+        others = len(sets["training"]) + len(sets["validation"])
+        assert abs(len(statuses) - VALIDATION_SHARE * others) <= len(set(statuses)) / 2
+        assert len(set(statuses)) == 3
+        another = replace(job, experiment=replace(experiment, seed=9))
+        assert another.sets["validation"] != sets["validation"]
+        assert another.sets["out-of-fold"] == sets["out-of-fold"]
+    assert sorted(held_out) == sorted(case.case_id for case in cohort.development)
+
+
+def test_a_fold_that_learnt_nothing_is_in_the_estimate_without_a_bundle(
+    manifest, tmp_path, monkeypatch, capsys
+):
+    """The first fold's calibration is turned round; the second run has the same fault in both folds."""
+    turned = [True, False, True, True]
+
+    def calibrated(labels, logits):
+        if turned.pop(0):
+            raise ValueError("calibration slope -0.3: the scores rank the classes the wrong way round")
+        return Calibration(1.3, 0.2)
+
+    monkeypatch.setattr(experiment, "platt_calibration", calibrated)
+    network = ["--arch", "resnet10t", "--img-size", "32", "--pretrained", "none", "--epochs", "1"]
+    words = ["--task", "low-vs-positive", *network, "--device", "cpu", "--folds", "2"]
+    out = tmp_path / "out"
+    train = ["train", str(manifest), *words, "--cache", str(tmp_path / "cache"), "--out", str(out)]
+    assert main(train) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert len(said) == 1
+    assert "fold1, fold '1': calibration slope -0.3" in said[0]
+    assert not (out / "fold1" / "config.json").exists()
+    assert "slope -0.3" in (out / "fold1" / "README.md").read_text()
+    assert str(tmp_path) not in (out / "fold1" / "README.md").read_text()
+    card = (out / "fold2" / "README.md").read_text()
+    assert "fold `2` was held out" in card
+    assert "| out-of-fold |" in card
+    rows = rows_of(out / "predictions.csv")
+    own = {"1": rows_of(out / "fold1" / "predictions.csv"), "2": rows_of(out / "fold2" / "predictions.csv")}
+    for row in rows:
+        assert row["calibrated"] == ("0" if row["fold"] == "1" else "1")
+        assert (row["score"] == row["score_raw"]) == (row["fold"] == "1")
+        validation = [one for one in own[row["fold"]] if one["set"] == "validation"]
+        labels = np.array([int(one["label"]) for one in validation])
+        scores = np.array([float(one["score"]) for one in validation])
+        assert float(row["threshold"]) == youden_threshold(labels, scores)
+    assert main(["evaluate", str(out / "predictions.csv"), "--out", str(tmp_path / "evaluation")]) == 0
+    assert main(train) == 0
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]) == 2
+    assert not (out / "fold2" / "config.json").exists()
+    assert not (out / "fold2" / "model.safetensors").exists()
+
+
+def test_folds_whose_models_cannot_be_validated_have_a_line_each_before_anything_is_made(
+    manifest, tmp_path, capsys
+):
+    """One positive case a site: the model of each fold trains on it, and has none to validate on."""
+    rows = rows_of(manifest)[:20]
+    for n, row in enumerate(rows):
+        row |= {"site": "AB"[n % 2], "ihc": "1+" if n > 1 else "3+", "ish": ""}
+    path = write_csv(manifest.with_name("sites.csv"), rows)
+    words = ["--task", "low-vs-positive", "--pretrained", "none", "--folds-by", "site"]
+    cache = tmp_path / "cache"
+    assert main(["train", str(path), *words, "--cache", str(cache), "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["fold 'A', seed 1: the validation part" in lines[0], "fold 'B'" in lines[1]] == [True, True]
+    assert len(lines) == 2
+    assert not cache.exists()
+
 
 def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_path, calibrates_anything):
-    """Two folds with two seeds each: every case has the mean of the two models that have not seen it.
+    """Two folds with two seeds each: every case has the scores of the two models that have not seen it.
 
     The cluster lies within this process, where the calibration is stood in for; `test_executors` has one of
     processes.
@@ -413,9 +513,7 @@ def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_pat
     )
     folders = sorted(path.name for path in (tmp_path / "there").iterdir() if path.is_dir())
     assert folders == ["seed5-fold1", "seed5-fold2", "seed6-fold1", "seed6-fold2"]
-    for row in here:
-        of_seeds = [float(row["score_seed5"]), float(row["score_seed6"])]
-        assert float(row["score"]) == pytest.approx(np.mean(of_seeds))
+    assert [row["seed"] for row in here] == sorted(["5", "6"] * (len(here) // 2))
     config = json.loads((tmp_path / "here" / "seed6-fold1" / "config.json").read_text())
     assert config["her2vit"]["provenance"]["seed"] == 6
 
@@ -423,7 +521,7 @@ def test_folds_and_seeds_on_a_cluster_give_what_they_give_here(manifest, tmp_pat
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--scheduler", "tcp://127.0.0.1:9"], "give --folds K or --seeds N"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "give --folds K, --folds-by COLUMN or --seeds N"),
         (["--scheduler", "tcp://127.0.0.1:9", "--seeds", "2"], "cannot be reached"),
     ],
 )

@@ -218,7 +218,7 @@ def group_by_score(follow_up: FollowUp, score: str, cutoff: float, high_risk: st
         (LOW_RISK, HIGH_RISK),
         labels,
         (f"{HIGH_RISK}: {score} {sign} {cutoff:g}", *notes),
-        warned,
+        (*warned, *_not_calibrated(follow_up.cases, known)),
     )
     return _checked(grouping, follow_up, score)
 
@@ -240,6 +240,15 @@ def _trained_on(cases: CaseTable, scored: np.ndarray) -> tuple[tuple[str, ...], 
             " --folds) are the clean input"
         ),
     )
+
+
+def _not_calibrated(cases: CaseTable, scored: np.ndarray) -> tuple[str, ...]:
+    """A warning where some of the scored cases have the raw score of a model that learnt nothing."""
+    raw = sum(row["calibrated"] == "0" for row, known in zip(cases.rows, scored) if known)
+    if not raw:
+        return ()
+    of_all = f"{raw} of {cases_text(int(scored.sum()))}"
+    return (f"{of_all}: score not calibrated, its model learnt nothing: the cut-off means nothing there",)
 
 
 def _checked(grouping: Grouping, follow_up: FollowUp, column: str) -> Grouping:

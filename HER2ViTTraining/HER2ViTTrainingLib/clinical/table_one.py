@@ -49,6 +49,7 @@ BOOKKEEPING = frozenset(
     (
         *("case_id", "patient_id", "image", "roi", "segment", "early_phase", "exclude", "included", "reason"),
         *("role", "ihc", "ish", "label", "score", "score_raw"),
+        *("fold", "seed", "calibrated", "threshold"),
     )
 )
 """Columns of a manifest, a case table or predictions that describe files and rows; in a table only when

@@ -39,12 +39,17 @@ _SPLITS_VERSION = 1
 @dataclass(frozen=True)
 class TaskSplit:
     """Case ids, sorted, of one task: training and validation set, and the parts of a cross-validation (empty
-    when not asked for).
+    when not asked for), which may have names (`folds.splits_by`).
     """
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...] = ()
+    fold_names: tuple[str, ...] = ()
+
+    def fold_name(self, number: int) -> str:
+        """The name of a fold, counted from 1; without one of its own it is the number."""
+        return self.fold_names[number - 1] if self.fold_names else str(number)
 
 
 @dataclass(frozen=True)
@@ -185,16 +190,30 @@ def _divide(
     strata: Mapping[str, Sequence[str]], folds: int | None, seed: int, purpose: str
 ) -> tuple[set[str], list[set[str]]]:
     """Validation patients, and the patients of each fold; each stratum is divided on its own."""
-    validation: set[str] = set()
     dealt: list[str] = []
     for patients in strata.values():
-        validation.update(
-            in_random_order(patients, seed, purpose)[: max(1, round(VALIDATION_SHARE * len(patients)))]
-        )
         dealt += in_random_order(patients, seed, f"{purpose}/folds")
     # Dealt out like cards, one stratum after the other: folds differ by one patient at most, in each stratum
     # and in all.
-    return validation, [set(dealt[n::folds]) for n in range(folds)] if folds else []
+    parts = [set(dealt[n::folds]) for n in range(folds)] if folds else []
+    return _validation_part(strata, seed, purpose), parts
+
+
+def _validation_part(strata: Mapping[str, Sequence[str]], seed: int, purpose: str) -> set[str]:
+    """A share of each stratum's patients, at least one; the only patient of a stratum stays in training."""
+    chosen: set[str] = set()
+    for patients in strata.values():
+        share = max(1, round(VALIDATION_SHARE * len(patients)))
+        chosen.update(in_random_order(patients, seed, purpose)[: min(share, len(patients) - 1)])
+    return chosen
+
+
+def inner_validation(cases: Iterable[Case], seed: int, purpose: str) -> set[str]:
+    """Patients to validate on while a model is trained on the others of these cases: as many and stratified
+    as in `make_splits`. `purpose` names the training, so that each draws its own.
+    """
+    strata = _strata(cases, lambda case: case.her2_status.value if case.her2_status else None)
+    return _validation_part(strata, seed, purpose)
 
 
 def in_random_order(patients: Iterable[str], seed: int, purpose: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from HER2ViTLib.messages import InputError
 
@@ -13,9 +14,15 @@ from .options import (
     add_seed,
     positive_number,
     progress_bar,
+    say,
     say_written,
     whole_number,
 )
+
+if TYPE_CHECKING:  # only where they are used: a command starts fast
+    from HER2ViTLib.her2 import Task
+    from HER2ViTTrainingLib.cohort.manifest import Cohort
+    from HER2ViTTrainingLib.cohort.splits import Splits
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -65,6 +72,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--folds", type=int, metavar="K", help="cross-validation: a model a fold, out-of-fold predictions"
     )
     command.add_argument(
+        "--folds-by",
+        metavar="COLUMN",
+        help="cross-validation with a fold for each value of this manifest column, such as the site",
+    )
+    command.add_argument(
         "--seeds",
         type=positive_number,
         default=1,
@@ -95,16 +107,18 @@ def _train(options: argparse.Namespace) -> None:
 
     from HER2ViTLib.her2 import TASKS
     from HER2ViTTrainingLib.cohort.manifest import read_manifest
-    from HER2ViTTrainingLib.cohort.splits import load_splits, make_splits
     from HER2ViTTrainingLib.training.experiment import Experiment
     from HER2ViTTrainingLib.training.networks import Network
     from HER2ViTTrainingLib.training.recipes import RECIPES
-    from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment, run_repeated
+    from HER2ViTTrainingLib.training.repeats import run_repeated
+    from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment
 
-    repeated = bool(options.folds) or options.seeds > 1
+    with_folds = bool(options.folds or options.folds_by)
+    repeated = with_folds or options.seeds > 1
     if options.scheduler and not repeated:
         raise InputError(
-            "--scheduler trains folds and seeds side by side: give --folds K or --seeds N, or leave it out"
+            "--scheduler trains folds and seeds side by side: give --folds K, --folds-by COLUMN or --seeds N,"
+            " or leave it out"
         )
     recipe = (
         RECIPES[options.recipe]
@@ -116,31 +130,50 @@ def _train(options: argparse.Namespace) -> None:
         TASKS[options.task], recipe, options.preset, network, options.seed, options.device
     )
     cohort = read_manifest(options.manifest)
-    splits = (
-        load_splits(options.splits, cohort)
-        if options.splits
-        else make_splits(cohort, folds=options.folds, seed=options.seed)
-    )
-    if options.task not in splits.tasks:
+    splits = _splits(options, cohort, experiment.task)
+    job = TrainingJob(experiment, cohort, splits, options.out, options.cache)
+    warnings: list[str] = []
+    with progress_bar("train") as progress:
+        if repeated:
+            done = run_repeated(
+                job,
+                seeds=options.seeds,
+                folds=with_folds,
+                scheduler=options.scheduler,
+                progress=progress,
+            )
+            written = done.names
+            warnings = done.warnings
+        else:
+            written = run_experiment(job, progress)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    say_written(options.out, written)
+
+
+def _splits(options: argparse.Namespace, cohort: Cohort, task: Task) -> Splits:
+    """The splits of `--splits`, those by `--folds-by`, or new ones."""
+    from HER2ViTTrainingLib.cohort.folds import splits_by
+    from HER2ViTTrainingLib.cohort.splits import load_splits, make_splits
+
+    if options.folds_by and (options.folds or options.splits):
+        given = f"--folds {options.folds}" if options.folds else f"--splits {options.splits}"
         raise InputError(
-            f"{options.splits}: has no split for {options.task}; write it again with: her2vit cohort"
+            f"{given} and --folds-by {options.folds_by}: both say what the folds are; give one of them"
         )
-    folds = len(splits.tasks[options.task].folds)
+    if options.folds_by:
+        return splits_by(cohort, options.folds_by, task)
+    if not options.splits:
+        return make_splits(cohort, folds=options.folds, seed=options.seed)
+    splits = load_splits(options.splits, cohort)
+    if task.name not in splits.tasks:
+        raise InputError(
+            f"{options.splits}: has no split for {task.name}; write it again with: her2vit cohort"
+        )
+    folds = len(splits.tasks[task.name].folds)
     if options.folds not in (None, folds):
         raise InputError(
             f"{options.splits}: holds {folds} folds, not {options.folds}; make them with: her2vit cohort"
             f" --folds {options.folds}"
         )
-    job = TrainingJob(experiment, cohort, splits, options.out, options.cache)
-    with progress_bar("train") as progress:
-        if repeated:
-            written = run_repeated(
-                job,
-                seeds=options.seeds,
-                folds=bool(options.folds),
-                scheduler=options.scheduler,
-                progress=progress,
-            )
-        else:
-            written = run_experiment(job, progress)
-    say_written(options.out, written)
+    return splits

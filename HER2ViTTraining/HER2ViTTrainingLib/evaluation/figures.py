@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,9 +13,10 @@ from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, OTHERS, blank,
 from HER2ViTTrainingLib.pages.texts import estimate_text, p_text
 from HER2ViTTrainingLib.stats.calibration import logit
 
-from .curves import Curves
+from .curves import Curves, Roc
 from .judging import SetResult
 
+NO_PROBABILITIES = "scores outside 0-1, or\nnot calibrated:\nno probabilities"
 _Draw = Callable[[Any, SetResult, Curves], None]
 
 
@@ -56,16 +56,21 @@ def _draw_roc(axis: Any, result: SetResult, curves: Curves) -> None:
         blank(axis, "one class only:\nno ROC curve")
         return
     area = result.metrics.estimates["auc"]
-    axis.fill_between(roc.grid, *roc.band, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)")
     label = f"AUC {area.value:.2f} ({area.low:.2f}, {area.high:.2f})"
-    axis.plot(*roc.curve, color=BLUE, linewidth=1.6, label=label)
+    if roc.band is None:
+        _draw_model_curves(axis, roc, f"{label}\nmean of {len(roc.curves)} models")
+    else:
+        axis.fill_between(
+            roc.grid, *roc.band, color=BLUE, alpha=0.18, linewidth=0, label="95 % band (bootstrap)"
+        )
+        axis.plot(*roc.curves[0], color=BLUE, linewidth=1.6, label=label)
     for colour, (column, curve) in zip(itertools.cycle(OTHERS), roc.others.items()):
         test = result.comparisons[column]
         label = f"{plain(column)} {test.other_auc:.2f}, p {p_text(test.p)}"
         axis.plot(*curve, color=colour, linewidth=1.1, linestyle="--", label=label)
     rates = result.metrics.estimates
-    if not math.isnan(result.threshold):
-        label = f"threshold {result.threshold:.3f}, {plain(result.threshold_source)}"
+    if result.has_threshold:
+        label = f"{_threshold_text(result)}, {plain(result.threshold_source)}"
         axis.plot(
             1 - rates["specificity"].value,
             rates["sensitivity"].value,
@@ -79,8 +84,20 @@ def _draw_roc(axis: Any, result: SetResult, curves: Curves) -> None:
     axis.legend(loc="lower right", fontsize=7, frameon=False)
 
 
+def _draw_model_curves(axis: Any, roc: Roc, label: str) -> None:
+    """A thin curve for each model; the label stands for all of them."""
+    for curve in roc.curves:
+        axis.plot(*curve, color=BLUE, linewidth=0.7, alpha=0.6, label=label)
+        label = "_"  # matplotlib leaves such names out of the legend
+
+
+def _threshold_text(result: SetResult) -> str:
+    shown = result.shown_threshold
+    return f"thresholds {shown}" if isinstance(shown, str) else f"threshold {shown:.3f}"
+
+
 def _draw_confusion(axis: Any, result: SetResult, _curves: Curves) -> None:
-    if math.isnan(result.threshold):
+    if not result.has_threshold:
         blank(axis, "no threshold:\nno confusion matrix")
         return
     n = result.counts
@@ -101,14 +118,14 @@ def _draw_confusion(axis: Any, result: SetResult, _curves: Curves) -> None:
     names = ["label 0", "label 1"]  # not negative and positive: in Task 2 1 stands for HER2-low
     axis.set_xticks([0, 1], names, fontsize=8)
     axis.set_yticks([0, 1], names, fontsize=8, rotation=90, va="center")
-    axis.set_xlabel(f"call at threshold {result.threshold:.3f}", fontsize=9)
+    axis.set_xlabel(f"call at {_threshold_text(result)}", fontsize=9)
     axis.set_ylabel("reference standard", fontsize=9)
 
 
 def _draw_calibration(axis: Any, result: SetResult, curves: Curves) -> None:
     cases = result.cases
     if not curves.calibration:
-        blank(axis, "scores outside 0-1\nare no probabilities")
+        blank(axis, NO_PROBABILITIES)
         return
     x = np.array([group.predicted for group in curves.calibration])
     y = np.array([group.observed.value for group in curves.calibration])
@@ -133,7 +150,7 @@ def _draw_calibration(axis: Any, result: SetResult, curves: Curves) -> None:
 def _draw_decision(axis: Any, result: SetResult, _curves: Curves) -> None:
     curve = result.decision
     if curve is None:
-        blank(axis, "scores outside 0-1\nare no probabilities")
+        blank(axis, NO_PROBABILITIES)
         return
     prevalence = float(result.cases.labels.mean())
     axis.plot(curve.thresholds, curve.everyone, color=GREY, linewidth=1.2, label="all positive")

@@ -2,14 +2,20 @@
 
 Each set of the file is judged by itself. Its threshold is its own Youden optimum (optimistic), that of a
 named set, or a number; it is held fixed in every resample and for every subgroup.
+
+The scores of a set that is out-of-fold come from several models and are on no common scale: they are ranked
+within each model only, and compared with its own threshold.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.stats.calibration import (
@@ -19,14 +25,28 @@ from HER2ViTTrainingLib.stats.calibration import (
     decision_curve,
 )
 from HER2ViTTrainingLib.stats.estimates import Estimate
-from HER2ViTTrainingLib.stats.resampling import Bootstrapped, Resampling, bootstrap_metrics, is_probability
-from HER2ViTTrainingLib.stats.roc import DelongTest, OperatingPoint, delong_interval, delong_test, youden
+from HER2ViTTrainingLib.stats.resampling import (
+    Bootstrapped,
+    Resampling,
+    auc_difference,
+    bootstrap_metrics,
+    is_probability,
+)
+from HER2ViTTrainingLib.stats.roc import (
+    AucComparison,
+    OperatingPoint,
+    delong_interval,
+    delong_test,
+    youden,
+)
 
 from .predictions import Predictions, PredictionSet
 
 OWN_THRESHOLD = "self (optimistic)"
 GIVEN_THRESHOLD = "given"
 NO_THRESHOLD = "none"
+PER_FOLD = "per fold"
+THRESHOLD_COLUMN = "column threshold"
 OPTIMISM_NOTICE = (
     "Figures of a set on which weights, threshold or calibration were fixed are optimistic: "
     "how well a model does on new patients is told only by sets that were used for nothing else."
@@ -35,18 +55,29 @@ OPTIMISM_NOTICE = (
 
 @dataclass(frozen=True)
 class SetResult:
-    """What is found of a set or subgroup. NaN and None where undefined; `notes` say why."""
+    """What is found of a set or subgroup. NaN and None where undefined; `notes` say why. `threshold` is one
+    for all cases, or each case's own (n,).
+    """
 
     cases: PredictionSet
-    threshold: float
+    threshold: float | np.ndarray
     threshold_source: str
     metrics: Bootstrapped
     delong: Estimate
     optimum: OperatingPoint | None
     calibration: CalibrationLine | None
     decision: DecisionCurve | None
-    comparisons: Mapping[str, DelongTest]
+    comparisons: Mapping[str, AucComparison]
     notes: tuple[str, ...]
+
+    @property
+    def has_threshold(self) -> bool:
+        return not np.isnan(self.threshold).any()
+
+    @property
+    def shown_threshold(self) -> float | str:
+        """The threshold as the tables have it: NaN without one, a word where each fold has its own."""
+        return PER_FOLD if isinstance(self.threshold, np.ndarray) else self.threshold
 
     @property
     def counts(self) -> dict[str, int | None]:
@@ -59,9 +90,11 @@ class SetResult:
             "tn": ~labels & ~called,
             "fp": ~labels & called,
         }
-        known = not math.isnan(self.threshold)
         sizes = {"n": len(labels), "n_pos": int(labels.sum()), "n_neg": int((~labels).sum())}
-        return {**sizes, **{name: int(cell.sum()) if known else None for name, cell in cells.items()}}
+        return {
+            **sizes,
+            **{name: int(cell.sum()) if self.has_threshold else None for name, cell in cells.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -85,10 +118,10 @@ def evaluate(
     threshold_from: str | None = None,
 ) -> Evaluation:
     """Judges every set at `threshold`, else at the Youden optimum of set `threshold_from`, else each at its
-    own.
+    own; a set that is out-of-fold, which has none, each row at the threshold in the file.
 
-    Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class to take
-    the threshold from.
+    Raises `InputError` for a threshold that is no number, an unknown set, and a set with one class or several
+    models to take the threshold from.
     """
     sets = predictions.sets
     optima = {cases.name: _optimum(cases) for cases in sets}
@@ -105,60 +138,87 @@ def evaluate(
             f"--threshold-from {threshold_from!r}: no such set; the sets are {', '.join(map(repr, optima))}"
         )
     if threshold_from is not None and optima[threshold_from] is None:
+        out_of_fold = any(cases.models is not None for cases in sets if cases.name == threshold_from)
+        why = "is scored by a model a fold" if out_of_fold else "has one class only"
         raise InputError(
-            f"--threshold-from {threshold_from!r}: has one class only, hence no Youden optimum; name"
-            " another set"
+            f"--threshold-from {threshold_from!r}: {why}, hence no Youden optimum; name another set"
         )
 
-    def operating_point(name: str) -> tuple[float, str]:
+    def operating_point(cases: PredictionSet) -> tuple[float | np.ndarray, str]:
         if threshold is not None:
             return threshold, GIVEN_THRESHOLD
-        optimum = optima[threshold_from or name]
+        if threshold_from is None and cases.thresholds is not None:
+            return cases.thresholds, THRESHOLD_COLUMN
+        optimum = optima[threshold_from or cases.name]
         if optimum is None:
             return math.nan, NO_THRESHOLD
-        return optimum.threshold, OWN_THRESHOLD if threshold_from in (None, name) else threshold_from
+        return optimum.threshold, OWN_THRESHOLD if threshold_from in (None, cases.name) else threshold_from
 
     results = []
     subgroups = []
     for cases in sets:
-        point = operating_point(cases.name)
-        results.append(judge(cases, *point, plan))
+        results.append(judge(cases, *operating_point(cases), plan))
         for column, levels in cases.subgroups.items():
             for level in sorted(set(levels.tolist())):
                 part = cases.part(cases.name, levels == level)
-                subgroups.append((column, level, judge(part, *point, plan)))
+                subgroups.append((column, level, judge(part, *operating_point(part), plan)))
     by_patient = any(cases.patients is not None for cases in sets)
     return Evaluation(tuple(results), tuple(subgroups), _leaks(sets), plan, by_patient, predictions.sha256)
 
 
 def _optimum(cases: PredictionSet) -> OperatingPoint | None:
-    return youden(cases.labels, cases.scores) if _has_both(cases) else None
+    """Youden's; None with one class, or several models, whose scores have no common threshold."""
+    return youden(cases.labels, cases.scores) if _has_both(cases) and cases.models is None else None
 
 
 def _has_both(cases: PredictionSet) -> bool:
     return bool(cases.labels.any() and not cases.labels.all())
 
 
-def judge(cases: PredictionSet, threshold: float, threshold_source: str, plan: Resampling) -> SetResult:
-    """Everything about one set at one threshold (NaN: none)."""
-    both = _has_both(cases)
-    comparisons: dict[str, DelongTest] = {}
-    if both:
-        for column, other in cases.others.items():
-            comparisons[column] = delong_test(cases.labels, cases.scores, other)
+def judge(
+    cases: PredictionSet, threshold: float | np.ndarray, threshold_source: str, plan: Resampling
+) -> SetResult:
+    """Everything about one set at one threshold, or at each case's own (NaN: none)."""
+    probabilities = cases.are_probabilities
     result = SetResult(
         cases=cases,
         threshold=threshold,
         threshold_source=threshold_source,
-        metrics=bootstrap_metrics(cases.labels, cases.scores, threshold, plan, cases.patients),
-        delong=delong_interval(cases.labels, cases.scores) if both else Estimate(math.nan),
+        metrics=bootstrap_metrics(
+            cases.labels, cases.scores, threshold, plan, cases.patients, cases.models, probabilities
+        ),
+        delong=_delong(cases),
         optimum=_optimum(cases),
-        calibration=calibration_line(cases.labels, cases.scores),
-        decision=decision_curve(cases.labels, cases.scores) if is_probability(cases.scores) else None,
-        comparisons=comparisons,
+        calibration=calibration_line(cases.labels, cases.scores) if probabilities else None,
+        decision=decision_curve(cases.labels, cases.scores) if probabilities else None,
+        comparisons=_comparisons(cases, plan),
         notes=(),
     )
     return replace(result, notes=tuple(_notes(result, plan)))
+
+
+def _delong(cases: PredictionSet) -> Estimate:
+    """DeLong's interval, which holds for the scores of one model."""
+    if not _has_both(cases) or cases.models is not None:
+        return Estimate(math.nan)
+    return delong_interval(cases.labels, cases.scores)
+
+
+def _comparisons(cases: PredictionSet, plan: Resampling) -> dict[str, AucComparison]:
+    """The score against the others, by their columns: DeLong's paired test, or within models a paired
+    bootstrap.
+    """
+    found: dict[str, AucComparison] = {}
+    if not _has_both(cases):
+        return found
+    for column, other in cases.others.items():
+        if cases.models is None:
+            found[column] = delong_test(cases.labels, cases.scores, other)
+        else:
+            found[column] = auc_difference(
+                cases.labels, cases.scores, other, plan, cases.patients, cases.models
+            )
+    return found
 
 
 def _notes(result: SetResult, plan: Resampling) -> list[str]:
@@ -167,18 +227,26 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
     both = _has_both(cases)
     if not both:
         notes.append("one class only: AUC, its intervals, comparisons and the Youden optimum are empty")
-    if math.isnan(result.threshold):
+    if cases.models is not None:
+        notes += _fold_notes(result, cases.models)
+    if not result.has_threshold:
         notes.append("no threshold: give a number or --threshold-from for accuracy, sensitivity and the like")
     if result.threshold_source == OWN_THRESHOLD:
         notes.append(
             "the threshold was fixed on this very set: accuracy, sensitivity, specificity, F1, PPV and NPV"
             " are optimistic"
         )
-    if both and math.isnan(result.delong.low):
+    if both and cases.models is None and math.isnan(result.delong.low):
         notes.append("a single case in one class: no DeLong interval, no comparison")
     if result.metrics.estimates["auc"].value < 0.5:
         notes.append("AUC below 0.5: the score ranks the classes the wrong way round; it is not flipped")
-    if not is_probability(cases.scores):
+    if not cases.calibrated.all():
+        uncalibrated = int((~cases.calibrated).sum())
+        notes.append(
+            f"{uncalibrated} of {len(cases.labels)} scores are not calibrated, a model learnt nothing: no"
+            " Brier score, calibration or decision curve"
+        )
+    elif not is_probability(cases.scores):
         notes.append("scores outside 0-1 are no probabilities: no Brier score, calibration or decision curve")
     elif both and result.calibration is None:
         notes.append(
@@ -186,9 +254,10 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
         )
     patients = len(cases.labels) if cases.patients is None else len(set(cases.patients.tolist()))
     if patients < len(cases.labels):
+        rows = "cases" if cases.models is None else "rows"
         notes.append(
-            f"{len(cases.labels)} cases of {patients} patients: resampled by patient; DeLong's method takes"
-            " cases as independent"
+            f"{len(cases.labels)} {rows} of {patients} patients: resampled by patient; DeLong's method and"
+            f" the intervals of the calibration take {rows} as independent"
         )
     if result.metrics.redrawn:
         notes.append(f"{result.metrics.redrawn} resamples had one class only and were drawn again")
@@ -197,6 +266,26 @@ def _notes(result: SetResult, plan: Resampling) -> list[str]:
             notes.append(
                 f"{name} is undefined in {times} of {plan.resamples} resamples, which its interval leaves out"
             )
+    return notes
+
+
+def _fold_notes(result: SetResult, models: np.ndarray) -> list[str]:
+    """How a set is judged that several models scored."""
+    labels = result.cases.labels
+    sizes = Counter(models.tolist())
+    positives = Counter(models[labels].tolist())
+    one_class = [model for model, size in sizes.items() if positives[model] in (0, size)]
+    left_out = f"; {len(one_class)} of them have one class only and are left out" if one_class else ""
+    notes = [
+        f"out-of-fold scores of {len(sizes)} models (fold and seed): AUC is the mean of theirs, weighted by"
+        f" their pairs of a positive and a negative case{left_out}; no DeLong interval or test, comparisons"
+        " have a paired bootstrap interval"
+    ]
+    cases = len(set(result.cases.case_ids.tolist()))
+    if cases < len(labels):
+        notes.append(f"{cases} cases with a row for each seed: n and the confusion matrix count rows")
+    if result.threshold_source == THRESHOLD_COLUMN:
+        notes.append("each row is called by the threshold of its own model")
     return notes
 
 

@@ -1,4 +1,6 @@
-"""The predictions of a model, read from a table: case, set, label, score."""
+"""The predictions of a model, or of the models of a cross-validation, read from a table: case, set, label,
+score.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.stats.resampling import is_probability
 from HER2ViTTrainingLib.tables.cells import Row, as_number
 from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.grouping import grouped
@@ -24,22 +27,49 @@ MAX_SUBGROUPS = 20
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """The cases of one set: labels (n,) bool, scores (n,), patients (n,) where the file names them, further
-    scores and subgroup labels by column.
+    """The rows of one set, a case each: case ids (n,), labels (n,) bool, scores (n,), which of them are
+    `calibrated` (n,) bool, patients (n,) where the file names them, further scores and subgroup labels by
+    column.
+
+    A set with a fold in every row is out-of-fold: `models` (n,) name the fold and seed that scored each row,
+    a case may have a row a seed, and there are patients always. `thresholds` (n,) are then the models' own,
+    where the file has them. Other sets have neither.
     """
 
     name: str
+    case_ids: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
+    calibrated: np.ndarray
     patients: np.ndarray | None
     others: Mapping[str, np.ndarray]
     subgroups: Mapping[str, np.ndarray]
+    models: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether every score can be read as a probability: within 0-1, and calibrated."""
+        return bool(self.calibrated.all()) and is_probability(self.scores)
 
     def part(self, name: str, chosen: np.ndarray) -> PredictionSet:
         """The chosen cases (n,) bool, without further subgroups."""
-        patients = None if self.patients is None else self.patients[chosen]
-        others = {column: scores[chosen] for column, scores in self.others.items()}
-        return PredictionSet(name, self.labels[chosen], self.scores[chosen], patients, others, {})
+
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[chosen]
+
+        return PredictionSet(
+            name=name,
+            case_ids=self.case_ids[chosen],
+            labels=self.labels[chosen],
+            scores=self.scores[chosen],
+            calibrated=self.calibrated[chosen],
+            patients=of(self.patients),
+            others={column: scores[chosen] for column, scores in self.others.items()},
+            subgroups={},
+            models=of(self.models),
+            thresholds=of(self.thresholds),
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +86,8 @@ def read_predictions(
     """The sets of a predictions file with the score columns `compare` and the subgroup columns `by`.
 
     Raises `InputError` with all faults: missing columns, labels other than 0 and 1, scores that are no finite
-    number, a case twice in a set.
+    number, a case twice in a set (out-of-fold: in a set and seed), a set in which some rows have a fold,
+    their threshold or seed and others not.
     """
     table = read_table(path)
     table.require((*REQUIRED_COLUMNS, *compare, *by))
@@ -68,16 +99,15 @@ def read_predictions(
         raise InputError(
             f"{path}: column set has {len(by_set)} different values; name at most {MAX_SETS} sets"
         )
-    with_patients = "patient_id" in table.columns
     sets = tuple(
-        _prediction_set(name, members, with_patients, compare, by) for name, members in by_set.items()
+        _prediction_set(name, members, table.columns, compare, by) for name, members in by_set.items()
     )
     _require_few_groups(table.path, sets)
     return Predictions(sets, table.sha256)
 
 
 def _prediction_set(
-    name: str, rows: Sequence[Row], with_patients: bool, compare: Sequence[str], by: Sequence[str]
+    name: str, rows: Sequence[Row], columns: Sequence[str], compare: Sequence[str], by: Sequence[str]
 ) -> PredictionSet:
     def numbers(column: str) -> np.ndarray:
         return np.array([as_number(row[column]) for row in rows])
@@ -85,32 +115,63 @@ def _prediction_set(
     def texts(column: str) -> np.ndarray:
         return np.array([row[column] for row in rows])
 
+    out_of_fold = bool(rows[0]["fold"])
+    patients = None
+    if out_of_fold or "patient_id" in columns:
+        patients = np.array([row["patient_id"] or row["case_id"] for row in rows])
     return PredictionSet(
         name=name,
+        case_ids=texts("case_id"),
         labels=numbers("label") == 1,
         scores=numbers("score"),
-        patients=np.array([row["patient_id"] or row["case_id"] for row in rows]) if with_patients else None,
+        calibrated=numbers("calibrated") != 0,
+        patients=patients,
         others={column: numbers(column) for column in compare},
         subgroups={column: texts(column) for column in by},
+        models=np.array([f"{row['fold']}, seed {row['seed']}" for row in rows]) if out_of_fold else None,
+        thresholds=numbers("threshold") if out_of_fold and rows[0]["threshold"] else None,
     )
 
 
 def _require_sound(table: Table, score_columns: Sequence[str]) -> None:
     faults = Faults(table.path)
-    times = Counter((row["set"], row["case_id"]) for row in table.rows)
+    times = Counter(_what_is_scored(row) for row in table.rows)
+    for rows in grouped(table.rows, lambda row: row["set"]).values():
+        _check_folds(rows, faults)
     for row in table.rows:
         for column in ("case_id", "set"):
             if not row[column]:
                 faults.note(row, column, "is missing; fill it in")
         _check_label(row, faults)
+        if row["calibrated"] and as_number(row["calibrated"]) not in (0, 1):
+            faults.note(row, "calibrated", "must be 1 or 0; correct it or leave it empty")
         for column in score_columns:
             _check_score(row, column, faults)
-        n = times[row["set"], row["case_id"]]
+        n = times[_what_is_scored(row)]
         if row["case_id"] and n > 1:
-            faults.note(
-                row, "case_id", f"is there {n} times in set {row['set']!r}; keep one row a case and set"
-            )
+            seed = f" with seed {row['seed']}" if row["fold"] and row["seed"] else ""
+            what = f"is there {n} times in set {row['set']!r}{seed}; keep one row"
+            faults.note(row, "case_id", what)
     faults.raise_any()
+
+
+def _what_is_scored(row: Row) -> tuple[str, ...]:
+    """What a file has one row of: a case in a set, in a cross-validation for each seed."""
+    return (row["set"], row["case_id"], row["seed"] if row["fold"] else "")
+
+
+def _check_folds(rows: Sequence[Row], faults: Faults) -> None:
+    """A set is out-of-fold as a whole, and so is what else its rows say of their models."""
+    if not any(row["fold"] for row in rows):
+        return
+    for column in ("fold", "seed", "threshold"):
+        if not any(row[column] for row in rows):
+            continue
+        for row in rows:
+            if not row[column]:
+                faults.note(row, column, "is missing, where other rows of the set have it; fill it in")
+            elif column == "threshold" and math.isnan(as_number(row[column])):
+                faults.note(row, column, "is not a finite number with a decimal point; correct it")
 
 
 def _check_label(row: Row, faults: Faults) -> None:

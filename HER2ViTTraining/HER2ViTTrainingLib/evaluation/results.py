@@ -46,7 +46,7 @@ def metrics_row(result: SetResult) -> dict[str, Any]:
     row = {
         "set": result.cases.name,
         **result.counts,
-        "threshold": result.threshold,
+        "threshold": result.shown_threshold,
         "threshold_source": result.threshold_source,
     }
     for name in METRICS:
@@ -89,7 +89,8 @@ def table2_rows(evaluation: Evaluation) -> list[dict[str, str]]:
         row = {"set": result.cases.name, "n (positive)": f"{len(labels)} ({labels.sum()})"}
         for name, title in TABLE2_COLUMNS.items():
             row[title] = estimate_text(result.metrics.estimates[name])
-        row["threshold"] = with_decimals(result.threshold)
+        shown = result.shown_threshold
+        row["threshold"] = shown if isinstance(shown, str) else with_decimals(shown)
         row["threshold from"] = result.threshold_source
         rows.append(row)
     return rows
@@ -129,7 +130,7 @@ def _set_json(result: SetResult) -> dict[str, Any]:
     curve = result.decision
     return {
         **result.counts,
-        "threshold": result.threshold,
+        "threshold": result.shown_threshold,
         "threshold_source": result.threshold_source,
         "metrics": {name: asdict(estimate) for name, estimate in result.metrics.estimates.items()},
         "delong": {"low": result.delong.low, "high": result.delong.high},

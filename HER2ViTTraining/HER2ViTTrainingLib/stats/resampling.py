@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .estimates import LEVEL, Estimate
-from .roc import class_sizes
+from .roc import AucComparison, class_sizes
 
 METRICS = ("auc", "accuracy", "sensitivity", "specificity", "f1", "ppv", "npv", "brier")
 _CELLS_AT_ONCE = 2**19
@@ -27,19 +28,27 @@ _CELLS_AT_ONCE = 2**19
 
 
 def metrics_of_weights(
-    labels: np.ndarray, scores: np.ndarray, threshold: float = math.nan
+    labels: np.ndarray,
+    scores: np.ndarray,
+    threshold: float | np.ndarray = math.nan,
+    models: np.ndarray | None = None,
+    probabilities: bool = True,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function from weights (b, n) of the cases to their METRICS (b, 8).
 
-    Without a threshold (NaN) what needs one is NaN; Brier is NaN when a score lies outside 0-1.
+    `threshold` is one for all or each case's own (n,). Without one (NaN) what needs one is NaN; Brier is NaN
+    when a score lies outside 0-1, or with `probabilities` False. `models` (n,) name what scored each case:
+    AUC as in `auc_of_weights`.
     """
     labels = np.asarray(labels, bool)
     called = scores >= threshold
-    squares = (scores - labels) ** 2 if is_probability(scores) else np.full(len(scores), math.nan)
+    squares = (scores - labels) ** 2
+    if not (probabilities and is_probability(scores)):
+        squares = np.full(len(scores), math.nan)
     columns = np.column_stack(
         [labels & called, labels & ~called, ~labels & ~called, ~labels & called, squares]
     ).astype(float)
-    area = _auc_of_weights(labels, scores)
+    area = auc_of_weights(labels, scores, models)
 
     def metrics(weights: np.ndarray) -> np.ndarray:
         tp, fn, tn, fp, squared = (weights @ columns).T
@@ -54,7 +63,7 @@ def metrics_of_weights(
                     tn / (tn + fn),
                 ]
             )
-        if math.isnan(threshold):
+        if np.isnan(threshold).any():
             rates[:] = math.nan
         return np.column_stack([area(weights), *rates, squared / weights.sum(axis=1)])
 
@@ -66,9 +75,40 @@ def is_probability(scores: np.ndarray) -> bool:
     return bool(len(scores)) and bool((scores >= 0).all() and (scores <= 1).all())
 
 
-def _auc_of_weights(labels: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from weights (b, n) to AUC (b,): of every positive, the weight of the negatives below it and
-    half of those tied with it.
+def auc_of_weights(
+    labels: np.ndarray, scores: np.ndarray, models: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (b, n) to AUC (b,): the share of pairs of a positive and a negative case in
+    which the positive has the higher score, ties half.
+
+    With `models` (n,), which name what scored each case, only pairs that one model scored count, since the
+    scores of two models are on no common scale: it is the mean of the models' AUCs, weighted by their pairs.
+    Each pair then counts the same, a small fold does not weigh as much as a large one, and a model without
+    cases of both classes has no pair and drops out, also within a resample. NaN without any pair.
+    """
+    parts: list[Any] = [slice(None)]
+    if models is not None:
+        parts = [np.flatnonzero(models == model) for model in np.unique(models)]
+    pairs_of_parts = [_pairs_of_weights(labels[part], scores[part]) for part in parts]
+
+    def area(weights: np.ndarray) -> np.ndarray:
+        twice_won = np.zeros(len(weights))
+        pairs = np.zeros(len(weights))
+        for part, pairs_of in zip(parts, pairs_of_parts):
+            won_of_part, pairs_of_part = pairs_of(weights[:, part])
+            twice_won += won_of_part
+            pairs += pairs_of_part
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return twice_won / (2 * pairs)
+
+    return area
+
+
+def _pairs_of_weights(
+    labels: np.ndarray, scores: np.ndarray
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A function from weights (b, n) to twice the weight of the pairs of a positive and a negative that the
+    positive wins (ties are half won), and the weight of all pairs, each (b,).
     """
     order = np.argsort(scores, kind="stable")
     positives = order[labels[order]]
@@ -76,15 +116,14 @@ def _auc_of_weights(labels: np.ndarray, scores: np.ndarray) -> Callable[[np.ndar
     below = np.searchsorted(scores[negatives], scores[positives], side="left")
     up_to = np.searchsorted(scores[negatives], scores[positives], side="right")
 
-    def area(weights: np.ndarray) -> np.ndarray:
+    def pairs(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         negative_up_to = np.zeros((len(weights), len(negatives) + 1))
         np.cumsum(weights[:, negatives], axis=1, out=negative_up_to[:, 1:])
         positive = weights[:, positives]
         twice_won = np.einsum("bp,bp->b", positive, negative_up_to[:, below] + negative_up_to[:, up_to])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return twice_won / (2 * positive.sum(axis=1) * negative_up_to[:, -1])
+        return twice_won, positive.sum(axis=1) * negative_up_to[:, -1]
 
-    return area
+    return pairs
 
 
 # Bootstrap
@@ -187,16 +226,41 @@ def estimates(
 def bootstrap_metrics(
     labels: np.ndarray,
     scores: np.ndarray,
-    threshold: float,
+    threshold: float | np.ndarray,
     plan: Resampling,
     patients: np.ndarray | None = None,
+    models: np.ndarray | None = None,
+    probabilities: bool = True,
 ) -> Bootstrapped:
-    """All METRICS of scores (n,) for labels (n,) with their intervals; `threshold` NaN: none, and what needs
-    one is NaN.
+    """All METRICS of scores (n,) for labels (n,) with their intervals; `threshold`, `models` and
+    `probabilities` as in `metrics_of_weights`.
     """
-    metrics = metrics_of_weights(labels, scores, threshold)
+    metrics = metrics_of_weights(labels, scores, threshold, models, probabilities)
     resampled, redrawn = bootstrap(metrics, labels, plan, patients)
     return estimates(METRICS, metrics(np.ones((1, len(labels))))[0], resampled, redrawn)
+
+
+def auc_difference(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    other_scores: np.ndarray,
+    plan: Resampling,
+    patients: np.ndarray | None,
+    models: np.ndarray,
+) -> AucComparison:
+    """Two scores of the same cases compared where DeLong's test does not hold, since several models scored
+    them: the difference of their AUCs (`auc_of_weights`) with its paired percentile bootstrap interval.
+    """
+    areas = [auc_of_weights(labels, each, models) for each in (scores, other_scores)]
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        first, second = (area(weights) for area in areas)
+        return np.column_stack([first, second, first - second])
+
+    resampled, redrawn = bootstrap(difference, labels, plan, patients)
+    sample = difference(np.ones((1, len(labels))))[0]
+    found = estimates(("auc", "other", "difference"), sample, resampled, redrawn).estimates
+    return AucComparison(found["auc"].value, found["other"].value, found["difference"])
 
 
 def roc_band(

@@ -92,14 +92,16 @@ def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class DelongTest:
-    """Two scores of the same cases: `difference` = AUC of the first minus AUC of the second, two-sided p."""
+class AucComparison:
+    """Two scores of the same cases: `difference` = AUC of the first minus AUC of the second; z and two-sided
+    p of DeLong's test, NaN where it does not hold.
+    """
 
     auc: float
     other_auc: float
     difference: Estimate
-    z: float
-    p: float
+    z: float = math.nan
+    p: float = math.nan
 
 
 def delong_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
@@ -114,7 +116,7 @@ def delong_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     return Estimate(area, float(np.clip(area - reach, 0, 1)), float(np.clip(area + reach, 0, 1)))
 
 
-def delong_test(labels: np.ndarray, scores: np.ndarray, other_scores: np.ndarray) -> DelongTest:
+def delong_test(labels: np.ndarray, scores: np.ndarray, other_scores: np.ndarray) -> AucComparison:
     """Whether two scores (n,) of the same cases (n,) have the same AUC: the paired test of DeLong et al.
     (1988).
 
@@ -128,7 +130,7 @@ def delong_test(labels: np.ndarray, scores: np.ndarray, other_scores: np.ndarray
     difference = first - second
     z = difference / error if error else (math.nan if difference else 0.0)
     estimate = Estimate(difference, difference - Z_95 * error, difference + Z_95 * error)
-    return DelongTest(first, second, estimate, z, math.erfc(abs(z) / math.sqrt(2)))
+    return AucComparison(first, second, estimate, z, math.erfc(abs(z) / math.sqrt(2)))
 
 
 def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

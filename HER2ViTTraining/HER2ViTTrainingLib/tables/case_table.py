@@ -155,6 +155,7 @@ def read_cases(path: str | os.PathLike, join: Sequence[str | os.PathLike] = ()) 
 def _require_single_cases(table: Table) -> None:
     if "case_id" not in table.columns:
         return
+    _require_one_seed(table)
     faults = Faults(table.path)
     times = Counter(row["case_id"] for row in table.rows)
     for row in table.rows:
@@ -163,6 +164,20 @@ def _require_single_cases(table: Table) -> None:
         elif times[row["case_id"]] > 1:
             faults.note(row, "case_id", f"is there {times[row['case_id']]} times; keep one row a case")
     faults.raise_any()
+
+
+def _require_one_seed(table: Table) -> None:
+    """Raises `InputError`, one line, for a cross-validation with several seeds: each has a row for every
+    case.
+    """
+    seeds = levels_in_order({row["seed"] for row in table.rows} - {""})
+    case_ids = {row["case_id"] for row in table.rows}
+    scored = {(row["case_id"], row["seed"]) for row in table.rows}
+    if len(seeds) > 1 and len(case_ids) < len(scored) == len(table.rows):
+        raise InputError(
+            f"{table.path}: column seed: a case has a row for each seed ({', '.join(seeds)}); keep the rows"
+            " of one seed"
+        )
 
 
 def _joined(table: CaseTable, other: Table) -> CaseTable:

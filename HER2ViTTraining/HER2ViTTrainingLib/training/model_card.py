@@ -27,11 +27,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def provenance_of(
-    experiment: Experiment, data: Data, logits: Mapping[str, np.ndarray], trainer: Trainer, device: str
+    experiment: Experiment,
+    data: Data,
+    logits: Mapping[str, np.ndarray],
+    trainer: Trainer,
+    device: str,
+    fold: str = "",
 ) -> dict[str, Any]:
     """What the bundle tells of its making: settings, versions, and the model's figures in each set.
 
-    `logits` (n,) by set, as `data` holds the cases. A set of one class has no AUC.
+    `logits` (n,) by set, as `data` holds the cases; `fold` names the fold that was held out, if any. A set of
+    one class has no AUC.
     """
     figures = {name: _figures(data.labels[name], found) for name, found in logits.items()}
     return {
@@ -40,6 +46,7 @@ def provenance_of(
         "pretrained_sha256": weights_sha256(experiment.network),
         "fingerprint": trainer.fingerprint,
         "seed": experiment.seed,
+        "fold": fold,
         "epochs_run": len(trainer.history),
         "sets": figures,
         "device": device,

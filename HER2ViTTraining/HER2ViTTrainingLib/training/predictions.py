@@ -1,4 +1,4 @@
-"""What a training predicts of each case, and what the trainings with several seeds predict together."""
+"""What a training predicts of each case, and what several trainings predict together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from HER2ViTLib.files.output import csv_bytes
 class Prediction:
     """One case as a model scores it: a row of `predictions.csv`.
 
-    `label` 0 or 1; `score` the calibrated probability, `score_raw` the one before calibration.
+    `label` 0 or 1; `score` the calibrated probability, `score_raw` the one before calibration. Of a model
+    that could not be calibrated (`calibrated` 0) both are the raw one. `threshold` is the model's own, on the
+    scale of `score`; `fold` names the fold that was held out from it, empty where none was.
     """
 
     case_id: str
@@ -23,27 +25,38 @@ class Prediction:
     score: float
     score_raw: float
     patient_id: str
+    fold: str
+    seed: int
+    calibrated: int
+    threshold: float
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> bytes:
-    """The predictions of one training as `predictions.csv`."""
+    """The predictions of one training, or of a cross-validation, a row a case and model, as
+    `predictions.csv`. Without folds there is no column `fold`.
+    """
     columns = [field.name for field in fields(Prediction)]
-    return csv_bytes(columns, [asdict(prediction) for prediction in predictions])
+    rows = [asdict(prediction) for prediction in predictions]
+    if not any(prediction.fold for prediction in predictions):
+        columns.remove("fold")
+        for row in rows:
+            del row["fold"]
+    return csv_bytes(columns, rows)
 
 
 def seeds_csv(predictions: Mapping[int, Sequence[Prediction]]) -> bytes:
     """The predictions of the same cases, in the same order, by seed, as `predictions.csv`: the mean score,
-    and each seed's own (`score_seed5` for seed 5). With one seed its predictions as they are.
+    and each seed's own (`score_seed5` for seed 5).
+
+    The mean counts as calibrated where every seed's score is. It has no threshold that was fixed in training.
     """
-    if len(predictions) == 1:
-        [only] = predictions.values()
-        return predictions_csv(only)
-    shared = ("case_id", "set", "label", "score", "patient_id")
+    shared = ("case_id", "set", "label", "score", "patient_id", "calibrated")
     rows = []
     for of_case in zip(*predictions.values(), strict=True):
         scores = [prediction.score for prediction in of_case]
         row = {name: getattr(of_case[0], name) for name in shared}
         row["score"] = float(np.mean(scores))
+        row["calibrated"] = min(prediction.calibrated for prediction in of_case)
         row.update((_seed_column(seed), score) for seed, score in zip(predictions, scores))
         rows.append(row)
     return csv_bytes([*shared, *map(_seed_column, predictions)], rows)

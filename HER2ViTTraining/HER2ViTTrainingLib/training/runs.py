@@ -1,11 +1,15 @@
 """From a manifest to a bundle: inputs, training, calibration and threshold on validation data, predictions,
-model card; once, or once a seed and fold.
+model card.
+
+A model that learnt nothing (its calibration has no positive slope) gets no bundle. In an estimate over folds
+and seeds it still counts, with its raw scores: leaving it out would flatter the estimate.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +21,16 @@ from HER2ViTLib.model.calibration import Calibration, sigmoid
 from HER2ViTLib.model.config import CONFIG_FILE, Settings
 from HER2ViTLib.model.devices import choose_device
 from HER2ViTTrainingLib.cohort.manifest import Cohort
-from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit
-from HER2ViTTrainingLib.parallel.executors import executor, keep_freed_memory
-from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
+from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit, inner_validation
+from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
+from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.calibration import platt_calibration
 from HER2ViTTrainingLib.stats.roc import youden_threshold
 
 from .experiment import Data, Experiment, fingerprint, load_data, percentiles
 from .model_card import history_png, model_card, provenance_of
 from .networks import build_network, stored_model_args
-from .predictions import Prediction, predictions_csv, seeds_csv
+from .predictions import Prediction, predictions_csv
 from .trainer import Epoch, Trainer, predict
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -51,9 +55,10 @@ OUT_OF_FOLD = "out-of-fold"
 class TrainingJob:
     """One training: what is trained, on which cases, and the folder it is written into.
 
-    `cache` is the folder of the cases' inputs, which trainings may share (default: in `out`). With `fold`,
-    counted from 1, that fold is held out for validation and all others are trained on; without, the split's
-    training and validation parts are taken, and the external cases are predicted too.
+    `cache` is the folder of the cases' inputs, which trainings may share (default: in `out`). Without `fold`
+    the split's training and validation parts are taken, and the external cases are predicted too. With
+    `fold`, counted from 1, that fold is held out: it is only scored. Of the patients of the other folds a
+    part is drawn to validate on (stopping, calibration, threshold); the rest are trained on.
     """
 
     experiment: Experiment
@@ -77,11 +82,19 @@ class TrainingJob:
                 "validation": self.split.validation,
                 **self.splits.external,
             }
-        training: list[str] = []
-        for number, fold in enumerate(self.split.folds, start=1):
-            if number != self.fold:
-                training += fold
-        return {"training": training, "validation": self.split.folds[self.fold - 1]}
+        held_out = self.split.folds[self.fold - 1]
+        others = set(itertools.chain.from_iterable(self.split.folds)).difference(held_out)
+        cases = [case for case in self.cohort.cases if case.case_id in others]
+        purpose = f"validation/fold {self.fold_name}"
+        patients = inner_validation(cases, self.experiment.seed, purpose)
+        training = sorted(case.case_id for case in cases if case.patient_id not in patients)
+        validation = sorted(case.case_id for case in cases if case.patient_id in patients)
+        return {"training": training, "validation": validation, OUT_OF_FOLD: held_out}
+
+    @property
+    def fold_name(self) -> str:
+        """The name of the fold that is held out; empty without one."""
+        return "" if self.fold is None else self.split.fold_name(self.fold)
 
     def data(self, progress: Progress | None = None) -> Data:
         """The inputs and labels of the sets, made where the cache lacks them."""
@@ -90,87 +103,31 @@ class TrainingJob:
         return load_data(self.cohort, self.sets, experiment.task, experiment.preprocessing, cache, progress)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of one training. `warning` says why there is no bundle; empty where there is one."""
+
+    predictions: list[Prediction]
+    warning: str = ""
+
+
 def run_experiment(job: TrainingJob, progress: Progress | None = None) -> list[str]:
     """Trains, and writes a bundle, the history and the predictions of every set. Returns the files' names.
 
     Run again, it resumes where it was killed; a finished training is written anew from its checkpoint.
-    `progress` is told of cases while the inputs are made, then of epochs. Raises `InputError`.
+    `progress` is told of cases while the inputs are made, then of epochs. Raises `InputError`, also for a
+    model that learnt nothing.
     """
-    _train(job, progress)
+    trained = train(job, progress)
+    if trained.warning:
+        raise InputError(trained.warning)
     return [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *HISTORY_FILES, PREDICTIONS_FILE]
 
 
-def run_repeated(
-    job: TrainingJob,
-    *,
-    seeds: int = 1,
-    folds: bool = False,
-    scheduler: str | None = None,
-    progress: Progress | None = None,
-) -> list[str]:
-    """Trains once per seed (the experiment's and the next ones) and, with `folds`, per fold: a bundle each,
-    in a folder of its own.
-
-    `predictions.csv` holds the mean score over the seeds and each seed's own (`score_seed5` for seed 5). With
-    folds every development case has the score of the models that were not trained on it, set `out-of-fold`;
-    they were stopped and calibrated on its fold. `scheduler` is the address of a Dask cluster to train on
-    side by side; its workers must see the same files under the same names. `progress` is told as in
-    `run_experiment`, with each training's name; on a cluster, of trainings. Returns the files' names. Raises
-    `InputError`.
+def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
+    """One training, wherever it runs: writes what `run_experiment` says, or for a model that learnt nothing a
+    page in place of the bundle. Raises `InputError`.
     """
-    out = prepare_folder(job.out, RESULT_FILES)
-    # In full: a cluster's workers are started in other folders.
-    cache = Path(job.cache or out / CACHE_FOLDER).resolve()
-    jobs = _repetitions(replace(job, out=out.resolve(), cache=cache), seeds, folds)
-    if scheduler is None:
-        # What is wrong with the network or the device should not be told only after the inputs are made.
-        choose_device(job.experiment.device)
-        build_network(job.experiment.network, job.experiment.seed)
-    # Before the trainings start, or each would make the same inputs.
-    jobs[0].data(progress)
-    predictions: dict[int, list[Prediction]] = {}
-    for one, found in zip(jobs, _train_each(jobs, scheduler, progress)):
-        of_seed = predictions.setdefault(one.experiment.seed, [])
-        of_seed += _out_of_fold(found) if folds else found
-    write_atomically(out / PREDICTIONS_FILE, seeds_csv(predictions))
-    return [PREDICTIONS_FILE, *(one.out.name for one in jobs)]
-
-
-def _repetitions(job: TrainingJob, seeds: int, folds: bool) -> list[TrainingJob]:
-    """The job once a seed and fold, each in a folder named by both where there are several."""
-    every_fold: Sequence[int | None] = range(1, len(job.split.folds) + 1) if folds else (None,)
-    jobs = []
-    for seed in range(job.experiment.seed, job.experiment.seed + seeds):
-        for fold in every_fold:
-            names = [f"seed{seed}"] if seeds > 1 else []
-            if fold is not None:
-                names.append(f"fold{fold}")
-            experiment = replace(job.experiment, seed=seed)
-            jobs.append(replace(job, experiment=experiment, fold=fold, out=job.out / "-".join(names)))
-    return jobs
-
-
-def _train_each(
-    jobs: Sequence[TrainingJob], scheduler: str | None, progress: Progress | None
-) -> list[list[Prediction]]:
-    if scheduler is None:
-        return [_train(job, prefixed(progress, job.out.name)) for job in jobs]
-    found = []
-    with executor(None, scheduler) as pool:
-        for predictions in pool.map(_train, jobs):
-            found.append(predictions)
-            if progress is not None:
-                progress(len(found), len(jobs), "trainings")
-    return found
-
-
-def _out_of_fold(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Of a fold's predictions those of the cases it was not trained on."""
-    return [replace(one, set=OUT_OF_FOLD) for one in predictions if one.set == "validation"]
-
-
-def _train(job: TrainingJob, progress: Progress | None = None) -> list[Prediction]:
-    """One training, wherever it runs."""
     keep_freed_memory()
     experiment = job.experiment
     out = prepare_folder(job.out, RESULT_FILES)
@@ -195,24 +152,28 @@ def _train(job: TrainingJob, progress: Progress | None = None) -> list[Predictio
         for name, cases in data.cases.items()
         if cases
     }
-    calibration = _calibration(data.labels["validation"], logits["validation"], out)
-    predictions = _predictions(data, logits, calibration)
+    calibration, reason = _calibration(data.labels["validation"], logits["validation"])
+    predictions = _predictions(job, data, logits, calibration)
+    write_atomically(out / PREDICTIONS_FILE, predictions_csv(predictions))
+    if calibration is None:
+        _write_no_bundle(out, reason)
+        fold = f", fold {job.fold_name!r}" if job.fold else ""
+        return Trained(predictions, f"{out}{fold}: {reason}; no bundle was written, see history.csv")
     settings = Settings(
         task=experiment.task,
         preprocessing=experiment.preprocessing,
-        threshold=_threshold(predictions),
+        threshold=predictions[0].threshold,
         calibration=calibration,
         prevalence=float(np.concatenate([data.labels["training"], data.labels["validation"]]).mean()),
         training_percentiles=percentiles([one.properties for one in data.inputs["training"]]),
         splits_sha256=job.splits.sha256,
         notice=experiment.notice,
-        provenance=provenance_of(experiment, data, logits, trainer, str(device)),
+        provenance=provenance_of(experiment, data, logits, trainer, str(device), job.fold_name),
     )
     card = model_card(settings, experiment)
     model_args = stored_model_args(experiment.network)
     save_bundle(out, model, experiment.network.architecture, model_args, settings, card)
-    write_atomically(out / PREDICTIONS_FILE, predictions_csv(predictions))
-    return predictions
+    return Trained(predictions)
 
 
 def _write_history(trainer: Trainer, out: Path) -> None:
@@ -222,35 +183,49 @@ def _write_history(trainer: Trainer, out: Path) -> None:
     write_atomically(out / picture, history_png(trainer.history, trainer.recipe.stops_on))
 
 
-def _calibration(labels: np.ndarray, logits: np.ndarray, out: Path) -> Calibration:
+def _calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[Calibration | None, str]:
+    """The calibration on the validation set, or None and why there is none."""
     try:
-        return platt_calibration(labels, logits)
+        return platt_calibration(labels, logits), ""
     except ValueError as error:
-        raise InputError(
-            f"{out}: {error}: nothing was learnt that holds on the validation set; no bundle was written, see"
-            " history.csv"
-        ) from error
+        return None, f"{error}: nothing was learnt that holds on the validation set"
 
 
-def _predictions(data: Data, logits: Mapping[str, np.ndarray], calibration: Calibration) -> list[Prediction]:
+def _predictions(
+    job: TrainingJob, data: Data, logits: Mapping[str, np.ndarray], calibration: Calibration | None
+) -> list[Prediction]:
+    """A prediction for each case; the threshold is Youden's, on the validation set's scores."""
+    applied = calibration or Calibration()
+    scores = {name: [applied.score(float(logit)) for logit in of_set] for name, of_set in logits.items()}
+    threshold = youden_threshold(data.labels["validation"], np.array(scores["validation"]))
     found = []
-    for name, of_set in logits.items():
-        for case, label, logit in zip(data.cases[name], data.labels[name], of_set):
-            found.append(
-                Prediction(
-                    case_id=case.case_id,
-                    set=name,
-                    label=int(label),
-                    score=float(calibration.score(logit)),
-                    score_raw=sigmoid(float(logit)),
-                    patient_id=case.patient_id,
-                )
+    for name, of_set in scores.items():
+        for case, label, score, logit in zip(data.cases[name], data.labels[name], of_set, logits[name]):
+            prediction = Prediction(
+                case_id=case.case_id,
+                set=name,
+                label=int(label),
+                score=score,
+                score_raw=sigmoid(float(logit)),
+                patient_id=case.patient_id,
+                fold=job.fold_name,
+                seed=job.experiment.seed,
+                calibrated=int(calibration is not None),
+                threshold=threshold,
             )
+            found.append(prediction)
     return found
 
 
-def _threshold(predictions: Sequence[Prediction]) -> float:
-    """Youden's, on the validation set."""
-    validation = [one for one in predictions if one.set == "validation"]
-    labels = np.array([one.label for one in validation])
-    return youden_threshold(labels, np.array([one.score for one in validation]))
+def _write_no_bundle(out: Path, reason: str) -> None:
+    """A page that says why there is no bundle; that of a former run goes."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        (out / name).unlink(missing_ok=True)
+    page = f"""# No bundle
+
+{reason[0].upper()}{reason[1:]}. Such a model must not read cases, so its weights were not written.
+
+Its raw scores are in `predictions.csv` (`calibrated` 0), with the threshold that is best for the raw scores
+of its validation set. They belong into an estimate over folds and seeds: without them it would be too good.
+"""
+    write_atomically(out / CARD_FILE, page.encode())
