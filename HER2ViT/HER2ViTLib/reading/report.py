@@ -61,9 +61,7 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
             rows += _task_rows(task.title, task.target_name, reading.tasks[task.key])
             if task not in TWO_STEP:
                 # Beside a call there are two probabilities of one status.
-                rows.append(
-                    ("  two-step call", "no part of it: a model of its own, which may differ from the call")
-                )
+                rows.append(("  two-step call", "no part of it; a model of its own"))
     rows.append(("Device", reading.device))
     rows += [("Warning", f"{warning.code}: {warning.text}") for warning in reading.warnings]
     rows += [("Note", note) for note in reading.notes]
