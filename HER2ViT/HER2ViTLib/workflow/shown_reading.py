@@ -15,8 +15,7 @@ CALLS = (None, HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
 
 @dataclass(frozen=True)
 class ShownReading:
-    """The call of a reading, None unless Task 1 and Task 2 were run, and its warnings and
-    notice."""
+    """The call of a reading (None unless Task 1 and Task 2 were run), and its warnings and notice."""
 
     call: str | None
     remarks: tuple[str, ...]
