@@ -277,9 +277,8 @@ def _fold_notes(result: SetResult, models: np.ndarray) -> list[str]:
     one_class = [model for model, size in sizes.items() if positives[model] in (0, size)]
     left_out = f"; {len(one_class)} of them have one class only and are left out" if one_class else ""
     notes = [
-        f"out-of-fold scores of {len(sizes)} models (fold and seed): AUC is the mean of theirs, weighted by"
-        f" their pairs of a positive and a negative case{left_out}; no DeLong interval or test, comparisons"
-        " have a paired bootstrap interval"
+        f"out-of-fold scores of {len(sizes)} models (fold and seed): AUC is the mean of theirs{left_out};"
+        " no DeLong interval or test, comparisons have a paired bootstrap interval"
     ]
     cases = len(set(result.cases.case_ids.tolist()))
     if cases < len(labels):

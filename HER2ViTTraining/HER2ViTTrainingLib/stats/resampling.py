@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -81,34 +80,27 @@ def auc_of_weights(
     """A function from weights (b, n) to AUC (b,): the share of pairs of a positive and a negative case in
     which the positive has the higher score, ties half.
 
-    With `models` (n,), which name what scored each case, only pairs that one model scored count, since the
-    scores of two models are on no common scale: it is the mean of the models' AUCs, weighted by their pairs.
-    Each pair then counts the same, a small fold does not weigh as much as a large one, and a model without
-    cases of both classes has no pair and drops out, also within a resample. NaN without any pair.
+    With `models` (n,), which name what scored each case, it is the mean of the models' AUCs: the scores of two
+    models are on no common scale, so cases are ranked only against cases of the same model. A model without
+    cases of both classes drops out, also within a resample. NaN without any AUC.
     """
-    parts: list[Any] = [slice(None)]
-    if models is not None:
-        parts = [np.flatnonzero(models == model) for model in np.unique(models)]
-    pairs_of_parts = [_pairs_of_weights(labels[part], scores[part]) for part in parts]
+    if models is None:
+        return _area_of_weights(labels, scores)
+    parts = [np.flatnonzero(models == model) for model in np.unique(models)]
+    area_of_parts = [_area_of_weights(labels[part], scores[part]) for part in parts]
 
     def area(weights: np.ndarray) -> np.ndarray:
-        twice_won = np.zeros(len(weights))
-        pairs = np.zeros(len(weights))
-        for part, pairs_of in zip(parts, pairs_of_parts):
-            won_of_part, pairs_of_part = pairs_of(weights[:, part])
-            twice_won += won_of_part
-            pairs += pairs_of_part
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return twice_won / (2 * pairs)
+        areas = np.column_stack([of(weights[:, part]) for of, part in zip(area_of_parts, parts)])
+        known = ~np.isnan(areas)
+        with np.errstate(invalid="ignore"):
+            return np.where(known, areas, 0).sum(axis=1) / known.sum(axis=1)
 
     return area
 
 
-def _pairs_of_weights(
-    labels: np.ndarray, scores: np.ndarray
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """A function from weights (b, n) to twice the weight of the pairs of a positive and a negative that the
-    positive wins (ties are half won), and the weight of all pairs, each (b,).
+def _area_of_weights(labels: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from weights (b, n) to the AUC (b,) of one model: of every positive, the weight of the
+    negatives below it and half of those tied with it. NaN where a class has no weight.
     """
     order = np.argsort(scores, kind="stable")
     positives = order[labels[order]]
@@ -116,14 +108,16 @@ def _pairs_of_weights(
     below = np.searchsorted(scores[negatives], scores[positives], side="left")
     up_to = np.searchsorted(scores[negatives], scores[positives], side="right")
 
-    def pairs(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def area(weights: np.ndarray) -> np.ndarray:
         negative_up_to = np.zeros((len(weights), len(negatives) + 1))
         np.cumsum(weights[:, negatives], axis=1, out=negative_up_to[:, 1:])
         positive = weights[:, positives]
         twice_won = np.einsum("bp,bp->b", positive, negative_up_to[:, below] + negative_up_to[:, up_to])
-        return twice_won, positive.sum(axis=1) * negative_up_to[:, -1]
+        pairs = positive.sum(axis=1) * negative_up_to[:, -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return twice_won / (2 * pairs)
 
-    return pairs
+    return area
 
 
 # Bootstrap
