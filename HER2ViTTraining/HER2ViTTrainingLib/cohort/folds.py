@@ -13,7 +13,7 @@ from HER2ViTTrainingLib.tables.grouping import grouped
 from HER2ViTTrainingLib.tables.table import require_columns
 
 from .manifest import Case, Cohort
-from .splits import Splits, TaskSplit, given_splits, sorted_ids
+from .splits import Splits, TaskSplit, given_splits
 
 MIN_FOLD_CASES = 10
 """Values with fewer cases share one fold: of a handful of cases no AUC is worth its name."""
@@ -46,9 +46,12 @@ def splits_by(cohort: Cohort, column: str, task: Task) -> Splits:
             f"{cohort.path}: column {column}: {len(folds)} fold of {task.name} cases (values with fewer than"
             f" {MIN_FOLD_CASES} share one), where a cross-validation needs two; use --folds K"
         )
-    parts = tuple(sorted_ids(members) for members in folds.values())
-    split = TaskSplit(sorted_ids(cases), (), parts, tuple(folds))
+    split = TaskSplit(_ids(cases), (), tuple(map(_ids, folds.values())), tuple(folds))
     return replace(given_splits(cohort, ()), kind=f"by {column}", tasks={task.name: split})
+
+
+def _ids(cases: Sequence[Case]) -> tuple[str, ...]:
+    return tuple(sorted(case.case_id for case in cases))
 
 
 def _require_values(cases: Sequence[Case], column: str, cohort: Cohort) -> None:

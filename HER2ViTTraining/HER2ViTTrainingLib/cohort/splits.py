@@ -123,8 +123,7 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     return Splits(kind, seed, tasks, _external_ids(cohort), _described(cohort))
 
 
-def sorted_ids(cases: Iterable[Case]) -> tuple[str, ...]:
-    """The ids of the cases in the order every split has them."""
+def _sorted_ids(cases: Iterable[Case]) -> tuple[str, ...]:
     return tuple(sorted(case.case_id for case in cases))
 
 
@@ -139,7 +138,7 @@ def given_splits(cohort: Cohort, validation: Collection[str]) -> Splits:
 
 def _external_ids(cohort: Cohort) -> dict[str, tuple[str, ...]]:
     """The external cases' ids by the name of their cohort, both sorted."""
-    return {name: sorted_ids(cases) for name, cases in sorted(cohort.external.items())}
+    return {name: _sorted_ids(cases) for name, cases in sorted(cohort.external.items())}
 
 
 def _task_class(task: Task) -> Callable[[Case], str | None]:
@@ -228,7 +227,7 @@ def _task_split(cohort: Cohort, task: Task, validation: set[str], folds: Sequenc
     asked = [case for case in cohort.development if case.label(task) is not None]
 
     def of(chosen: Callable[[str], bool]) -> tuple[str, ...]:
-        return sorted_ids(case for case in asked if chosen(case.patient_id))
+        return _sorted_ids(case for case in asked if chosen(case.patient_id))
 
     return TaskSplit(
         of(lambda p: p not in validation),
@@ -305,7 +304,7 @@ def _require_fit(splits: Splits, cohort: Cohort, path: Path) -> None:
             f" patient_id, her2_status, role or cohort ({shown}); write it again with: her2vit cohort"
         )
     for name, task in TASKS.items():
-        asked = sorted_ids(case for case in cohort.development if case.label(task) is not None)
+        asked = _sorted_ids(case for case in cohort.development if case.label(task) is not None)
         split = splits.tasks.get(name, TaskSplit((), ()))
         for sides in (split.training, split.validation), split.folds:
             whole = sorted(itertools.chain.from_iterable(sides)) == list(asked) or not sides

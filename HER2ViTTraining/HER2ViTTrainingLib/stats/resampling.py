@@ -80,9 +80,9 @@ def auc_of_weights(
     """A function from weights (b, n) to AUC (b,): the share of pairs of a positive and a negative case in
     which the positive has the higher score, ties half.
 
-    With `models` (n,), which name what scored each case, it is the mean of the models' AUCs: the scores of two
-    models are on no common scale, so cases are ranked only against cases of the same model. A model without
-    cases of both classes drops out, also within a resample. NaN without any AUC.
+    With `models` (n,), which name what scored each case, it is the mean of the models' AUCs: the scores of
+    two models are on no common scale, so cases are ranked only against cases of the same model. A model
+    without cases of both classes drops out, also within a resample. NaN without any AUC.
     """
     if models is None:
         return _area_of_weights(labels, scores)
