@@ -119,7 +119,9 @@ def test_each_row_is_called_by_its_own_threshold_unless_one_is_given(tmp_path):
 
 def test_without_thresholds_and_seeds_the_auc_is_still_within_folds(tmp_path):
     keep = ("case_id", "set", "label", "score", "fold")
-    rows = [{name: row[name] for name in keep} for row in some_rows(seeds=(5,))]
+    rows = []
+    for row in some_rows(seeds=(5,)):
+        rows.append({name: row[name] for name in keep})
     row = evaluated(tmp_path, rows)
     whole = evaluated(tmp_path, some_rows(seeds=(5,)))
     assert row["auc"] == whole["auc"]

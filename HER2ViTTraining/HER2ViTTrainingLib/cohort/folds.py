@@ -46,10 +46,12 @@ def splits_by(cohort: Cohort, column: str, task: Task) -> Splits:
             f"{cohort.path}: column {column}: {len(folds)} fold of {task.name} cases (values with fewer than"
             f" {MIN_FOLD_CASES} share one), where a cross-validation needs two; use --folds K"
         )
-    ids = tuple(tuple(sorted(case.case_id for case in members)) for members in folds.values())
-    everyone = tuple(sorted(case.case_id for case in cases))
-    split = TaskSplit(everyone, (), ids, tuple(folds))
+    split = TaskSplit(_ids(cases), (), tuple(map(_ids, folds.values())), tuple(folds))
     return replace(given_splits(cohort, ()), kind=f"by {column}", tasks={task.name: split})
+
+
+def _ids(cases: Sequence[Case]) -> tuple[str, ...]:
+    return tuple(sorted(case.case_id for case in cases))
 
 
 def _require_values(cases: Sequence[Case], column: str, cohort: Cohort) -> None:

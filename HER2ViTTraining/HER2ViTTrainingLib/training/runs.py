@@ -196,7 +196,7 @@ def _predictions(
 ) -> list[Prediction]:
     """A prediction for each case; the threshold is Youden's, on the validation set's scores."""
     applied = calibration or Calibration()
-    scores = {name: [applied.score(float(logit)) for logit in of_set] for name, of_set in logits.items()}
+    scores = {name: list(map(applied.score, of_set.tolist())) for name, of_set in logits.items()}
     threshold = youden_threshold(data.labels["validation"], np.array(scores["validation"]))
     found = []
     for name, of_set in scores.items():
