@@ -440,6 +440,19 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
 
 
+def test_raw_scores_of_a_fold_that_learnt_nothing_are_warned_of(tmp_path, capsys):
+    rows = some_cases()
+    scores = []
+    for k, row in enumerate(rows):
+        fold = {"set": "out-of-fold", "fold": k % 3, "seed": 1, "calibrated": int(k % 3 != 0)}
+        scores.append({"case_id": row["case_id"], "score": row.pop("score"), **fold})
+    predictions = write_csv(tmp_path / "predictions.csv", scores)
+    options = ("--join", str(predictions), "--score", "score", "--high-risk", "above", "--no-figures")
+    status, said = run(tmp_path, capsys, rows, *options)
+    assert status == 0, said.err
+    assert "20 of 60 cases: score not calibrated, its model learnt nothing" in said.out
+
+
 def test_groups_by_score_follow_the_stated_direction_and_training_cases_are_warned_of(tmp_path, capsys):
     rows = some_cases()
     scores = [
