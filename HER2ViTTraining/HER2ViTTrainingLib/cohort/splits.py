@@ -100,19 +100,11 @@ def make_splits(cohort: Cohort, kind: str = SHARED, folds: int | None = None, se
     """The 8:2 split of the development cases by patient, stratified, and k folds; the same for the same
     patients, seed and kind.
 
-<<<<<<< HEAD
     `shared`: one split for all tasks, stratified by HER2 status, so that the validation set is clean for
     the two-step call. `per-task` repeats the study's: each task on its own, stratified by its label. A
     patient with cases of several classes counts for the rarest of them (the one with the fewest patients;
     a tie goes to the first of zero, low, positive, negative). Raises `InputError` for a class with a
     single patient or with fewer patients than folds; a class without any is left to training.
-=======
-    `shared`: one split for all tasks, stratified by HER2 status, so that the validation set is clean for the
-    two-step call. `per-task` repeats the study's: each task on its own, stratified by its label. A patient
-    with cases of several classes counts for the rarest of them (the one with the fewest patients; a tie goes
-    to the first of zero, low, positive, negative). Raises `InputError` for a class with a single patient or
-    with fewer patients than folds; a class without any is left to training.
->>>>>>> h-third
     """
     if kind not in SPLIT_KINDS:
         raise InputError(f"split {kind!r}: not known; use {' or '.join(SPLIT_KINDS)}")
