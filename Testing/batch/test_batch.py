@@ -130,7 +130,8 @@ def test_the_third_task_adds_its_columns_and_changes_no_other(
     assert added[0] == "task3_score"
     assert all(name.startswith("task3_") for name in added)
     assert all(row["task3_score"] for row in rows)
-    assert [{name: row[name] for name in before[0]} for row in rows] == before
+    for row, row_before in zip(rows, before, strict=True):
+        assert row.items() >= row_before.items()
     by_itself = ["batch", str(archive / "manifest.csv"), "--bundle", str(third), "--device", "cpu"]
     assert main([*by_itself, "--out", str(tmp_path / "alone")]) == 0
     alone = table(tmp_path / "alone" / "readings.csv")

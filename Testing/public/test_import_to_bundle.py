@@ -1,5 +1,7 @@
 """From a public data set as it is downloaded to a trained bundle."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -78,10 +80,7 @@ def test_breastdcedl_to_a_bundle_by_its_own_split(tmp_path, calibrates_anything)
     cohort(tmp_path)
     bundle, predictions = train(tmp_path, "low-vs-positive", tmp_path / "imported" / "splits.json")
     assert bundle.settings.task is TASKS["low-vs-positive"]
-    found = {
-        name: sum(row["set"] == name for row in predictions)
-        for name in ("training", "validation", "ISPY2-test")
-    }
+    found = Counter(row["set"] for row in predictions)
     assert found == {"training": 4, "validation": 4, "ISPY2-test": 2}
 
 

@@ -105,7 +105,7 @@ def write_mama_mia(
     folder: Path, rows: Sequence[Mapping], levels: Sequence[float] = (100, 180, 250), images: bool = True
 ) -> Path:
     """The data set as downloaded: workbook, phases, outlines (none of the latter two without `images`)."""
-    table = [MAMA_MIA_COLUMNS, *([row.get(name) for name in MAMA_MIA_COLUMNS] for row in rows)]
+    table = [MAMA_MIA_COLUMNS, *(_cells(row, MAMA_MIA_COLUMNS) for row in rows)]
     write_workbook(folder / "clinical_and_imaging_info.xlsx", "dataset_info", table)
     outlines = folder / "segmentations" / "expert"
     outlines.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,15 @@ def duke_row(patient: str, her2: object = 0, **changes: object) -> dict:
     }
     values |= dict.fromkeys(("Days to local", "Days to distant", "Days to death"), "NP")
     values |= {"Age at last contact": 1100, **changes}
-    return {name: next((v for k, v in values.items() if name.startswith(k)), "NC") for name in DUKE_COLUMNS}
+    return {name: _value_of(name, values) for name in DUKE_COLUMNS}
+
+
+def _value_of(column, values):
+    """The value given under the beginning of the column's long name."""
+    for name, value in values.items():
+        if column.startswith(name):
+            return value
+    return "NC"
 
 
 def write_duke(
@@ -177,7 +185,7 @@ def write_duke(
     outlines: bool = True,
 ) -> Path:
     """The data set as downloaded: workbook and DICOM; and outlines as users add them."""
-    cells = [[row[name] for name in DUKE_COLUMNS] for row in rows]
+    cells = [_cells(row, DUKE_COLUMNS) for row in rows]
     header = [DUKE_GROUPS, DUKE_COLUMNS, DUKE_CODES] if three_header_rows else [DUKE_COLUMNS]
     write_workbook(folder / "Clinical_and_Other_Features.xlsx", "Data", [*header, *cells])
     for seed, row in enumerate(rows):
@@ -195,3 +203,7 @@ def _write_dicom(folder: Path, seed: int) -> None:
         tags = {"SeriesInstanceUID": f"1.2.{seed + 1}.{n + 1}", "SeriesNumber": n + 1, "spacing": (1.0, 1.0)}
         tags |= {"StudyInstanceUID": f"1.2.{seed + 1}", "AcquisitionTime": f"10{2 * n:02d}00"}
         write_phase(folder / f"series{n}", volume, names, **tags)
+
+
+def _cells(row, columns):
+    return [row.get(name) for name in columns]
