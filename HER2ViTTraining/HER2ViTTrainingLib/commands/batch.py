@@ -9,7 +9,9 @@ from .options import (
     DONE,
     SOME_FAILED,
     add_command,
+    add_manifest,
     add_model_options,
+    add_out,
     positive_number,
     progress_bar,
     say,
@@ -26,12 +28,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "batch", _batch, "Read the cases of a manifest; an interrupted run resumes."
     )
-    command.add_argument(
-        "manifest",
-        type=Path,
-        metavar="MANIFEST",
-        help="CSV, one row a case: case_id, image, roi; paths relative to it",
-    )
+    add_manifest(command)
     command.add_argument(
         "--bundle",
         type=Path,
@@ -40,7 +37,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="model bundle; once per task",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=positive_number, metavar="N", help="processes on this machine (default: one a core)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_seed, listed_names, say, say_written
+from .options import add_command, add_out, add_seed, listed_names, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +29,7 @@ def _add_cases_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="add this file's columns by case_id (predictions.csv); may be repeated",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
 
 
 def _add_table1(commands: argparse._SubParsersAction) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .options import add_command, add_seed, progress_bar, say, say_written
+from .options import add_command, add_manifest, add_out, add_seed, progress_bar, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -30,7 +29,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
         help="0.2 to 1: coarser voxels, same field of view (default: %(default)s)",
     )
     add_seed(command, "all that is random")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cohort")
+    add_out(command, "folder for the cohort")
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -48,9 +47,7 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "cohort", _cohort, "Check a manifest, show who is in and who is out, split by patient."
     )
-    command.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
-    )
+    add_manifest(command)
     command.add_argument("--folds", type=int, metavar="K", help="also K folds for cross-validation")
     command.add_argument(
         "--split",
@@ -62,7 +59,7 @@ def _add_cohort(commands: argparse._SubParsersAction) -> None:
         ),
     )
     add_seed(command, "the split")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
 
 
 def _cohort(options: argparse.Namespace) -> None:

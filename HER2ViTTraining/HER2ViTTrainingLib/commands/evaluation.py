@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_seed, positive_number, say, say_written
+from .options import add_command, add_out, add_seed, positive_number, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -28,7 +28,7 @@ def _add_resampling_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="resample each class by itself (default: all cases together)",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
 
 
 def _threshold(text: str) -> float | None:

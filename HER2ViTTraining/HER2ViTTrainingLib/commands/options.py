@@ -53,6 +53,18 @@ def add_command(
     return command
 
 
+def add_manifest(command: argparse.ArgumentParser) -> None:
+    """Adds MANIFEST."""
+    command.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
+    )
+
+
+def add_out(command: argparse.ArgumentParser, what: str = "folder for the results") -> None:
+    """Adds `--out`; `what` says what the folder is for."""
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+
+
 def add_seed(command: argparse.ArgumentParser, what: str) -> None:
     """Adds `--seed`; `what` says in words what is drawn at random."""
     command.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, say, say_written
+from .options import add_command, add_out, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +26,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="the published HER2 states of I-SPY 2 (CSV): they tell zero and low apart",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifest")
+    add_out(command, "folder for the manifest")
 
 
 def _import(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from HER2ViTLib.messages import InputError
 from .options import (
     add_command,
     add_model_options,
+    add_out,
     add_selection,
     listed_numbers,
     say,
@@ -41,6 +42,23 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-figures", action="store_true", help="no pictures")
 
 
+def _add_images(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "image",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="a DICOM folder, a 4D file, or one file per phase in time order",
+    )
+
+
+def _add_phases(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
+    command.add_argument(
+        "--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none"
+    )
+
+
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "demo", _demo, "Read the bundled simulated sample with the bundled demo models."
@@ -63,13 +81,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _add_read(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "read", _read, "Read the HER2 status of one lesion.")
-    command.add_argument(
-        "image",
-        nargs="+",
-        type=Path,
-        metavar="IMAGE",
-        help="a DICOM folder, a 4D file, or one file per phase in time order",
-    )
+    _add_images(command)
     command.add_argument(
         "--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd"
     )
@@ -84,12 +96,9 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="model bundle; once per task",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
     add_selection(command)
-    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
-    command.add_argument(
-        "--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none"
-    )
+    _add_phases(command)
     command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
     command.add_argument(
         "--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)"
@@ -198,13 +207,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "segment", _segment, "Outline a lesion semi-automatically from a point inside it."
     )
-    command.add_argument(
-        "image",
-        nargs="+",
-        type=Path,
-        metavar="IMAGE",
-        help="a DICOM folder, a 4D file, or one file per phase in time order",
-    )
+    _add_images(command)
     command.add_argument(
         "--seed-point",
         type=listed_numbers(3),
@@ -219,10 +222,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
         help="a box around the lesion, mm; the outline stays inside",
     )
     add_selection(command)
-    command.add_argument("--early-phase", type=int, metavar="N", help="index of the early phase, from 0")
-    command.add_argument(
-        "--pre-phase", metavar="N|none", help="index of the pre-contrast phase, from 0, or none"
-    )
+    _add_phases(command)
     command.add_argument(
         "--out", type=Path, required=True, metavar="FILE.seg.nrrd", help="the segmentation to write"
     )

@@ -6,7 +6,17 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from .options import add_command, add_device, add_seed, positive_number, progress_bar, say, say_written
+from .options import (
+    add_command,
+    add_device,
+    add_manifest,
+    add_out,
+    add_seed,
+    positive_number,
+    progress_bar,
+    say,
+    say_written,
+)
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -26,9 +36,7 @@ def _add_session(commands: argparse._SubParsersAction) -> None:
         _session,
         "Plan blinded repeatability sessions: the first reader reads twice, the others once.",
     )
-    command.add_argument(
-        "manifest", type=Path, metavar="MANIFEST", help="CSV, one row a case; paths relative to it"
-    )
+    add_manifest(command)
     command.add_argument(
         "--cases",
         type=positive_number,
@@ -47,7 +55,7 @@ def _add_session(commands: argparse._SubParsersAction) -> None:
         help="from the end of the first read to the second (default: %(default)s)",
     )
     add_seed(command, "draw and orders")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the sessions")
+    add_out(command, "new folder for the sessions")
 
 
 def _session(options: argparse.Namespace) -> None:
@@ -102,7 +110,7 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
         help="also its embedding and score; once per task",
     )
     add_device(command)
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
 
 
 def _features(options: argparse.Namespace) -> None:
@@ -162,7 +170,7 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
         help="raters to compare; may be repeated (default: all together)",
     )
     command.add_argument("--no-figures", action="store_true", help="no pictures")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(command)
 
 
 def _agreement(options: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from HER2ViTLib.messages import InputError
 from .options import (
     add_command,
     add_device,
+    add_manifest,
+    add_out,
     add_seed,
     positive_number,
     progress_bar,
@@ -34,7 +36,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command = add_command(
         commands, "train", _train, "Train a model on your own cases; run again to go on after a kill."
     )
-    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV file, one row a case")
+    add_manifest(command)
     command.add_argument(
         "--task",
         choices=("zero-vs-rest", "low-vs-positive", "positive-vs-negative"),
@@ -99,7 +101,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="folder for the cases' inputs, to share between trainings (default: in --out)",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle")
+    add_out(command, "folder for the bundle")
 
 
 def _train(options: argparse.Namespace) -> None:
