@@ -16,12 +16,11 @@ from lifelines.statistics import proportional_hazard_test
 from scipy import stats
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.stats.estimates import Estimate
+from HER2ViTTrainingLib.stats.estimates import Z_95, Estimate
 from HER2ViTTrainingLib.stats.round_off import is_constant
 from HER2ViTTrainingLib.tables.case_table import cases_text
 
 from .follow_up import FollowUp
-from .survival import Z_95
 
 _MAX_ERROR = 10.0
 """A standard error, per standard deviation of a covariate, as large as this says that the likelihood has no

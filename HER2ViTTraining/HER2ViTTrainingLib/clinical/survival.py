@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 import lifelines
 import numpy as np
 from lifelines.statistics import multivariate_logrank_test
-from scipy import stats
 
-from HER2ViTTrainingLib.stats.estimates import Estimate
+from HER2ViTTrainingLib.stats.estimates import Z_95, Estimate
 
 from .follow_up import FollowUp, Grouping
-
-Z_95 = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,11 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from HER2ViTLib.messages import InputError
-from HER2ViTTrainingLib.tables.cells import as_number
+from HER2ViTTrainingLib.tables.cells import as_number, is_missing
 
-MISSING = frozenset(
-    (
-        *("", "na", "n/a", "nan", "none", "np", "nc", "x"),
-        *("#n/a", "#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!"),
-    )
-)
-"""NP (not pertinent) and NC (not collected) are Duke's; the last are a spreadsheet's formulas that came to
-nothing, which published tables hold, too.
+_MISSING_HERE = frozenset(("none", "np", "nc", "x", "#ref!", "#value!", "#div/0!", "#name?", "#num!"))
+"""Missing in published tables beside what is missing in all: NP (not pertinent) and NC (not collected) are
+Duke's, the last are a spreadsheet's formulas that failed. Nobody can correct them in the source.
 """
 _SPELLINGS = {
     **dict.fromkeys(("true", "yes", "positive", "pos"), "1"),
@@ -32,7 +27,7 @@ def code(text: str) -> str:
     case.
     """
     word = text.strip().lower()
-    if word in MISSING:
+    if is_missing(word) or word in _MISSING_HERE:
         return ""
     whole = re.fullmatch(r"([+-]?\d+)\.0*", word)
     return whole[1] if whole else _SPELLINGS.get(word, word)
