@@ -5,9 +5,7 @@ import time
 
 import slicer
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModuleLogic,
-)
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from .parameters import TASKS, HER2ViTParameterNode
 from .session_logic import SessionLogic
