@@ -30,6 +30,7 @@ EXTRAS = {
     "pandas": "statistics",
     "pydeseq2": "genes",
     "scipy": "statistics",
+    "sklearn": "statistics",
 }
 """Packages that only some commands need, and the extra of our pip package that brings each."""
 
