@@ -34,9 +34,10 @@ from HER2ViTTrainingLib.commands.main import main as her2vit
 from HER2ViTTrainingLib.simulation.oracle import oracle_auc
 from HER2ViTTrainingLib.stats.roc import auc
 from HER2ViTTrainingLib.training.experiment import load_data
+from HER2ViTTrainingLib.training.labelled import Labelled
 from HER2ViTTrainingLib.training.networks import Network, build_network, preprocessing_for
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.trainer import Labelled, Trainer, predict
+from HER2ViTTrainingLib.training.trainer import Trainer, case_logits
 
 COHORTS = {"development": (400, "A", 2026), "external": (200, "B", 3026)}
 EXTERNAL_SET = "simulated-B"
@@ -167,14 +168,14 @@ def shuffled_aucs(task: Task, out: Path, weights: Path) -> list[float]:
         parts = np.split(labels, [len(training.labels)])
         trainer = Trainer(
             build_network(network, seed),
-            training=Labelled(training.images, parts[0]),
-            validation=Labelled(validation.images, parts[1]),
+            training=replace(training, labels=parts[0]),
+            validation=replace(validation, labels=parts[1]),
             preprocessing=preprocessing,
             recipe=recipe,
             seed=seed,
         )
         model = trainer.run(out / f"{task.name}-shuffled{seed}.safetensors")
-        areas.append(auc(external.labels, predict(model, external.images, preprocessing)))
+        areas.append(auc(external.labels, case_logits(model, external, preprocessing)))
     return areas
 
 

@@ -21,8 +21,9 @@ from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.simulation.cohorts import simulate_cohort
 from HER2ViTTrainingLib.simulation.protocols import PROTOCOLS
 from HER2ViTTrainingLib.training.experiment import Experiment, fingerprint, load_data
+from HER2ViTTrainingLib.training.labelled import one_slice_each
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.trainer import Labelled, Trainer
+from HER2ViTTrainingLib.training.trainer import Trainer
 
 CASES = 400
 
@@ -37,7 +38,7 @@ def input_pipeline() -> Claim:
     """
     recipe = RECIPES["default"]
     rng = np.random.default_rng(0)
-    part = Labelled(rng.random((64, 224, 224), np.float32), np.arange(64) % 2)
+    part = one_slice_each(rng.random((64, 224, 224), np.float32), np.arange(64) % 2)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(
         timm.create_model("vit_tiny_patch16_224", num_classes=1),
@@ -49,7 +50,7 @@ def input_pipeline() -> Claim:
         device=device,
     )
     chosen = torch.arange(recipe.batch)
-    images, labels = trainer.batch(chosen)
+    images, labels, _ = trainer.batch(chosen)
 
     def finished() -> None:
         if device == "cuda":

@@ -96,8 +96,8 @@ def test_duke_to_inputs_of_a_training(tmp_path):
     cases = read_manifest(splits[0]).development
     assert len(cases) == 8
     made = make_input(cases[0], SquarePreprocessing(size=(64, 64)))
-    assert (made.image.shape, made.early_phase) == ((64, 64), 1)
-    assert np.isfinite(made.image).all()
+    assert (made.images.shape, made.early_phase) == ((1, 64, 64), 1)
+    assert np.isfinite(made.images).all()
 
 
 def test_duke_to_a_bundle(tmp_path, calibrates_anything):

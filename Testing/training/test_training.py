@@ -16,8 +16,9 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing
 from HER2ViTTrainingLib.stats.roc import auc
 from HER2ViTTrainingLib.training.augmentation import augment
+from HER2ViTTrainingLib.training.labelled import Labelled, one_slice_each
 from HER2ViTTrainingLib.training.recipes import RECIPES, learning_rate_factor
-from HER2ViTTrainingLib.training.trainer import Labelled, Trainer, predict
+from HER2ViTTrainingLib.training.trainer import Trainer, case_logits, predict
 from support.models import TINY
 
 SIZE = (64, 64)
@@ -35,17 +36,17 @@ def cases(count, seed):
         distance = np.hypot(y - cy, x - cx) / radius
         profile = 1 - distance if label else distance
         image += np.where(distance < 1, 0.3 + 0.4 * (profile - (1 / 3 if label else 2 / 3)), 0)
-    return Labelled(images.astype(np.float32), labels)
+    return one_slice_each(images.astype(np.float32), labels)
 
 
-def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, **changes):
+def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, training=None, validation=None, **changes):
     torch.manual_seed(seed)
     model = timm.create_model("vit_tiny_patch16_224", num_classes=1, **{**TINY, "patch_size": 8})
     preprocessing = StudyPreprocessing(size=SIZE) if recipe == "study" else SquarePreprocessing(size=SIZE)
     return Trainer(
         model,
-        training=cases(count, 1),
-        validation=cases(24, 2),
+        training=training or cases(count, 1),
+        validation=validation or cases(24, 2),
         preprocessing=preprocessing,
         recipe=replace(RECIPES[recipe], **changes),
         seed=seed,
@@ -61,7 +62,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["default", "study"])
 def test_a_stopped_training_goes_on_to_the_same_weights(recipe, tmp_path):
     through = a_trainer(recipe, epochs=4)
     expected = weights(through.run())
@@ -148,9 +149,28 @@ def test_it_learns_a_plain_signal():
     assert auc(fresh.labels, predict(model, fresh.images, trainer.preprocessing)) > 0.9
 
 
+def test_slices_of_a_case_weigh_as_one_and_are_averaged():
+    """Every slice twice, three times or once: the same step as with one each, and the same validation."""
+    part = cases(8, 1)
+    times = np.array([1, 2, 3, 1, 2, 3, 1, 2])
+    often = np.repeat(np.arange(8), times)
+    repeated = Labelled(part.images[often], often, part.labels)
+    assert repeated.weights.sum() == pytest.approx(8)
+    values = np.arange(8.0)
+    assert repeated.per_case(values[often]) == pytest.approx(values)
+    changes = {"augmented": False, "weighted_classes": True, "epochs": 1, "batch": 100}
+    trainers = [a_trainer(training=some, validation=some, **changes) for some in (part, repeated)]
+    models = [trainer.run() for trainer in trainers]
+    logits = [case_logits(model, part, trainers[0].preprocessing) for model in models]
+    assert logits[0] == pytest.approx(logits[1], abs=1e-4)
+    histories = [trainer.history[0] for trainer in trainers]
+    assert histories[0].validation_loss == pytest.approx(histories[1].validation_loss, abs=1e-4)
+    assert histories[0].train_loss == pytest.approx(histories[1].train_loss, abs=1e-4)
+
+
 def test_one_class_is_refused():
     part = cases(8, 1)
-    single = Labelled(part.images, part.labels * 0)
+    single = replace(part, labels=part.labels * 0)
     with pytest.raises(InputError, match="validation part holds a single class"):
         Trainer(
             timm.create_model("vit_tiny_patch16_224", num_classes=1, **TINY),

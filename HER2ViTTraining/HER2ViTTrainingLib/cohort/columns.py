@@ -30,11 +30,13 @@ CLINICAL_COLUMNS = (
     *("rfs_months", "rfs_event", "os_months", "os_event"),
 )
 RESULT_COLUMNS = ("her2_status", "included", "reason")
+SUBGROUP_COLUMNS = ("site", "vendor", "field_strength")
+"""Of the scanner, not of the patient: what a model may have learnt in place of the disease."""
 KNOWN_COLUMNS = (
     *REQUIRED_COLUMNS,
     *("ihc", "ish", *RESULT_COLUMNS, "cohort", "role", "patient_id", "laterality", "exclude"),
     *("segment", "early_phase", "series", "image_type", "roi_a2", "roi_b"),
-    *("phase_times_s", "contrast_time_s", "site", "vendor", "field_strength"),
+    *("phase_times_s", "contrast_time_s", *SUBGROUP_COLUMNS),
     *CLINICAL_COLUMNS,
 )
 STATUSES = (HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)

@@ -14,6 +14,7 @@ from .options import (
     add_manifest,
     add_out,
     add_seed,
+    add_slice_count,
     positive_number,
     progress_bar,
     say,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # only where they are used: a command starts fast
     from HER2ViTLib.her2 import Task
     from HER2ViTTrainingLib.cohort.manifest import Cohort
     from HER2ViTTrainingLib.cohort.splits import Splits
+    from HER2ViTTrainingLib.training.recipes import Recipe
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -45,13 +47,14 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--recipe",
-        choices=("default", "study"),
+        choices=("default", "study", "probe"),
         default="default",
-        help="ours, or the published code's (default: %(default)s)",
+        help="ours, the published code's, or only a last layer for few cases (default: %(default)s)",
     )
     command.add_argument(
         "--preset", choices=("square", "study"), default="square", help="preprocessing (default: %(default)s)"
     )
+    add_slice_count(command, "learn from so many slices of each case (default: 1, the largest)")
     command.add_argument(
         "--arch", default="vit_tiny_patch16_224", metavar="NAME", help="timm model (default: %(default)s)"
     )
@@ -105,13 +108,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from dataclasses import replace
-
     from HER2ViTLib.her2 import TASKS
     from HER2ViTTrainingLib.cohort.manifest import read_manifest
     from HER2ViTTrainingLib.training.experiment import Experiment
     from HER2ViTTrainingLib.training.networks import Network
-    from HER2ViTTrainingLib.training.recipes import RECIPES
     from HER2ViTTrainingLib.training.repeats import run_repeated
     from HER2ViTTrainingLib.training.runs import TrainingJob, run_experiment
 
@@ -122,14 +122,14 @@ def _train(options: argparse.Namespace) -> None:
             "--scheduler trains folds and seeds side by side: give --folds K, --folds-by COLUMN or --seeds N,"
             " or leave it out"
         )
-    recipe = (
-        RECIPES[options.recipe]
-        if options.epochs is None
-        else replace(RECIPES[options.recipe], epochs=options.epochs)
-    )
-    network = Network(options.arch, options.img_size, options.pretrained)
     experiment = Experiment(
-        TASKS[options.task], recipe, options.preset, network, options.seed, options.device
+        task=TASKS[options.task],
+        recipe=_recipe(options),
+        preset=options.preset,
+        slice_count=options.slice_count or 1,
+        network=Network(options.arch, options.img_size, options.pretrained),
+        seed=options.seed,
+        device=options.device,
     )
     cohort = read_manifest(options.manifest)
     splits = _splits(options, cohort, experiment.task)
@@ -151,6 +151,24 @@ def _train(options: argparse.Namespace) -> None:
     for warning in warnings:
         say(f"warning: {warning}")
     say_written(options.out, written)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe by its name, for as many epochs as `--epochs` says."""
+    from dataclasses import replace
+
+    from HER2ViTTrainingLib.training.recipes import RECIPES, Probe
+
+    recipe = RECIPES[options.recipe]
+    if isinstance(recipe, Probe):
+        if options.epochs is not None:
+            raise InputError(f"--epochs {options.epochs}: recipe probe has no epochs; leave it out")
+        if options.pretrained == "none":
+            raise InputError(
+                "--pretrained none: recipe probe leaves the encoder as it starts; give imagenet or a file"
+            )
+        return recipe
+    return recipe if options.epochs is None else replace(recipe, epochs=options.epochs)
 
 
 def _splits(options: argparse.Namespace, cohort: Cohort, task: Task) -> Splits:

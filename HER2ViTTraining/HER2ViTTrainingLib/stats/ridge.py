@@ -26,12 +26,14 @@ _TOLERANCE = 1e-7
 @dataclass(frozen=True)
 class RidgeLogit:
     """`intercept` + features (n, k) @ `coefficients` (k,) is the logit of class 1. `penalty` times half the
-    sum of squared coefficients, of features with mean 0 and SD 1, was added to the mean loss.
+    sum of squared coefficients, of features with mean 0 and SD 1, was added to the mean loss. `losses` are
+    the mean log loss in cross-validation with each of `PENALTIES`.
     """
 
     coefficients: np.ndarray
     intercept: float
     penalty: float
+    losses: tuple[float, ...]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Logits (n,) of features (n, k)."""
@@ -59,10 +61,12 @@ def fit_ridge_logit(
     for held_out in folds_of(labels, patients, seed):
         rest = ~held_out
         for n, penalty in enumerate(PENALTIES):
-            fitted = _fitted(features[rest], labels[rest], weights[rest], penalty)
-            losses[n] += _loss(fitted.logits(features[held_out]), labels[held_out], weights[held_out])
+            coefficients, intercept = _fitted(features[rest], labels[rest], weights[rest], penalty)
+            logits = features[held_out] @ coefficients + intercept
+            losses[n] += _loss(logits, labels[held_out], weights[held_out])
     best = PENALTIES[int(np.argmin(losses))]
-    return _fitted(features, labels, weights, best)
+    coefficients, intercept = _fitted(features, labels, weights, best)
+    return RidgeLogit(coefficients, intercept, best, tuple((losses / weights.sum()).tolist()))
 
 
 def cross_validated_logits(
@@ -97,8 +101,10 @@ def folds_of(labels: np.ndarray, patients: np.ndarray, seed: int) -> Iterator[np
         yield held_out
 
 
-def _fitted(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: float) -> RidgeLogit:
-    """The fit with one penalty."""
+def _fitted(
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: float
+) -> tuple[np.ndarray, float]:
+    """Coefficients (k,) and intercept of the fit with one penalty."""
     share = weights / weights.sum()
     mean = share @ features
     sd = np.sqrt(share @ (features - mean) ** 2)
@@ -110,7 +116,7 @@ def _fitted(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, penal
     model = LogisticRegression(C=1 / penalty, tol=_TOLERANCE, max_iter=_MAX_STEPS)
     model.fit(standardised, labels, sample_weight=share)
     coefficients = model.coef_[0] / scale
-    return RidgeLogit(coefficients, float(model.intercept_[0] - coefficients @ mean), penalty)
+    return coefficients, float(model.intercept_[0] - coefficients @ mean)
 
 
 def _loss(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

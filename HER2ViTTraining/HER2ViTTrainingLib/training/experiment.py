@@ -18,18 +18,21 @@ from HER2ViTTrainingLib.cohort.splits import Splits
 from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .inputs import ModelInput, model_inputs
+from .labelled import Labelled
 from .networks import Network, preprocessing_for, weights_sha256
 from .recipes import METHOD, RECIPES, Recipe
-from .trainer import Labelled
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings of a training. `notice` is shown wherever the model's result is."""
+    """The settings of a training. `slice_count` is how many slices of a case the model learns from and reads;
+    `notice` is shown wherever the model's result is.
+    """
 
     task: Task
     recipe: Recipe = RECIPES["default"]
     preset: str = "square"
+    slice_count: int = 1
     network: Network = field(default_factory=Network)
     seed: int = 1
     device: str = "auto"
@@ -37,8 +40,8 @@ class Experiment:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The preset at the network's input size."""
-        return preprocessing_for(self.preset, self.network)
+        """The preset at the network's input size, for so many slices."""
+        return replace(preprocessing_for(self.preset, self.network), slice_count=self.slice_count)
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Data:
     labels: Mapping[str, np.ndarray]
 
     def labelled(self, name: str) -> Labelled:
-        """The images and labels of a set."""
-        images = [one.image for one in self.inputs[name]]
-        return Labelled(np.stack(images) if images else np.empty((0, 0, 0), np.float32), self.labels[name])
+        """The slices and labels of a set."""
+        images = [one.images for one in self.inputs[name]]
+        case_of = np.repeat(np.arange(len(images)), [len(of_case) for of_case in images])
+        stacked = np.concatenate(images) if images else np.empty((0, 0, 0), np.float32)
+        return Labelled(stacked, case_of, self.labels[name])
 
 
 def load_data(
@@ -102,7 +107,7 @@ def fingerprint(experiment: Experiment, data: Data, splits: Splits) -> str:
     for name in ("training", "validation"):
         digest.update(data.labels[name].tobytes())
         for one in data.inputs[name]:
-            digest.update(np.ascontiguousarray(one.image).data)
+            digest.update(np.ascontiguousarray(one.images).data)
     return digest.hexdigest()
 
 

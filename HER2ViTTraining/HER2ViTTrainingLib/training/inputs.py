@@ -35,7 +35,7 @@ from HER2ViTTrainingLib.cohort.manifest import Case
 from HER2ViTTrainingLib.parallel.processes import in_order
 from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 
-FORMAT = 2
+FORMAT = 3
 """Part of every key: raised when an input is made in another way, so that no cache of an older version is
 used.
 """
@@ -46,11 +46,11 @@ WRITER = secrets.token_hex(4)
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model sees of a case: `image` (H, W) float32 as `Patch.image`, where it comes from, and the
-    case's scale-free properties.
+    """What a model sees of a case: `images` (s, H, W) float32, a slice each as `Patch.image`, the largest
+    first; index and area of the largest, the early phase, and the case's scale-free properties.
     """
 
-    image: np.ndarray
+    images: np.ndarray
     slice: int
     area_mm2: float
     early_phase: int
@@ -84,9 +84,11 @@ def make_input(case: Case, preprocessing: Preprocessing) -> ModelInput:
     roi = read_roi(_outline(case), study.geometry, case.segment or None).mask
     chosen = choose_phases(study, roi, case.early_phase)
     early = chosen.early_volume(study)
-    patch = preprocessing.apply(early, roi)
-    properties = case_properties(early, chosen.pre_volume(study), roi, patch.slice)
-    return ModelInput(patch.image, patch.slice, patch.area_mm2, chosen.early.index, properties)
+    patches = preprocessing.patches(early, roi)
+    largest = patches[0]
+    properties = case_properties(early, chosen.pre_volume(study), roi, largest.slice)
+    images = np.stack([patch.image for patch in patches])
+    return ModelInput(images, largest.slice, largest.area_mm2, chosen.early.index, properties)
 
 
 def case_key(case: Case, preprocessing: Preprocessing, hashes: FileHashes) -> str:
@@ -159,14 +161,14 @@ def _save(made: ModelInput, path: Path) -> None:
         "early_phase": made.early_phase,
         "properties": dict(made.properties),
     }
-    np.savez(stream, image=made.image, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+    np.savez(stream, images=made.images, about=np.frombuffer(json.dumps(about).encode(), np.uint8))
     write_atomically(path, stream.getvalue(), WRITER)
 
 
 def _load(path: Path) -> ModelInput:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return ModelInput(file["image"], **json.loads(file["about"].tobytes()))
+            return ModelInput(file["images"], **json.loads(file["about"].tobytes()))
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: is a damaged copy of a case's input; delete it, it is made anew"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from HER2ViTLib.model.config import Settings
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .experiment import Data, Experiment
+from .fitted import Fitted
 from .networks import weights_sha256
-from .trainer import Epoch, Trainer
+from .trainer import Epoch
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,25 +30,25 @@ TEMPLATES = Path(__file__).parent / "templates"
 def provenance_of(
     experiment: Experiment,
     data: Data,
-    logits: Mapping[str, np.ndarray],
-    trainer: Trainer,
+    fitted: Fitted,
+    fingerprint: str,
     device: str,
     fold: str = "",
 ) -> dict[str, Any]:
-    """What the bundle tells of its making: settings, versions, and the model's figures in each set.
+    """What the bundle tells of its making: settings, the training's fingerprint, versions, and the model's
+    figures in each set.
 
-    `logits` (n,) by set, as `data` holds the cases; `fold` names the fold that was held out, if any. A set of
-    one class has no AUC.
+    `fold` names the fold that was held out, if any. A set of one class has no AUC.
     """
-    figures = {name: _figures(data.labels[name], found) for name, found in logits.items()}
+    figures = {name: _figures(data.labels[name], found) for name, found in fitted.logits.items()}
     return {
         "recipe": asdict(experiment.recipe),
         "network": asdict(replace(experiment.network, pretrained=Path(experiment.network.pretrained).name)),
         "pretrained_sha256": weights_sha256(experiment.network),
-        "fingerprint": trainer.fingerprint,
+        "fingerprint": fingerprint,
         "seed": experiment.seed,
         "fold": fold,
-        "epochs_run": len(trainer.history),
+        **fitted.about,
         "sets": figures,
         "device": device,
         "versions": {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Prediction:
 
     `label` 0 or 1; `score` the calibrated probability, `score_raw` the one before calibration. Of a model
     that could not be calibrated (`calibrated` 0) both are the raw one. `threshold` is the model's own, on the
-    scale of `score`; `fold` names the fold that was held out from it, empty where none was.
+    scale of `score`; `fold` names the fold that was held out from it, empty where none was. `subgroups` are
+    the manifest's columns about site and scanner.
     """
 
     case_id: str
@@ -29,19 +31,25 @@ class Prediction:
     seed: int
     calibrated: int
     threshold: float
+    subgroups: Mapping[str, str] = field(default_factory=dict)
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> bytes:
     """The predictions of one training, or of a cross-validation, a row a case and model, as
     `predictions.csv`. Without folds there is no column `fold`.
     """
-    columns = [field.name for field in fields(Prediction)]
-    rows = [asdict(prediction) for prediction in predictions]
+    rows = [_row(prediction) for prediction in predictions]
+    columns = list(rows[0])
     if not any(prediction.fold for prediction in predictions):
         columns.remove("fold")
         for row in rows:
             del row["fold"]
     return csv_bytes(columns, rows)
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    row = asdict(prediction)
+    return {**row, **row.pop("subgroups")}
 
 
 def seeds_csv(predictions: Mapping[int, Sequence[Prediction]]) -> bytes:
@@ -55,11 +63,12 @@ def seeds_csv(predictions: Mapping[int, Sequence[Prediction]]) -> bytes:
     for of_case in zip(*predictions.values(), strict=True):
         scores = [prediction.score for prediction in of_case]
         row = {name: getattr(of_case[0], name) for name in shared}
+        row.update(of_case[0].subgroups)
         row["score"] = float(np.mean(scores))
         row["calibrated"] = min(prediction.calibrated for prediction in of_case)
         row.update((_seed_column(seed), score) for seed, score in zip(predictions, scores))
         rows.append(row)
-    return csv_bytes([*shared, *map(_seed_column, predictions)], rows)
+    return csv_bytes(list(rows[0]), rows)
 
 
 def _seed_column(seed: int) -> str:

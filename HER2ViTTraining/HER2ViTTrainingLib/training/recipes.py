@@ -1,9 +1,9 @@
-"""Training recipes, and the learning rates they lead to.
+"""Training recipes, and the learning rates of those that fine-tune.
 
 `study` repeats the published code: Adam, cosine annealing that rises again after ten epochs, early stopping
 on the validation loss, no augmentation. `default` is ours: augmentation, AdamW with warm-up, cosine and
 layer-wise learning-rate decay, class weights from the training part, averaged weights, early stopping on the
-validation AUC.
+validation AUC. `probe`, for small cohorts, leaves the pretrained encoder as it is (see `probe`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ of older code is resumed.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How a model is trained.
+class FineTuning:
+    """How all weights of a network are trained.
 
-    `learning_rate` is that of a step of `batch` cases, at its peak; `warm_up` the share of all steps that
+    `learning_rate` is that of a step of `batch` slices, at its peak; `warm_up` the share of all steps that
     lead up to it; `layer_decay` the factor by which it falls from one layer to the one below (None: the same
     for all). `patience`: epochs without a better `stops_on` ("auc" or "loss", of the validation set) before
     training ends. `averaging` is the decay of the weights' moving average; 0 keeps the plain weights.
@@ -42,8 +42,16 @@ class Recipe:
     stops_on: str
 
 
-RECIPES = {
-    "default": Recipe(
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Only the last layer is fitted, by ridge-penalised logistic regression."""
+
+    name: str
+
+
+Recipe = FineTuning | Probe
+RECIPES: dict[str, Recipe] = {
+    "default": FineTuning(
         name="default",
         optimizer="adamw",
         learning_rate=4e-4,
@@ -58,7 +66,7 @@ RECIPES = {
         augmented=True,
         stops_on="auc",
     ),
-    "study": Recipe(
+    "study": FineTuning(
         name="study",
         optimizer="adam",
         learning_rate=1e-4,
@@ -73,11 +81,12 @@ RECIPES = {
         augmented=False,
         stops_on="loss",
     ),
+    "probe": Probe(name="probe"),
 }
 STUDY_COSINE_EPOCHS = 10
 
 
-def learning_rate_factor(recipe: Recipe, step: int, steps_an_epoch: int) -> float:
+def learning_rate_factor(recipe: FineTuning, step: int, steps_an_epoch: int) -> float:
     """The learning rate at a step, as a share of the recipe's.
 
     `default`: linear warm-up, then half a cosine to zero. `study`: PyTorch's CosineAnnealingLR with T_max 10,

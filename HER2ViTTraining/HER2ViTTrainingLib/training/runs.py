@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
@@ -20,6 +22,7 @@ from HER2ViTLib.model.bundle import CARD_FILE, WEIGHTS_FILE, save_bundle
 from HER2ViTLib.model.calibration import Calibration, sigmoid
 from HER2ViTLib.model.config import CONFIG_FILE, Settings
 from HER2ViTLib.model.devices import choose_device
+from HER2ViTTrainingLib.cohort.columns import SET_NAMES, SUBGROUP_COLUMNS
 from HER2ViTTrainingLib.cohort.manifest import Cohort
 from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit, inner_validation
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
@@ -28,10 +31,12 @@ from HER2ViTTrainingLib.stats.calibration import platt_calibration
 from HER2ViTTrainingLib.stats.roc import youden_threshold
 
 from .experiment import Data, Experiment, fingerprint, load_data, percentiles
+from .fitted import Fitted
 from .model_card import history_png, model_card, provenance_of
 from .networks import build_network, stored_model_args
 from .predictions import Prediction, predictions_csv
-from .trainer import Epoch, Trainer, predict
+from .recipes import Probe
+from .trainer import Trainer, case_logits
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 HISTORY_FILES = ("history.csv", "history.png")
@@ -96,11 +101,16 @@ class TrainingJob:
         """The name of the fold that is held out; empty without one."""
         return "" if self.fold is None else self.split.fold_name(self.fold)
 
+    @property
+    def inputs_folder(self) -> Path:
+        """Where the cases' inputs are kept."""
+        return self.cache or self.out / CACHE_FOLDER
+
     def data(self, progress: Progress | None = None) -> Data:
         """The inputs and labels of the sets, made where the cache lacks them."""
-        cache = self.cache or self.out / CACHE_FOLDER
-        experiment = self.experiment
-        return load_data(self.cohort, self.sets, experiment.task, experiment.preprocessing, cache, progress)
+        task = self.experiment.task
+        preprocessing = self.experiment.preprocessing
+        return load_data(self.cohort, self.sets, task, preprocessing, self.inputs_folder, progress)
 
 
 @dataclass(frozen=True)
@@ -135,25 +145,11 @@ def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
     device, _ = choose_device(experiment.device)
     model = build_network(experiment.network, experiment.seed)
     data = job.data(progress)
-    trainer = Trainer(
-        model,
-        training=data.labelled("training"),
-        validation=data.labelled("validation"),
-        preprocessing=experiment.preprocessing,
-        recipe=experiment.recipe,
-        seed=experiment.seed,
-        device=device,
-        fingerprint=fingerprint(experiment, data, job.splits),
-    )
-    model = trainer.run(out / CHECKPOINT_FILE, progress)
-    _write_history(trainer, out)
-    logits = {
-        name: predict(model, data.labelled(name).images, experiment.preprocessing)
-        for name, cases in data.cases.items()
-        if cases
-    }
-    calibration, reason = _calibration(data.labels["validation"], logits["validation"])
-    predictions = _predictions(job, data, logits, calibration)
+    named = fingerprint(experiment, data, job.splits)
+    fitted = _fit(job, model, data, device, named, progress)
+    _write_history(fitted, out)
+    calibration, reason = _calibration(data.labels["validation"], fitted.logits["validation"])
+    predictions = _predictions(job, data, fitted.logits, calibration)
     write_atomically(out / PREDICTIONS_FILE, predictions_csv(predictions))
     if calibration is None:
         _write_no_bundle(out, reason)
@@ -168,19 +164,64 @@ def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
         training_percentiles=percentiles([one.properties for one in data.inputs["training"]]),
         splits_sha256=job.splits.sha256,
         notice=experiment.notice,
-        provenance=provenance_of(experiment, data, logits, trainer, str(device), job.fold_name),
+        provenance=provenance_of(experiment, data, fitted, named, str(device), job.fold_name),
     )
     card = model_card(settings, experiment)
     model_args = stored_model_args(experiment.network)
-    save_bundle(out, model, experiment.network.architecture, model_args, settings, card)
+    save_bundle(out, fitted.model, experiment.network.architecture, model_args, settings, card)
     return Trained(predictions)
 
 
-def _write_history(trainer: Trainer, out: Path) -> None:
+def _fit(
+    job: TrainingJob,
+    model: nn.Module,
+    data: Data,
+    device: torch.device,
+    named: str,
+    progress: Progress | None,
+) -> Fitted:
+    """The network as the recipe fits it; `named` is the fingerprint of the training."""
+    experiment = job.experiment
+    recipe = experiment.recipe
+    parts = {name: data.labelled(name) for name, cases in data.cases.items() if cases or name in SET_NAMES}
+    checkpoint = job.out / CHECKPOINT_FILE
+    if isinstance(recipe, Probe):
+        if checkpoint.exists():
+            raise InputError(f"{checkpoint}: belongs to a training of all weights; name a new folder")
+        # Here, not above: scikit-learn is only needed for this.
+        from .probe import fit_probe
+
+        patients = np.array([case.patient_id for case in data.cases["training"]])
+        return fit_probe(
+            model.to(device),
+            parts,
+            patients,
+            experiment.preprocessing,
+            seed=experiment.seed,
+            cache=job.inputs_folder,
+            progress=progress,
+        )
+    trainer = Trainer(
+        model,
+        training=parts["training"],
+        validation=parts["validation"],
+        preprocessing=experiment.preprocessing,
+        recipe=recipe,
+        seed=experiment.seed,
+        device=device,
+        fingerprint=named,
+    )
+    model = trainer.run(checkpoint, progress)
+    logits = {name: case_logits(model, part, experiment.preprocessing) for name, part in parts.items()}
+    history = [asdict(epoch) for epoch in trainer.history]
+    picture = history_png(trainer.history, recipe.stops_on)
+    return Fitted(model, logits, history, picture, {"epochs_run": len(history)})
+
+
+def _write_history(fitted: Fitted, out: Path) -> None:
     table, picture = HISTORY_FILES
-    rows = [asdict(epoch) for epoch in trainer.history]
-    write_atomically(out / table, csv_bytes(tuple(Epoch.__dataclass_fields__), rows))
-    write_atomically(out / picture, history_png(trainer.history, trainer.recipe.stops_on))
+    write_atomically(out / table, csv_bytes(tuple(fitted.history[0]), fitted.history))
+    write_atomically(out / picture, fitted.history_png)
 
 
 def _calibration(labels: np.ndarray, logits: np.ndarray) -> tuple[Calibration | None, str]:
@@ -198,6 +239,7 @@ def _predictions(
     applied = calibration or Calibration()
     scores = {name: list(map(applied.score, of_set.tolist())) for name, of_set in logits.items()}
     threshold = youden_threshold(data.labels["validation"], np.array(scores["validation"]))
+    columns = [column for column in SUBGROUP_COLUMNS if column in job.cohort.columns]
     found = []
     for name, of_set in scores.items():
         for case, label, score, logit in zip(data.cases[name], data.labels[name], of_set, logits[name]):
@@ -212,6 +254,7 @@ def _predictions(
                 seed=job.experiment.seed,
                 calibrated=int(calibration is not None),
                 threshold=threshold,
+                subgroups={column: case.row[column] for column in columns},
             )
             found.append(prediction)
     return found

@@ -28,18 +28,11 @@ from HER2ViTTrainingLib.parallel.progress import Progress
 from HER2ViTTrainingLib.stats.roc import auc
 
 from .augmentation import augment
-from .recipes import Recipe, learning_rate_factor
+from .labelled import Labelled, require_both_classes
+from .recipes import FineTuning, learning_rate_factor
 
 MIN_GAIN = 1e-6
 """An epoch is better than all before it by at least so much: less is round-off."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Preprocessed images (n, H, W) float32 as `Patch.image` holds them, and labels (n,) 0 or 1."""
-
-    images: np.ndarray
-    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class Epoch:
 def predict(
     model: nn.Module, images: np.ndarray, preprocessing: Preprocessing, batch: int = 64
 ) -> np.ndarray:
-    """Logits (n,) float64 of preprocessed images (n, H, W), on the device the model is on."""
+    """Logits (m,) float64 of preprocessed images (m, H, W), on the device the model is on."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
@@ -79,13 +72,18 @@ def predict(
     return torch.cat(chunks).squeeze(-1).double().cpu().numpy()
 
 
+def case_logits(model: nn.Module, cases: Labelled, preprocessing: Preprocessing) -> np.ndarray:
+    """Logits (n,) of cases: the mean over the slices of each."""
+    return cases.per_case(predict(model, cases.images, preprocessing))
+
+
 class Trainer:
     """One training: `run` trains to the end; with a checkpoint file it resumes there, and ends with the same
     weights (on the CPU).
 
-    `training` and `validation` are preprocessed by `preprocessing`. `fingerprint` names the data and
-    settings: a checkpoint of another training is refused with `InputError`; so is a part without both
-    classes.
+    `training` and `validation` are preprocessed by `preprocessing`. A slice is a sample; a case counts the
+    same however many it has. `fingerprint` names the data and settings: a checkpoint of another training is
+    refused with `InputError`; so is a part without both classes.
     """
 
     def __init__(
@@ -95,23 +93,26 @@ class Trainer:
         training: Labelled,
         validation: Labelled,
         preprocessing: Preprocessing,
-        recipe: Recipe,
+        recipe: FineTuning,
         seed: int,
         device: torch.device | str = "cpu",
         fingerprint: str = "",
     ) -> None:
-        _require_both_classes(training, "training")
-        _require_both_classes(validation, "validation")
+        require_both_classes(training, "training")
+        require_both_classes(validation, "validation")
         self.model = model.to(device)
         self.preprocessing = preprocessing
         self.recipe = recipe
         self.fingerprint = fingerprint
         self.validation = validation
         self.images = torch.from_numpy(training.images).to(device)
-        self.labels = torch.from_numpy(training.labels.astype(np.float32)).to(device)
-        positive = float(self.labels.sum())
+        self.labels = torch.from_numpy(training.labels[training.case_of].astype(np.float32)).to(device)
+        # Relative to their mean, or many slices a case would mean small steps.
+        weights = training.weights / training.weights.mean()
+        self.weights = torch.from_numpy(weights.astype(np.float32)).to(device)
+        positive = float(training.labels.sum())
         self.positive_weight = torch.tensor(
-            (len(self.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device
+            (len(training.labels) - positive) / positive if recipe.weighted_classes else 1.0, device=device
         )
         self.optimizer = timm.optim.create_optimizer_v2(
             self.model,
@@ -168,11 +169,11 @@ class Trainer:
     def _step(self, part: Tensor, step: int, steps_an_epoch: int) -> Tensor:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates):
             group["lr"] = rate * learning_rate_factor(self.recipe, step, steps_an_epoch)
-        images, labels = self.batch(part)
+        images, labels, weights = self.batch(part)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
             logits = self.model(images).squeeze(-1)
         loss = functional.binary_cross_entropy_with_logits(
-            logits.float(), labels, pos_weight=self.positive_weight
+            logits.float(), labels, weights, pos_weight=self.positive_weight
         )
         self.optimizer.zero_grad()
         loss.backward()
@@ -182,15 +183,15 @@ class Trainer:
         self._average(step)
         return loss.detach()
 
-    def batch(self, part: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's input (B, C, H, W), augmented where the recipe says so, and the labels (B,), of the
-        training cases `part`.
+    def batch(self, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network's input (B, C, H, W), augmented where the recipe says so, the labels (B,) and the
+        weights (B,), of the training slices `part`.
         """
         part = part.to(self.images.device)
         images = self.images[part]
         if self.recipe.augmented:
             images = augment(images[:, None], self.generator)[:, 0]
-        return model_input(images, self.preprocessing), self.labels[part]
+        return model_input(images, self.preprocessing), self.labels[part], self.weights[part]
 
     def _average(self, step: int) -> None:
         """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag
@@ -204,7 +205,7 @@ class Trainer:
                 kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
 
     def _validate(self) -> tuple[float, float]:
-        logits = predict(self.averaged, self.validation.images, self.preprocessing)
+        logits = case_logits(self.averaged, self.validation, self.preprocessing)
         targets = torch.from_numpy(self.validation.labels.astype(np.float64))
         loss = functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), targets)
         return float(loss), auc(self.validation.labels, logits)
@@ -262,14 +263,6 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.generator.set_state(tensors["generator"])
         self.history = [Epoch(**epoch) for epoch in json.loads(header["history"])]
-
-
-def _require_both_classes(part: Labelled, name: str) -> None:
-    if len(np.unique(part.labels)) < 2:
-        held = "a single class" if len(part.labels) else "no case of this task"
-        raise InputError(
-            f"the {name} part holds {held} ({len(part.labels)} cases); more cases or another split are needed"
-        )
 
 
 def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Mapping[str, str]]:
