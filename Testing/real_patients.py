@@ -111,7 +111,8 @@ def trained_elsewhere(cases: Path, out: Path, weights: Path, cohort: str) -> Row
     for row in rows:
         row["role"] = "development" if row["cohort"] == cohort else "external"
         for name in ("image", "roi"):
-            row[name] = os.path.relpath(cases / row[name], out)
+            paths = (os.path.relpath(cases / path, out) for path in row[name].split(";"))
+            row[name] = ";".join(paths)
     manifest = write_rows(out / f"from-{cohort}.csv", rows)
     path = train(manifest, out, f"from-{cohort}", weights, "--task", PRIMARY, "--recipe", "probe")
     return [row for row in read_rows(path) if row["set"] not in ("training", "validation")]

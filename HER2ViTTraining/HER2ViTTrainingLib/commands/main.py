@@ -31,6 +31,7 @@ EXTRAS = {
     "pydeseq2": "genes",
     "scipy": "statistics",
     "sklearn": "statistics",
+    "threadpoolctl": "statistics",
 }
 """Packages that only some commands need, and the extra of our pip package that brings each."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
 from .roc import class_sizes
 
@@ -57,15 +58,17 @@ def fit_ridge_logit(
     """
     labels = np.asarray(labels, bool)
     weights = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
-    losses = np.zeros(len(PENALTIES))
-    for held_out in folds_of(labels, patients, seed):
-        rest = ~held_out
-        for n, penalty in enumerate(PENALTIES):
-            coefficients, intercept = _fitted(features[rest], labels[rest], weights[rest], penalty)
-            logits = features[held_out] @ coefficients + intercept
-            losses[n] += _loss(logits, labels[held_out], weights[held_out])
-    best = PENALTIES[int(np.argmin(losses))]
-    coefficients, intercept = _fitted(features, labels, weights, best)
+    # The matrices are small: threads for them would wait for each other six times as long as they work.
+    with threadpool_limits(1):
+        losses = np.zeros(len(PENALTIES))
+        for held_out in folds_of(labels, patients, seed):
+            rest = ~held_out
+            for n, penalty in enumerate(PENALTIES):
+                coefficients, intercept = _fitted(features[rest], labels[rest], weights[rest], penalty)
+                logits = features[held_out] @ coefficients + intercept
+                losses[n] += _loss(logits, labels[held_out], weights[held_out])
+        best = PENALTIES[int(np.argmin(losses))]
+        coefficients, intercept = _fitted(features, labels, weights, best)
     return RidgeLogit(coefficients, intercept, best, tuple((losses / weights.sum()).tolist()))
 
 
