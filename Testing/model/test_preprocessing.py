@@ -78,6 +78,56 @@ def test_largest_slice_and_its_ties():
     assert SquarePreprocessing().apply(volume, mask).area_mm2 == pytest.approx(16 * 0.64)
 
 
+def on_slices(*indices):
+    """An outline on these of 12 slices, largest on slice 6."""
+    mask = np.zeros((12, 40, 40), bool)
+    mask[list(indices), 12:22, 12:24] = True
+    mask[6, 10:26, 10:28] = True
+    return mask
+
+
+# the outline's slices; how many are read; the one given; those that are read, in their order
+NEAREST = [
+    ((3, 4, 5, 6, 7, 8), 3, None, [6, 5, 7]),
+    ((3, 4, 5, 6, 7, 8), 4, None, [6, 5, 7, 4]),
+    ((3, 4, 5, 6, 7, 8), 3, 8, [8, 7, 6]),
+    ((3, 4, 5, 6, 7, 8), 1, 4, [4]),
+    ((1, 6, 9, 11), 3, None, [6, 9, 1]),  # the outline has holes: the others count by their distance
+    ((6, 7), 5, None, [6, 7]),
+    ((6,), 64, None, [6]),
+]
+
+
+@pytest.mark.parametrize("preset", [StudyPreprocessing, SquarePreprocessing])
+@pytest.mark.parametrize(("outlined", "count", "given", "expected"), NEAREST)
+def test_the_slices_nearest_the_largest_or_given_one(preset, outlined, count, given, expected):
+    mask = on_slices(*outlined)
+    volume = a_volume(np.random.default_rng(5).random(mask.shape))
+    patches = preset(slice_count=count).patches(volume, mask, given)
+    assert [patch.slice for patch in patches] == expected
+    for patch in patches:
+        alone = preset().apply(volume, mask, patch.slice)
+        assert np.array_equal(patch.image, alone.image)
+        assert np.array_equal(patch.mask, alone.mask)
+        assert patch.area_mm2 == alone.area_mm2
+
+
+def test_a_further_slice_that_cannot_be_read_is_named():
+    mask = on_slices(5, 6, 7)
+    image = np.random.default_rng(5).random(mask.shape)
+    image[7] = 0
+    assert len(SquarePreprocessing(slice_count=2).patches(a_volume(image), mask)) == 2
+    with pytest.raises(InputError, match="slice 7: the image is constant"):
+        SquarePreprocessing(slice_count=3).patches(a_volume(image), mask)
+
+
+def test_settings_without_a_number_of_slices_mean_one():
+    for made in (SquarePreprocessing(), StudyPreprocessing()):
+        stored = made.to_json()
+        assert stored.pop("slice_count") == 1
+        assert preprocessing_from_json(stored) == made
+
+
 @pytest.mark.parametrize("preset", [StudyPreprocessing, SquarePreprocessing])
 @pytest.mark.parametrize(("direction", "spacing"), GEOMETRIES)
 def test_a_marked_pixel_comes_back_at_its_patient_position(preset, direction, spacing):
@@ -121,6 +171,9 @@ def test_faults_of_outline_and_image():
 
 OUT_OF_RANGE = [
     ("square", "size", [8, 224], "[8, 224]; it must be two whole numbers from 16 to 1024"),
+    ("square", "slice_count", 0, "0; it must be a whole number from 1 to 64"),
+    ("study", "slice_count", 65, "65; it must be a whole number from 1 to 64"),
+    ("study", "slice_count", 3.0, "3.0; it must be a whole number from 1 to 64"),
     ("square", "margin_mm", -1, "-1; it must be a number from 0 to 1000"),
     ("square", "percentiles", [99, 1], "[99, 1]; it must be two numbers from 0 to 100, the lower one first"),
     ("square", "mean", [0.5, 0.5], "[0.5, 0.5]; it must be one or three numbers from -1000 to 1000"),
@@ -146,7 +199,7 @@ def test_each_value_out_of_range_is_a_fault_of_its_own():
 
 
 def test_settings_survive_json_and_bad_ones_are_refused():
-    for made in (SquarePreprocessing(size=(96, 128), margin_mm=5.0), StudyPreprocessing()):
+    for made in (SquarePreprocessing(size=(96, 128), margin_mm=5.0), StudyPreprocessing(slice_count=3)):
         assert preprocessing_from_json(json.loads(json.dumps(made.to_json()))) == made
     good = SquarePreprocessing().to_json()
     bad = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import cv2
@@ -18,9 +18,12 @@ import numpy as np
 
 from HER2ViTLib.imaging.volume import Geometry, Volume, bounding_box
 from HER2ViTLib.lesion.measures import areas_mm2
-from HER2ViTLib.messages import InputError
+from HER2ViTLib.messages import InputError, faults_of
 
-from .sampling import Sampling
+from .sampling import Sampling, without_aliasing
+
+MAX_SLICE_COUNT = 64
+"""Slices of a lesion that a model reads, at most."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,16 @@ class Patch:
 
 @dataclass(frozen=True)
 class Preprocessing(ABC):
-    """How a volume becomes the model's input: a value object that is stored in the model's bundle."""
+    """How a volume becomes the model's input: a value object that is stored in the model's bundle.
+
+    `slice_count` slices of a lesion are read at most: see `patches`. Bundles of versions that read one slice
+    only do not store it.
+    """
 
     preset: ClassVar[str]
 
     size: tuple[int, int] = (224, 224)
+    slice_count: int = field(default=1, kw_only=True)
 
     @property
     @abstractmethod
@@ -91,7 +99,13 @@ class Preprocessing(ABC):
 
     def _rules(self) -> dict[str, tuple[bool, str]]:
         """By setting: whether its value will do, and in words what will."""
-        return {"size": (_are_numbers(self.size, 2, 16, 1024, int), "two whole numbers from 16 to 1024")}
+        return {
+            "size": (_are_numbers(self.size, 2, 16, 1024, int), "two whole numbers from 16 to 1024"),
+            "slice_count": (
+                _is_number(self.slice_count, 1, MAX_SLICE_COUNT, int),
+                f"a whole number from 1 to {MAX_SLICE_COUNT}",
+            ),
+        }
 
     def apply(self, volume: Volume, mask: np.ndarray, slice_index: int | None = None) -> Patch:
         """The patch of the chosen slice; `volume` (K, J, I), `mask` boolean of the same shape.
@@ -107,8 +121,29 @@ class Preprocessing(ABC):
             where = np.flatnonzero(areas)
             cure = f"it lies on slices {where[0]} to {where[-1]}" if where.size else "draw it first"
             raise InputError(f"the outline is empty on slice {chosen}; {cure}")
-        image, outline, pixel_to_index = self._crop(volume.array[chosen], mask[chosen], volume.geometry)
-        return Patch(image, outline, chosen, float(areas[chosen]), pixel_to_index, volume.geometry)
+        return self._patch(volume, mask, chosen, float(areas[chosen]))
+
+    def patches(self, volume: Volume, mask: np.ndarray, slice_index: int | None = None) -> list[Patch]:
+        """The patch of `apply` first, then those of the outline's slices nearest to it, nearest first (of two
+        equally near ones the lower): `slice_count` in all, fewer where the outline has fewer.
+
+        Takes and raises what `apply` does.
+        """
+        leading = self.apply(volume, mask, slice_index)
+        if self.slice_count == 1:
+            return [leading]
+        areas = areas_mm2(mask, volume.geometry)
+        outlined = np.flatnonzero(areas)
+        nearest = outlined[np.argsort(np.abs(outlined - leading.slice), kind="stable")]
+        patches = [leading]
+        for index in nearest[1 : self.slice_count].tolist():
+            with faults_of(f"slice {index}"):
+                patches.append(self._patch(volume, mask, index, float(areas[index])))
+        return patches
+
+    def _patch(self, volume: Volume, mask: np.ndarray, index: int, area_mm2: float) -> Patch:
+        image, outline, pixel_to_index = self._crop(volume.array[index], mask[index], volume.geometry)
+        return Patch(image, outline, index, area_mm2, pixel_to_index, volume.geometry)
 
     @abstractmethod
     def _largest_slice(self, areas: np.ndarray, mask: np.ndarray) -> int: ...
@@ -310,19 +345,3 @@ def require_contrast(image: np.ndarray) -> None:
             f"the image is constant around the outline (grey value {image.flat[0]:g}); check the phase and"
             " the outline"
         )
-
-
-def without_aliasing(image: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
-    """The image blurred as far as sampling it every `scale_x`, `scale_y` pixels demands; unchanged where that
-    enlarges it.
-    """
-    sigmas = [max(scale - 1, 0) / 2 for scale in (scale_x, scale_y)]
-    if max(sigmas) < 0.1:
-        return image
-    return cv2.GaussianBlur(
-        image,
-        (0, 0),
-        sigmaX=max(sigmas[0], 1e-3),
-        sigmaY=max(sigmas[1], 1e-3),
-        borderType=cv2.BORDER_REPLICATE,
-    )

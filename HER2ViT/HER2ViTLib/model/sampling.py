@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 _CUBIC = -0.75
@@ -63,3 +64,19 @@ def _cubic_weight(distance: np.ndarray) -> np.ndarray:
     near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance * distance + 1
     far = ((distance - 5) * distance + 8) * distance * _CUBIC - 4 * _CUBIC
     return np.where(distance < 1, near, far)
+
+
+def without_aliasing(image: np.ndarray, scale_x: float, scale_y: float) -> np.ndarray:
+    """The image blurred as far as sampling it every `scale_x`, `scale_y` pixels demands; unchanged where that
+    enlarges it.
+    """
+    sigmas = [max(scale - 1, 0) / 2 for scale in (scale_x, scale_y)]
+    if max(sigmas) < 0.1:
+        return image
+    return cv2.GaussianBlur(
+        image,
+        (0, 0),
+        sigmaX=max(sigmas[0], 1e-3),
+        sigmaY=max(sigmas[1], 1e-3),
+        borderType=cv2.BORDER_REPLICATE,
+    )
