@@ -136,6 +136,11 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_slice_count(command: argparse.ArgumentParser, what: str) -> None:
+    """Adds `--slice-count`, None where it is not given; `what` says what is done with so many slices."""
+    command.add_argument("--slice-count", type=whole_number(1, 64), metavar="K", help=what)
+
+
 def add_selection(command: argparse.ArgumentParser) -> None:
     """Adds `--series` and `--image-type`: which images of a DICOM examination are meant."""
     command.add_argument(
