@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from filelock import FileLock
 
 from conftest import REPOSITORY
-from HER2ViTLib.imaging.image_files import image_sha256, write_volume
+from HER2ViTLib.imaging.image_files import image_sha256, read_volume, write_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.batch import batch
@@ -137,6 +137,43 @@ def test_the_third_task_adds_its_columns_and_changes_no_other(
     alone = table(tmp_path / "alone" / "readings.csv")
     assert [row["task3_score"] for row in alone] == [row["task3_score"] for row in rows]
     assert {row["call"] + row["p_zero"] + row["task1_score"] for row in alone} == {""}
+
+
+def test_several_slices_are_read_as_read_reads_them(archive, tmp_path, in_this_process):
+    outline = read_volume(archive / "c00_roi.nrrd")
+    outline.array[np.arange(len(outline.array)) != 3] = 0
+    write_volume(outline, archive / "one_slice.nrrd")
+    single = rows_of("one slice", image="c00.nrrd", roi="one_slice.nrrd")
+    write_manifest(archive / "slices.csv", [rows_of("c01"), single])
+    in_batch = words(archive, tmp_path / "batch", "--slice-count", "3", manifest="slices.csv")
+    assert main(in_batch) == 0
+    several, one = table(tmp_path / "batch" / "readings.csv")
+    columns = list(several)
+    after = columns.index("task1_bundle_sha256") + 1
+    assert columns[after : after + 2] == ["task1_slices", "task1_spread"]
+    assert (several["task1_slice"], several["task1_slices"]) == ("3", "2;3;4")
+    assert (one["task1_slices"], one["task1_spread"]) == ("", "")
+    assert "slice_count" in several["warnings"].split()
+
+    case = [str(archive / "c01.nrrd"), "--roi", str(archive / "c01_roi.nrrd"), "--no-figures"]
+    assert main(["read", *case, *words(archive, tmp_path / "read", "--slice-count", "3")[2:]]) == 0
+    by_itself = json.loads((tmp_path / "read" / "reading.json").read_text())["tasks"]
+    for key in ("task1", "task2"):
+        for column in ("score", "score_raw", "spread"):
+            assert float(several[f"{key}_{column}"]) == pytest.approx(by_itself[key][column], abs=2e-6)
+
+
+def test_with_another_number_of_slices_all_is_read_again(archive, undisturbed, tmp_path, in_this_process):
+    write_manifest(archive / "one.csv", [rows_of("c01")])
+    out = tmp_path / "out"
+    of_three = words(archive, out, "--slice-count", "3", manifest="one.csv")
+    assert main(of_three) == 0
+    before = written(out)
+    assert main(of_three) == 0
+    assert written(out) == before
+    assert main(words(archive, out, manifest="one.csv")) == 0
+    rows = list(csv.DictReader(undisturbed.decode().splitlines()))
+    assert table(out / "readings.csv") == [row for row in rows if row["case_id"] == "c01"]
 
 
 def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys, in_this_process):

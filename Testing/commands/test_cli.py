@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.model.preprocessing import MAX_SLICE_COUNT
 from HER2ViTTrainingLib.commands.main import EXTRAS, main, with_joined_negatives
 from support.csv_files import rows_of
 from support.models import a_bundle_folder
@@ -148,6 +149,20 @@ def test_slice_axis_and_slice_number(case, tmp_path):
     assert centre[0] == pytest.approx(5.0 + 30 * 0.9, abs=1e-3)
 
 
+def test_slice_count_reads_the_slices_nearest_the_largest_or_given_one(case, tmp_path, capsys):
+    def tasks(*more):
+        assert main(read_words(case, tmp_path / "out", "--no-figures", *more)) == 0
+        return json.loads((tmp_path / "out" / "reading.json").read_text())["tasks"].values()
+
+    assert all("slices" not in task and "spread" not in task for task in tasks())
+    assert "spread" not in capsys.readouterr().out
+    assert [task["slices"] for task in tasks("--slice-count", "3")] == [[3, 4, 5]] * 2
+    assert "(SD of the logits; no confidence)" in capsys.readouterr().out
+    of_given = tasks("--slice-count", "2", "--slice", "6")
+    assert [(task["slice"], task["slices"]) for task in of_given] == [(6, [5, 6])] * 2
+    assert [task["slices"] for task in tasks("--slice-count", str(MAX_SLICE_COUNT))] == [[2, 3, 4, 5, 6]] * 2
+
+
 FAULTS = {
     "missing file": (dict(images=("nothing.nrrd",)), "nothing.nrrd: no such file"),
     "not an image": (dict(images=("text.nrrd",)), "text.nrrd: cannot be read"),
@@ -180,6 +195,8 @@ def test_bad_input_gets_one_line_and_status_2(case, tmp_path, refused, fault):
         (["--device", "tpu"], "tpu"),
         (["--early-phase", "7"], "0-2"),
         (["--slice", "99"], "slices 0 to 7"),
+        (["--slice-count", "0"], "'0' is not a whole number from 1 to 64"),
+        (["--slice-count", str(MAX_SLICE_COUNT + 1)], "'65' is not a whole number from 1 to 64"),
         (["--segment", "5"], "5"),
         (["--attention", "magic"], "magic"),
         (["--nonsense"], "--nonsense"),

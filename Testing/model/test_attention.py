@@ -82,6 +82,19 @@ def test_each_method_equals_a_plain_float64_reference(kind, method):
     assert np.abs(maps.numpy() - expected).max() / scale < 1e-5
 
 
+def test_gradient_explains_slices_by_the_side_of_their_case():
+    model = a_model("cls")
+    images = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    logits, _ = attend(model, images)
+    cutoff = float(logits[:2].mean()) + 1e-3  # missed by the first case, whose two slices lie on both sides
+    side_of_case = [False, False, *[bool(logits[2:].mean() >= cutoff)] * 3]
+    assert (logits >= cutoff).tolist() != side_of_case
+    _, maps = attend(model, images, "gradient", cutoff, [2, 3])
+    for image, is_reached, found in zip(images, side_of_case, maps, strict=True):
+        _, (expected,) = attend(model, image[None], "gradient", -1e9 if is_reached else 1e9)
+        assert torch.allclose(found, expected, atol=1e-5 * max(1.0, float(expected.max())))
+
+
 def test_rollout_rows_sum_to_one_and_identity_gives_identity():
     torch.manual_seed(2)
     attentions = [torch.randn(2, 10, 10).softmax(-1) for _ in range(5)]

@@ -101,7 +101,18 @@ def reading_of(volume: Volume, tasks: tuple[str, ...] = ("task1", "task2"), scor
         method="rollout", entropy=0.5, share_in_roi=0.4, foci=1, focal_area_mm2=12.0
     )
     task = TaskReading(
-        0.5, score, 0.4, 0.5, patch.slice, patch.area_mm2, statistics, attention, patch, "0" * 64
+        score_raw=0.5,
+        score=score,
+        threshold=0.4,
+        prevalence=0.5,
+        slice=patch.slice,
+        slices=(patch.slice,),
+        spread=None,
+        area_mm2=patch.area_mm2,
+        attention=statistics,
+        attention_map=attention,
+        patch=patch,
+        bundle_sha256="0" * 64,
     )
     return Reading(
         case_id="case-0123",

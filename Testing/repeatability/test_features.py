@@ -7,12 +7,14 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from scipy import stats
 
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.reading.reading import Overrides
 from HER2ViTLib.study.loading import load_study
@@ -192,6 +194,25 @@ def test_embedding_and_scores_are_those_of_the_reading(cohort, bundles):
         f"vit1_embedding_{n:03d}" for n in range(48)
     }
     assert set(FEATURES) < set(row)
+
+
+def test_of_a_model_of_several_slices_the_mean_embedding_and_the_readings_score(cohort, tmp_path):
+    preprocessing = SquarePreprocessing(size=(64, 64), slice_count=3)
+    bundle = load_bundle(a_bundle_folder(tmp_path / "bundle", preprocessing=preprocessing))
+    outline = manifest_outlines(cohort)[1]
+    (row,) = feature_rows([outline], [tmp_path / "bundle"], "cpu")
+    study = outline.study()
+    reader = Reader([bundle], "cpu")
+    case = reader.prepare(study, outline.read(study.geometry), Overrides(early_phase=outline.early_phase))
+    (reading,) = reader.read_prepared([case])
+    assert len(reading.tasks["task1"].slices) == 3
+    assert row["score_task1"] == pytest.approx(reading.tasks["task1"].score, abs=1e-5)
+    images = np.stack([patch.image for patch in case.patches["task1"]])
+    tokens = bundle.model.forward_features(
+        (torch.from_numpy(images)[:, None].expand(3, 3, 64, 64) - 0.5) / 0.5
+    )
+    expected = bundle.model.forward_head(tokens, pre_logits=True).detach().numpy().mean(axis=0)
+    assert [row[f"vit1_embedding_{n:03d}"] for n in range(48)] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_processes_change_nothing(cohort):

@@ -115,16 +115,22 @@ def _readout_row(model: Any, batch: int, tokens: int, like: Tensor) -> Tensor:
 
 
 def attend(
-    model: nn.Module, images: Tensor, method: str = "rollout", cutoff: float = 0.0
+    model: nn.Module,
+    images: Tensor,
+    method: str = "rollout",
+    cutoff: float = 0.0,
+    slice_counts: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One forward of `images` (B, C, H, W): logits (B,) and attention over the patches (B, grid rows, grid
     columns).
 
-    `cutoff` is the logit of the decision threshold; method "gradient" explains the side of it each image fell
-    on. CLS and register tokens are dropped from the map. Raises `InputError` for a model without attention.
+    `cutoff` is the logit of the decision threshold; method "gradient" explains the side of it each case fell
+    on. `slice_counts` says how many of the images, in their order, are slices of the first case, the second
+    and so on: a case's logit is their mean. Without it each image is a case. CLS and register tokens are
+    dropped from the map. Raises `InputError` for a model without attention.
     """
     if method == "gradient":
-        logits, row = _gradient_row(model, images, cutoff)
+        logits, row = _gradient_row(model, images, cutoff, slice_counts or [1] * len(images))
     else:
         # Only means are kept: the memory of a block's heads then serves the next block.
         with torch.inference_mode(), recorded_attention(model, head_mean) as means:
@@ -135,10 +141,14 @@ def attend(
     return logits, row[:, 0, vit.num_prefix_tokens :].unflatten(-1, tuple(vit.patch_embed.grid_size))
 
 
-def _gradient_row(model: nn.Module, images: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+def _gradient_row(
+    model: nn.Module, images: Tensor, cutoff: float, slice_counts: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     with torch.enable_grad(), recorded_attention(model) as attentions:
         logits = model(images.detach().requires_grad_()).squeeze(-1)
-        towards_call = torch.where(logits >= cutoff, 1.0, -1.0)
+        cases = logits.detach().split(list(slice_counts))
+        of_case = torch.cat([slices.mean().expand_as(slices) for slices in cases])
+        towards_call = torch.where(of_case >= cutoff, 1.0, -1.0)
         gradients = torch.autograd.grad((logits * towards_call).sum(), attentions)
     with torch.no_grad():
         row = _readout_row(model, len(images), attentions[-1].shape[-1], attentions[-1])

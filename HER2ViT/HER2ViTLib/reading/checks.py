@@ -66,6 +66,17 @@ def unlike_training(
     return warnings
 
 
+def slice_count_warnings(task_key: str, count: int, own: int) -> list[ReadingWarning]:
+    """Says so when a model reads another number of slices than its bundle's `own`."""
+    if count == own:
+        return []
+    text = (
+        f"{task_key}: up to {count} slices were read, the bundle was made for {own}; calibration and"
+        f" threshold are the bundle's own, for {own}"
+    )
+    return [ReadingWarning("slice_count", text)]
+
+
 def call_warnings(
     call: str, probabilities: Mapping[str, float], task1: TaskReading, task2: TaskReading
 ) -> list[ReadingWarning]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTLib.study.study import Study
 
-from .checks import call_warnings, slice_warnings, unlike_training
+from .checks import call_warnings, slice_count_warnings, slice_warnings, unlike_training
 from .provenance import default_case_id, versions
 from .reading import NO_NAMES, NO_OVERRIDES, Overrides, PreparedCase, Reading, TaskReading
 
@@ -30,20 +31,35 @@ class Reader:
     """Reads cases with one bundle per task.
 
     `device`: auto, cpu, cuda, cuda:N or mps; only auto falls back to the CPU, with a warning in the reading.
-    `method`: see `attention`. Raises `InputError` for no bundle, two bundles of one task, a device that is
-    not there, a method that the model cannot do.
+    `method`: see `attention`. `slice_count`: how many slices of a lesion are read, at most; without it as
+    many as each bundle says, with another number than a bundle's the reading warns. Raises `InputError` for
+    no bundle, two bundles of one task, a device that is not there, a method that the model cannot do, a
+    number of slices out of range.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], device: str = "auto", method: str = "rollout") -> None:
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        device: str = "auto",
+        method: str = "rollout",
+        slice_count: int | None = None,
+    ) -> None:
         self.bundles = _by_task(bundles)
         if method not in attention.METHODS:
             raise InputError(f"attention method {method!r}: unknown; use {', '.join(attention.METHODS)}")
         for bundle in self.bundles.values():
             attention.attention_modules(bundle.model)
         self.method = method
-        self.device, self._device_warnings = choose_device(device)
-        for bundle in self.bundles.values():
+        self.device, self._warnings = choose_device(device)
+        self._preprocessings: dict[str, Preprocessing] = {}
+        for key, bundle in self.bundles.items():
             bundle.model.to(self.device)
+            own = bundle.settings.preprocessing
+            used = own if slice_count is None else replace(own, slice_count=slice_count)
+            if used.faults():
+                raise InputError(used.faults())
+            self._preprocessings[key] = used
+            self._warnings += slice_count_warnings(key, used.slice_count, own.slice_count)
 
     def read(
         self,
@@ -86,9 +102,10 @@ class Reader:
         pre = chosen.pre_volume(study)
         patches = self._patches(early, mask, overrides.slice_index)
         warnings = [*study.warnings, *roi.warnings, *chosen.warnings]
-        warnings += slice_warnings(mask, list(patches.values()))
+        leading = {key: slices[0] for key, slices in patches.items()}
+        warnings += slice_warnings(mask, list(leading.values()))
         for key, bundle in self.bundles.items():
-            properties = case_properties(early, pre, mask, patches[key].slice)
+            properties = case_properties(early, pre, mask, leading[key].slice)
             warnings += unlike_training(key, properties, bundle.settings.training_percentiles)
         hashes = (*study.inputs, roi.input)
         return PreparedCase(
@@ -101,14 +118,13 @@ class Reader:
             notes=study.notes,
         )
 
-    def _patches(self, early: Volume, mask: np.ndarray, slice_index: int | None) -> dict[str, Patch]:
+    def _patches(self, early: Volume, mask: np.ndarray, slice_index: int | None) -> dict[str, list[Patch]]:
         """The models' inputs by task key; tasks of one preprocessing share theirs."""
-        made: dict[Preprocessing, Patch] = {}
-        for bundle in self.bundles.values():
-            preprocessing = bundle.settings.preprocessing
+        made: dict[Preprocessing, list[Patch]] = {}
+        for preprocessing in self._preprocessings.values():
             if preprocessing not in made:
-                made[preprocessing] = preprocessing.apply(early, mask, slice_index)
-        return {key: made[bundle.settings.preprocessing] for key, bundle in self.bundles.items()}
+                made[preprocessing] = preprocessing.patches(early, mask, slice_index)
+        return {key: made[preprocessing] for key, preprocessing in self._preprocessings.items()}
 
     def read_prepared(self, cases: Sequence[PreparedCase]) -> list[Reading]:
         """Reads prepared cases, all in one forward per task. Raises `InputError` where a model gives no
@@ -121,21 +137,33 @@ class Reader:
                 case_tasks[key] = task_reading
         return [self._combine(case, case_tasks) for case, case_tasks in zip(cases, tasks)]
 
-    def _read_task(self, bundle: Bundle, patches: Sequence[Patch]) -> list[TaskReading]:
+    def _read_task(self, bundle: Bundle, cases: Sequence[Sequence[Patch]]) -> list[TaskReading]:
+        """The task's reading of each case, from the patches of its slices."""
         settings = bundle.settings
+        patches = list(itertools.chain.from_iterable(cases))
+        counts = [len(slices) for slices in cases]
         images = torch.from_numpy(np.stack([patch.image for patch in patches])).to(self.device)
         images = model_input(images, settings.preprocessing)
         cutoff = settings.calibration.logit_of(settings.threshold)
-        logits, maps = attention.attend(bundle.model, images, self.method, cutoff)
-        found = zip(patches, logits.cpu().double().tolist(), maps.cpu().numpy())
-        return [self._task_reading(bundle, patch, logit, grid) for patch, logit, grid in found]
+        logits, maps = attention.attend(bundle.model, images, self.method, cutoff, counts)
+        logits_of = logits.cpu().double().split(counts)
+        maps_of = maps.cpu().split(counts)
+        return [
+            self._task_reading(bundle, slices, of_slices.numpy(), grids[0].numpy())
+            for slices, of_slices, grids in zip(cases, logits_of, maps_of)
+        ]
 
-    def _task_reading(self, bundle: Bundle, patch: Patch, logit: float, grid: np.ndarray) -> TaskReading:
-        if not (np.isfinite(logit) and np.isfinite(grid).all()):
+    def _task_reading(
+        self, bundle: Bundle, slices: Sequence[Patch], logits: np.ndarray, grid: np.ndarray
+    ) -> TaskReading:
+        """Of a case's slices: their patches, their logits, and the leading one's map over the patches."""
+        if not (np.isfinite(logits).all() and np.isfinite(grid).all()):
             raise InputError(
                 f"bundle {bundle.name}: its model gives no finite score for this case; train the model again"
             )
         settings = bundle.settings
+        patch = slices[0]
+        logit = float(logits.mean())
         roi = attention.patch_shares(patch.mask, grid.shape)
         patch_mm2 = patch.geometry.pixel_mm2 * patch.image.size / grid.size
         return TaskReading(
@@ -144,6 +172,8 @@ class Reader:
             threshold=settings.threshold,
             prevalence=settings.prevalence,
             slice=patch.slice,
+            slices=tuple(sorted(one.slice for one in slices)),
+            spread=float(logits.std(ddof=1)) if len(logits) > 1 else None,
             area_mm2=patch.area_mm2,
             attention=attention.attention_statistics(grid, roi, patch_mm2, self.method),
             attention_map=attention.display_map(grid, patch.image.shape),
@@ -154,7 +184,7 @@ class Reader:
     def _combine(self, case: PreparedCase, tasks: Mapping[str, TaskReading]) -> Reading:
         call: str | None = None
         probabilities: dict[str, float] | None = None
-        warnings = [*case.warnings, *self._device_warnings]
+        warnings = [*case.warnings, *self._warnings]
         if all(task.key in tasks for task in TWO_STEP):
             task1, task2 = (tasks[task.key] for task in TWO_STEP)
             probabilities = class_probabilities(task1.score, task2.score)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +32,13 @@ NO_NAMES: Mapping[str, str] = {}
 @dataclass(frozen=True)
 class PreparedCase:
     """One case's model inputs, and all of its reading that does not need the models. `patches` go by task
-    key.
+    key: a patch a slice, the leading slice's first.
     """
 
     case_id: str
     slice_axis: str
     early_phase: EarlyPhase
-    patches: Mapping[str, Patch]
+    patches: Mapping[str, Sequence[Patch]]
     inputs: tuple[InputHash, ...]
     warnings: tuple[ReadingWarning, ...]
     notes: tuple[str, ...]
@@ -47,9 +47,12 @@ class PreparedCase:
 @dataclass(frozen=True)
 class TaskReading:
     """One task's answer. `score` is calibrated, on the scale of `threshold`; `score_raw` is the sigmoid of
-    the logit.
+    the logit: the mean over `slices`, the slices that were read, in ascending order. `spread` is the sample
+    standard deviation of their logits (n - 1), None of one slice; it says nothing about how sure the score
+    is.
 
-    `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
+    `slice` is the leading one of the slices, the largest or the one that was given: area, attention and
+    `patch` are of it. `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
     """
 
     score_raw: float
@@ -57,6 +60,8 @@ class TaskReading:
     threshold: float
     prevalence: float
     slice: int
+    slices: tuple[int, ...]
+    spread: float | None
     area_mm2: float
     attention: AttentionStatistics
     attention_map: np.ndarray

@@ -35,12 +35,14 @@ def reading_json(reading: Reading) -> dict[str, Any]:
 
 
 def _task_json(task: TaskReading) -> dict[str, Any]:
+    several = {} if task.spread is None else {"slices": list(task.slices), "spread": task.spread}
     return {
         "score_raw": task.score_raw,
         "score": task.score,
         "threshold": task.threshold,
         "prevalence": task.prevalence,
         "slice": task.slice,
+        **several,
         "area_mm2": task.area_mm2,
         "attention": asdict(task.attention),
         "bundle_sha256": task.bundle_sha256,
@@ -83,11 +85,23 @@ def _task_rows(title: str, target: str, task: TaskReading) -> list[tuple[str, st
         (title, f"P({target}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
         ("  at prevalence", f"{task.prevalence:.2f} of {target} in the development set"),
         ("  slice, area", f"{task.slice}, {task.area_mm2:.1f} mm2"),
+        *_slices_rows(task),
         (
             f"  attention ({attention.method})",
             f"{attention.share_in_roi:.0%} in the outline, entropy {attention.entropy:.2f}",
         ),
         ("  foci", f"{attention.foci}, {attention.focal_area_mm2:.0f} mm2 together"),
+    ]
+
+
+def _slices_rows(task: TaskReading) -> list[tuple[str, str]]:
+    """What is said of the slices where several were read."""
+    if task.spread is None:
+        return []
+    read = ", ".join(map(str, task.slices))
+    return [
+        ("  slices read", f"{read}; scored by the mean of their logits, attention is of slice {task.slice}"),
+        ("  spread over slices", f"{task.spread:.3f} (SD of the logits; no confidence)"),
     ]
 
 

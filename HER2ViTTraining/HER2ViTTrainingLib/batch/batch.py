@@ -55,6 +55,7 @@ _TASK_COLUMNS = (
     "focal_area_mm2",
     "bundle_sha256",
 )
+_TASK_COLUMNS_OF_SEVERAL_SLICES = ("slices", "spread")
 _COLUMNS_BEFORE = (
     "case_id",
     "call",
@@ -87,6 +88,7 @@ def read_batch(
     device: str = "auto",
     attention: str = "rollout",
     figures: bool = False,
+    slice_count: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
@@ -96,17 +98,17 @@ def read_batch(
     manifest's order.
 
     Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
-    that failed only those whose inputs changed, with `retry_failed` all. `workers` and `scheduler` as in
-    `executor`; `progress` is told of the cases to be read. Raises `InputError` for faults of the manifest,
-    the bundles or the device, a folder in use, and when there is no room to write.
+    that failed only those whose inputs changed, with `retry_failed` all. `slice_count` as in `Reader`;
+    `workers` and `scheduler` as in `executor`; `progress` is told of the cases to be read. Raises
+    `InputError` for faults of the manifest, the bundles or the device, a folder in use, and when there is no
+    room to write.
     """
     manifest = Path(manifest).absolute()
     out = Path(out).absolute()
     cases = read_cases(manifest)
     folders = tuple(Path(folder).absolute() for folder in bundles)
-    settings = Settings(
-        manifest.parent, folders, tuple(map(_bundle_sha256, folders)), device, attention, figures
-    )
+    hashes = tuple(map(_bundle_sha256, folders))
+    settings = Settings(manifest.parent, folders, hashes, device, attention, figures, slice_count)
     with _alone(out):
         sweep(out / "cases")
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
@@ -295,12 +297,16 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
 
 
 def _columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table's columns: those of the two-step call always, those of another task where it was read."""
+    """The table's columns: those of the two-step call always, those of another task where it was read, those
+    of several slices where some case of the task was read on several.
+    """
     filled = set().union(*rows)
     columns = [*_COLUMNS_BEFORE]
     for task in TASKS.values():
         if task in TWO_STEP or f"{task.key}_score" in filled:
             columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
+        if f"{task.key}_spread" in filled:
+            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS_OF_SEVERAL_SLICES]
     return [*columns, *_COLUMNS_AFTER]
 
 
@@ -334,4 +340,7 @@ def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
     for key, task in tasks.items():
         values = {**task, **task["attention"]}
         row.update({f"{key}_{column}": values[column] for column in _TASK_COLUMNS})
+        if "slices" in task:
+            row[f"{key}_slices"] = ";".join(map(str, task["slices"]))
+            row[f"{key}_spread"] = task["spread"]
     return {column: f"{value:.6f}" if isinstance(value, float) else value for column, value in row.items()}

@@ -35,7 +35,9 @@ RECORD_FILE = "record.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """How all cases of a batch are read. `root` is the manifest's folder, which no result names."""
+    """How all cases of a batch are read. `root` is the manifest's folder, which no result names;
+    `slice_count` as in `Reader`.
+    """
 
     root: Path
     bundles: tuple[Path, ...]
@@ -43,6 +45,7 @@ class Settings:
     device: str
     attention: str
     figures: bool
+    slice_count: int | None = None
     her2vit: str = __version__
 
 
@@ -101,7 +104,14 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
     """
     roi = cast(Path, case.roi)  # `read_cases` refuses a case without an outline
     made_from = [
-        [FORMAT, settings.her2vit, settings.bundle_sha256, settings.attention, settings.figures],
+        [
+            FORMAT,
+            settings.her2vit,
+            settings.bundle_sha256,
+            settings.attention,
+            settings.figures,
+            settings.slice_count,
+        ],
         [
             case.case_id,
             case.segment,

@@ -97,7 +97,7 @@ def _reader(settings: Settings) -> Reader:
                 f"{folder}: is another bundle here than where the batch was started, or was changed since;"
                 " run again"
             )
-    return Reader(bundles, settings.device, settings.attention)
+    return Reader(bundles, settings.device, settings.attention, settings.slice_count)
 
 
 def _ahead(

@@ -12,6 +12,7 @@ from .options import (
     add_manifest,
     add_model_options,
     add_out,
+    add_slice_count,
     positive_number,
     progress_bar,
     say,
@@ -49,6 +50,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--retry-failed", action="store_true", help="try the cases that failed before again")
     command.add_argument("--figures", action="store_true", help="also a picture of every case")
+    add_slice_count(command, "read so many slices of a lesion (default: as many as each bundle says)")
     add_model_options(command)
 
 
@@ -63,6 +65,7 @@ def _batch(options: argparse.Namespace) -> int:
             device=options.device,
             attention=options.attention,
             figures=options.figures,
+            slice_count=options.slice_count,
             workers=options.workers,
             scheduler=options.scheduler,
             retry_failed=options.retry_failed,

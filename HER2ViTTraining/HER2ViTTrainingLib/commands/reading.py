@@ -16,6 +16,7 @@ from .options import (
     add_model_options,
     add_out,
     add_selection,
+    add_slice_count,
     listed_numbers,
     say,
     say_written,
@@ -100,6 +101,7 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
     add_selection(command)
     _add_phases(command)
     command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
+    add_slice_count(command, "read so many slices of a lesion (default: as many as each bundle says)")
     command.add_argument(
         "--slice-axis", choices="ijk", default="k", help="array axis to slice across (default: %(default)s)"
     )
@@ -122,6 +124,7 @@ def _read(options: argparse.Namespace) -> None:
         early_phase=options.early_phase,
         pre_phase=options.pre_phase,
         slice_index=options.slice,
+        slice_count=options.slice_count,
         slice_axis=options.slice_axis,
         case_id=options.case_id,
         keep_names=options.keep_names,
@@ -141,6 +144,7 @@ class CaseInputs:
     early_phase: int | None = None
     pre_phase: str | None = None
     slice_index: int | None = None
+    slice_count: int | None = None
     slice_axis: str = "k"
     case_id: str | None = None
     keep_names: bool = False
@@ -189,7 +193,8 @@ def _reading_of(inputs: CaseInputs, device: str, attention: str) -> tuple[Readin
 
     study = load_study(inputs.images, inputs.selection)
     roi = read_roi(inputs.roi, study.geometry, inputs.segment)
-    reader = Reader([load_bundle(folder) for folder in inputs.bundles], device, attention)
+    bundles = [load_bundle(folder) for folder in inputs.bundles]
+    reader = Reader(bundles, device, attention, inputs.slice_count)
     study = study.with_slice_axis(inputs.slice_axis)
     roi = roi.with_slice_axis(inputs.slice_axis)
     names = inputs.names()

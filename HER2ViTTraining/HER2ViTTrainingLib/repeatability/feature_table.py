@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from HER2ViTLib import __version__
 from HER2ViTLib.files.hashes import InputHash
 from HER2ViTLib.files.output import csv_bytes, json_bytes, write_results
+from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning, faults_of
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTLib.session.log import SKIPPED
@@ -116,8 +117,8 @@ def _row(case: MeasuredCase, features: Mapping[str, float]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one process brings back of one outline; `patches` (H, W) float32 are the models' inputs by task
-    key.
+    """What one process brings back of one outline; `patches` (slices, H, W) float32 are the models' inputs
+    by task key.
     """
 
     case: MeasuredCase
@@ -131,7 +132,7 @@ def _measure(outline: Outline, preprocessings: Mapping[str, Preprocessing]) -> _
         roi = outline.read(study.geometry)
         chosen = choose_phases(study, roi.mask, outline.early_phase)
         early = chosen.early_volume(study)
-        patches = {key: one.apply(early, roi.mask).image for key, one in preprocessings.items()}
+        patches = {key: _images(one, early, roi.mask) for key, one in preprocessings.items()}
     case = MeasuredCase(
         outline.case_id,
         outline.rater,
@@ -139,6 +140,10 @@ def _measure(outline: Outline, preprocessings: Mapping[str, Preprocessing]) -> _
         (*study.warnings, *roi.warnings, *chosen.warnings),
     )
     return _Measured(case, voxel_features(study, roi.mask, chosen.pre, chosen.early.index), patches)
+
+
+def _images(preprocessing: Preprocessing, early: Volume, mask: np.ndarray) -> np.ndarray:
+    return np.stack([patch.image for patch in preprocessing.patches(early, mask)])
 
 
 # Files

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # needs torch
     from HER2ViTLib.model.bundle import Bundle
 
 _BATCH = 32
+"""Images that go through a model together."""
 
 
 class ModelFeatures:
@@ -42,32 +43,36 @@ class ModelFeatures:
         return {bundle.task.key: bundle.settings.preprocessing for bundle in self.bundles}
 
     def features(self, patches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, float]]:
-        """Of each lesion's patches (H, W) by task key: the embedding that the last layer gets,
-        `vit1_embedding_000` on, and the calibrated score, `score_task1`.
+        """Of each lesion's patches (slices, H, W) by task key: the embedding that the last layer gets,
+        `vit1_embedding_000` on, its mean over the slices, and the calibrated score, `score_task1`.
         """
         rows: list[dict[str, float]] = [{} for _ in patches]
         for bundle in self.bundles:
             score = bundle.settings.calibration.score
-            images = [one[bundle.task.key] for one in patches]
-            for start in range(0, len(images), _BATCH):
-                embeddings, logits = self._outputs(bundle, images[start : start + _BATCH])
+            lesions = [one[bundle.task.key] for one in patches]
+            lesions_at_once = max(1, _BATCH // bundle.settings.preprocessing.slice_count)
+            for start in range(0, len(lesions), lesions_at_once):
+                embeddings, logits = self._outputs(bundle, lesions[start : start + lesions_at_once])
                 for row, embedding, logit in zip(rows[start:], embeddings, logits):
                     for n, value in enumerate(embedding):
                         row[f"{_embedding_name(bundle)}_{n:03d}"] = value
                     row[f"score_{bundle.task.key}"] = score(logit)
         return rows
 
-    def _outputs(self, bundle: Bundle, patches: Sequence[np.ndarray]) -> tuple[Any, Any]:
-        """The patches' embeddings, lists of numbers, and their logits."""
+    def _outputs(self, bundle: Bundle, lesions: Sequence[np.ndarray]) -> tuple[Any, Any]:
+        """The lesions' embeddings, lists of numbers, and their logits. The last layer is linear: it makes of
+        the mean embedding the mean logit, which is the reading's.
+        """
         import torch
 
         from HER2ViTLib.model.bundle import model_input
 
         model: Any = bundle.model  # timm's own methods
-        images = torch.from_numpy(np.stack(patches)).to(self.device)
+        images = torch.from_numpy(np.concatenate(lesions)).to(self.device)
         with torch.inference_mode():
             found = model.forward_features(model_input(images, bundle.settings.preprocessing))
-            embeddings = model.forward_head(found, pre_logits=True)
+            of_slices = model.forward_head(found, pre_logits=True).split([len(one) for one in lesions])
+            embeddings = torch.stack([slices.mean(dim=0) for slices in of_slices])
             logits = model.get_classifier()(embeddings)[:, 0]
         return embeddings.cpu().double().tolist(), logits.cpu().double().tolist()
 
@@ -76,7 +81,9 @@ def model_feature_meanings(bundle: Bundle) -> dict[str, Feature]:
     """What a bundle's features are, by name; NNN stands for a place in the embedding."""
     task = bundle.task
     return {
-        f"{_embedding_name(bundle)}_NNN": Feature("1", f"{task.name}: what the model's last layer gets"),
+        f"{_embedding_name(bundle)}_NNN": Feature(
+            "1", f"{task.name}: what the model's last layer gets, mean over the slices it reads"
+        ),
         f"score_{task.key}": Feature("1", f"{task.name}: calibrated probability of {task.target_name}"),
     }
 
