@@ -23,8 +23,7 @@ from HER2ViTTrainingLib.evaluation.predictions import (
     predictions_of,
     require_few_groups,
 )
-from HER2ViTTrainingLib.stats.calibration import logit
-from HER2ViTTrainingLib.stats.resampling import is_probability
+from HER2ViTTrainingLib.stats.roc import midranks
 from HER2ViTTrainingLib.tables.case_table import CaseTable, levels_in_order, read_cases
 from HER2ViTTrainingLib.tables.cells import Row
 from HER2ViTTrainingLib.tables.faults import Faults
@@ -68,17 +67,16 @@ class AuditedSet:
 
     @property
     def comparable_scores(self) -> np.ndarray:
-        """A score (m,) of each case on a common scale: the logit of a probability, else the score as it is.
-        Of several models each one's are brought to mean 0 and SD 1 first, then averaged by case.
+        """A score (m,) of each case on a common scale: its rank (0-1) among those of its model, which are on
+        a scale of their own; of several seeds the mean.
         """
         scores = self.cases.scores
-        scores = logit(scores) if is_probability(scores) else scores.copy()
-        if self.cases.models is not None:
-            for model in np.unique(self.cases.models):
-                its = self.cases.models == model
-                spread = scores[its].std()
-                scores[its] = (scores[its] - scores[its].mean()) / (spread if spread > 0 else 1)
-        return self.mean_by_case(scores)
+        models = np.zeros(len(scores)) if self.cases.models is None else self.cases.models
+        ranks = np.empty(len(scores))
+        for model in np.unique(models):
+            its = models == model
+            ranks[its] = (midranks(scores[its]) - 0.5) / its.sum()
+        return self.mean_by_case(ranks)
 
     def pooled(self, column: str) -> list[str]:
         """The values that were pooled, in order."""

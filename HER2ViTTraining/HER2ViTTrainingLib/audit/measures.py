@@ -18,6 +18,8 @@ from HER2ViTTrainingLib.tables.table import Table, read_table
 
 SIZES = {"shape2d_area": "area", "shape3d_volume": "volume"}
 """The features that say how large a lesion is, and what the page calls them."""
+_LIMIT = 1e30
+"""No size or embedding is as large, and squares of larger numbers overflow."""
 _EMBEDDING = re.compile(r"vit(\d)_embedding_\d+")
 
 
@@ -97,8 +99,9 @@ def _require_sound(table: Table, rows: Sequence[Row], columns: Sequence[str]) ->
             faults.note(row, "case_id", "is there before; keep one row a case and rater")
         seen.add(row["case_id"])
         for column in columns:
-            if row[column] and math.isnan(as_number(row[column])):
-                what = "is not a finite number with a decimal point; correct it, or leave it empty"
+            value = as_number(row[column])
+            if row[column] and not abs(value) < _LIMIT:
+                what = f"is not a number with a decimal point below {_LIMIT:g}; correct it, or leave it empty"
                 faults.note(row, column, what)
     faults.raise_any()
 

@@ -16,16 +16,16 @@ SIZE = (
 )
 ALONE = (
     "What somebody reaches who sees no image and knows only the site (or vendor, or field strength),"
-    " because some send more positive cases than others. 0.5 means that it tells nothing of the label"
-    " here. Close to the AUC of the score it means that the score could be good by recognising the site;"
-    " it does not mean that it is. The interval does not train the classifier anew."
+    " because some send more positive cases than others. About 0.5, or below, means that it tells nothing"
+    " of the label here. Close to the AUC of the score it means that the score could be good by"
+    " recognising the site; it does not mean that it is. The interval does not train the classifier anew."
 )
 TOLD = (
     "Whether a simple classifier recognises the site from the score, or from the embedding (what the"
     " model makes of an image before it scores it), among cases of the same status, so that a site's share"
-    " of positive cases is no help. 0.5 means not recognised, 1 always recognised. Recognised does not"
-    " mean that the score is wrong, but that it could rest on the site and may not hold at a new one. Not"
-    " recognised means not by this classifier, with so many cases."
+    " of positive cases is no help. About 0.5, or below, means not recognised, 1 always recognised."
+    " Recognised does not mean that the score is wrong, but that it could rest on the site and may not"
+    " hold at a new one. Not recognised means not by this classifier, with so many cases."
 )
 LEVELS = (
     "How the score does within each level. A wide interval means few cases, not a poor score. Sensitivity"
@@ -79,7 +79,7 @@ def trained_on(one: SetAudit, column: str) -> str:
     if any(level.seen is None for level in levels):
         return f"{column}: the file does not say on which levels the model was trained."
     if not unseen:
-        where = "set has" if one.audited.cases.models is None else "folds contained"
+        where = "or validation set has" if one.audited.cases.models is None else "folds contained"
         return (
             f"{column}: the training {where} every level, so figures by {column} are internal: they"
             " say nothing of a new one."

@@ -148,7 +148,7 @@ def _source_question(
     probes: dict[str, dict[str, Probe]] = {}
     n = {}
     too_few = {}
-    for status in sorted(set(statuses.tolist())):
+    for status in sorted(set(statuses.tolist())) if not why_not else ():
         rows = np.flatnonzero(usable & (statuses == status))
         asked = {}
         left = []
@@ -160,7 +160,7 @@ def _source_question(
             elif len(present) > 2 or not asked:  # the second of two is the same question
                 asked[level] = probe
         too_few[status] = tuple(left)
-        if asked and not why_not:
+        if asked:
             probes[status] = asked
             n[status] = len(rows)
     if not probes and not why_not:

@@ -123,7 +123,7 @@ def _seen(audited: AuditedSet, column: str, level: str, others: Sequence[Audited
     chosen = cases.subgroups[column] == level
     if cases.models is not None:
         seeds = np.unique(cases.case_ids, return_counts=True)[1].max()
-        return len(np.unique(cases.models[chosen])) > seeds
+        return bool(len(np.unique(cases.models[chosen])) > seeds)
     fitted = [one.values[column] for one in others if one.cases.name in FITTED_SETS]
     if not fitted:
         return None

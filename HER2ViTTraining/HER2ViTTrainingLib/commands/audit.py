@@ -64,6 +64,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help="a column of either file; may be repeated (default: site, vendor, field_strength)",
     )
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
     add_resamples(command)
     add_seed(command, "bootstrap and folds")
     add_device(command)
@@ -89,7 +90,8 @@ def _audit(options: argparse.Namespace) -> None:
     about = about.with_measures(measures)
     with progress_bar("audit", "classifier") as progress:
         found = audit(about, Resampling(options.resamples, options.seed), progress)
-    written = write_audit(found, options.out, audit_pictures(found))
+    pictures = {} if options.no_figures else audit_pictures(found)
+    written = write_audit(found, options.out, pictures)
     say(audit_text(found))
     say_written(options.out, written)
 

@@ -28,9 +28,10 @@ def cochran_q(values: np.ndarray, variances: np.ndarray) -> Heterogeneity:
     groups and for a variance that is not positive, which would weigh infinitely.
     """
     values = np.asarray(values, float)
-    weights = 1 / np.asarray(variances, float)
-    if len(values) < 2 or not (np.isfinite(weights) & (weights > 0)).all():
+    variances = np.asarray(variances, float)
+    if len(values) < 2 or not (variances > 0).all():
         raise ValueError("heterogeneity needs two groups or more, each with a positive variance")
+    weights = 1 / variances
     mean = weights @ values / weights.sum()
     q = float(weights @ (values - mean) ** 2)
     df = len(values) - 1
