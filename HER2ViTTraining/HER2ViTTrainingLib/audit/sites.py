@@ -150,7 +150,7 @@ def _source_question(
     too_few = {}
     for status in sorted(set(statuses.tolist())) if not why_not else ():
         rows = np.flatnonzero(usable & (statuses == status))
-        asked = {}
+        asked: dict[str, Probe] = {}
         left = []
         present = sorted(set(levels[rows].tolist()))
         for level in present:
