@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from HER2ViTTrainingLib.cohort.folds import MIN_FOLD_CASES
 from HER2ViTTrainingLib.evaluation.judging import OPTIMISM_NOTICE
 from HER2ViTTrainingLib.pages.html import html_page
 from HER2ViTTrainingLib.pages.texts import estimate_text, p_text, with_decimals
@@ -43,6 +44,7 @@ def audit_html(audit: Audit, pictures: Mapping[str, bytes], versions: Mapping[st
         partitions=PARTITIONS,
         min_patients=MIN_PATIENTS,
         min_class_patients=MIN_CLASS_PATIENTS,
+        min_cases=MIN_FOLD_CASES,
     )
 
 
@@ -181,7 +183,6 @@ def _left_out(one: SetAudit) -> list[str]:
         if column.missing:
             lines.append(f"{name}: {column.missing} cases have none and are left out of its tables")
         if column.pooled:
-            lines.append(
-                f"{name}: pooled are {', '.join(column.pooled)}, which have fewer than 10 cases each"
-            )
+            few = f"which have fewer than {MIN_FOLD_CASES} cases each"
+            lines.append(f"{name}: pooled are {', '.join(column.pooled)}, {few}")
     return lines
