@@ -163,6 +163,17 @@ def selection_of(options: argparse.Namespace) -> Selection:
     return Selection(tuple(options.series), options.image_type)
 
 
+def add_resamples(command: argparse.ArgumentParser) -> None:
+    """Adds `--resamples`."""
+    command.add_argument(
+        "--resamples",
+        type=positive_number,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples (default: %(default)s)",
+    )
+
+
 def listed_numbers(count: int) -> Callable[[str], tuple[float, ...]]:
     """A parser of so many numbers with commas between them."""
 
