@@ -15,6 +15,7 @@ import numpy as np
 
 from HER2ViTLib.her2 import HER2Status
 from HER2ViTLib.messages import InputError
+from HER2ViTTrainingLib.cohort.columns import SUBGROUP_COLUMNS
 from HER2ViTTrainingLib.cohort.folds import MIN_FOLD_CASES, POOLED
 from HER2ViTTrainingLib.cohort.reference_standard import reference_standard
 from HER2ViTTrainingLib.evaluation.predictions import (
@@ -30,9 +31,6 @@ from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.table import Table, read_table
 
 from .measures import Measures
-
-SUBGROUP_COLUMNS = ("site", "vendor", "field_strength")
-"""Audited where they are there and no column is named."""
 
 
 @dataclass(frozen=True)
