@@ -283,7 +283,7 @@ def main() -> None:
     manifests = {question: manifest if question == PRIMARY else of_states for question in QUESTIONS}
     known = {
         "size": sizes(cases, options.slices),
-        "site": sites(cases),
+        "site_alone": sites(cases),
         "features": lesion_features(cases, out),
     }
     table: list[dict[str, object]] = []
