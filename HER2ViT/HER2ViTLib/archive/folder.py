@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -19,50 +20,66 @@ from HER2ViTLib.study.study import Study
 from .objects import Tracking, encoded, quiet, uid_of
 from .saliency import saliency_object
 from .segmentation import outline_object
-from .source import Source
+from .source import Source, read_source
 from .structured_report import report_object
 
 DICOM_FILES = ("seg.dcm", "sr.dcm", *(f"saliency_{task.key}.dcm" for task in TASKS.values()))
 
 
-def write_dicom(
-    reading: Reading,
-    study: Study,
-    roi: np.ndarray,
-    source: Source,
-    folder: str | os.PathLike,
-    *,
-    grown: bool = False,
-) -> list[str]:
-    """Writes a reading as DICOM objects into a folder of its own and returns the names of the files.
-
-    `roi`: the outline (K, J, I) on the study's geometry, `grown` or painted. `source`: the images of the
-    early phase. All objects are made before one is written. Raises `InputError` for a folder that holds
-    anything else, and where the source's header keeps an object from being made.
+@dataclass(frozen=True)
+class Lesion:
+    """An outlined lesion on images that the archive knows: `mask`, boolean (K, J, I) on the slices of
+    `source`; `grown` from a seed point, or painted.
     """
-    return write_results(folder, DICOM_FILES, dicom_files(reading, study, roi, source, grown=grown))
+
+    source: Source
+    mask: np.ndarray
+    grown: bool = False
 
 
-def dicom_files(
-    reading: Reading, study: Study, roi: np.ndarray, source: Source, *, grown: bool = False
-) -> dict[str, bytes]:
-    """The objects of a reading as the content of files, by their names; see `write_dicom`."""
-    mask = _on_source(Volume(roi, study.geometry), source)
+def lesion_of(
+    study: Study, early_phase: int, roi: np.ndarray, *, grown: bool = False, laterality: str = ""
+) -> Lesion:
+    """The outlined lesion of a study of DICOM images; `roi` is the outline on the study's geometry, whatever
+    axis it is cut across.
+
+    `early_phase` is the index of the phase that is read, `laterality` as in `read_source`. Raises
+    `InputError` as `read_source`, and for an outline that does not lie on the phase's slices.
+    """
+    source = read_source(study.phases[early_phase].stored, laterality)
+    return Lesion(source, _on_source(Volume(roi, study.geometry), source), grown)
+
+
+def write_dicom(reading: Reading, lesion: Lesion, folder: str | os.PathLike) -> list[str]:
+    """Writes a reading as DICOM objects into a folder of its own and returns the names of the files; those of
+    a former reading go.
+
+    All objects are made before one is written. Raises `InputError` for a folder that holds anything else, and
+    as `dicom_files`.
+    """
+    return write_results(folder, DICOM_FILES, dicom_files(reading, lesion))
+
+
+def dicom_files(reading: Reading, lesion: Lesion) -> dict[str, bytes]:
+    """The objects of a reading as the content of files, by their names (of `DICOM_FILES`). Raises
+    `InputError` where the source's header keeps an object from being made.
+    """
     with quiet():
         try:
-            return {name: encoded(made) for name, made in _objects(reading, mask, source, grown).items()}
+            return {name: encoded(made) for name, made in _objects(reading, lesion).items()}
         except BROKEN as error:
             raise InputError(
-                f"{source.frames[0].path}: its header cannot be carried over into DICOM results"
+                f"{lesion.source.frames[0].path}: its header cannot be carried over into DICOM results"
                 f" ({reason_of(error)}); mend the header, or leave out --dicom-out"
             ) from error
 
 
-def _objects(reading: Reading, mask: np.ndarray, source: Source, grown: bool) -> dict[str, Dataset]:
-    voxels = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+def _objects(reading: Reading, lesion: Lesion) -> dict[str, Dataset]:
+    source = lesion.source
+    voxels = hashlib.sha256(np.packbits(lesion.mask).tobytes()).hexdigest()
     tracking = Tracking(reading.case_id, uid_of("lesion", source.frames[0].study, voxels))
-    outline = outline_object(source, mask, grown, tracking)
-    volume_mm3 = float(mask.sum() * source.geometry.voxel_mm3)
+    outline = outline_object(source, lesion.mask, lesion.grown, tracking)
+    volume_mm3 = float(lesion.mask.sum() * source.geometry.voxel_mm3)
     objects = {
         "seg.dcm": outline,
         "sr.dcm": report_object(source, reading, outline, volume_mm3, tracking),

@@ -24,7 +24,7 @@ from HER2ViTLib.dicom.stacks import geometries_of
 from HER2ViTLib.imaging.series import StoredSlice
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.study.study import Study
+from HER2ViTLib.study.loading import is_dicom
 
 from . import codes
 
@@ -72,14 +72,14 @@ class Source:
         return NO_MOMENT
 
 
-def require_dicom(study: Study, names: Sequence[Path]) -> None:
-    """Raises `InputError` unless every phase came from DICOM; `names` are the images that were given."""
-    if all(phase.stored for phase in study.phases):
-        return
-    raise InputError(
-        f"{names[0]}: is no DICOM, which --dicom-out needs: its objects refer to the images in the archive;"
-        " give the DICOM files, or leave out --dicom-out"
-    )
+def require_dicom(images: Sequence[Path]) -> None:
+    """Raises `InputError` for images that are no DICOM: no archive knows them, nothing can refer to them."""
+    for path in images:
+        if not is_dicom(path):
+            raise InputError(
+                f"{path}: is no DICOM, which --dicom-out needs, since its objects refer to the images in the"
+                " archive; give the DICOM files, or leave out --dicom-out"
+            )
 
 
 def read_source(slices: Sequence[StoredSlice], laterality: str = "") -> Source:

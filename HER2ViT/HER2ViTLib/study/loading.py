@@ -117,23 +117,26 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
     """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
     scaling.
     """
-    is_dicom = [_is_dicom(path) for path in paths]
-    if not any(is_dicom) and selection != EVERYTHING:
+    are_dicom = [is_dicom(path) for path in paths]
+    if not any(are_dicom) and selection != EVERYTHING:
         raise InputError(
             f"{paths[0]}: is no DICOM, which alone has series and image types to "
             "choose from; leave out --series and --image-type"
         )
     of_dicom: Iterator[Series] = iter(())
-    if any(is_dicom):
+    if any(are_dicom):
         # pydicom takes longer to import than a NIfTI study to read
         from HER2ViTLib.dicom.series import read_dicom
 
-        dicom_paths = [path for path, is_one in zip(paths, is_dicom) if is_one]
+        dicom_paths = [path for path, is_one in zip(paths, are_dicom) if is_one]
         of_dicom = iter(read_dicom(dicom_paths, selection))
-    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
+    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, are_dicom)]
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether an image is read as DICOM: a folder, or a DICOM file. Raises `InputError` where it cannot be
+    read.
+    """
     try:
         return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
     except OSError as error:

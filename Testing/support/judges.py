@@ -1,0 +1,67 @@
+"""Programs of others that judge and read our DICOM objects. A test that needs one that is not there skips."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+JAVA = " ".join(f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLimit", "ExprGrpLimit"))
+"""Java 17 counts the operators of style sheets, and PixelMed's has more than it allows."""
+
+
+def run(name, *arguments):
+    """What the program writes; it must end well."""
+    program = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
+    if program is None:
+        pytest.skip(f"{name} is not installed (dicom3tools, pixelmed-apps; pip install dcmqi)")
+    command = [program, *map(str, arguments)]
+    environment = {**os.environ, "JAVA_TOOL_OPTIONS": JAVA}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def errors_by_dciodvfy(path):
+    """The errors that dicom3tools' validator finds in an object; its warnings are no errors."""
+    return [line for line in run("dciodvfy", path).splitlines() if line.startswith("Error")]
+
+
+def errors_by_pixelmed(path):
+    """The errors that PixelMed's validator of structured reports finds."""
+    said = run("DicomSRValidator", path)
+    assert "Found Root Template TID_1500 (MeasurementReport)" in said
+    assert "IOD validation complete" in said
+    return [line for line in said.splitlines() if line.startswith("Error")]
+
+
+def segment_by_dcmqi(path, folder):
+    """The file of the one segment that dcmqi finds in a segmentation, and what it says of it."""
+    run("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", folder, "-p", "seg")
+    meta = json.loads((folder / "seg-meta.json").read_text())
+    [[attributes]] = meta["segmentAttributes"]
+    return folder / "seg-1.nrrd", attributes
+
+
+def report_by_dcmqi(path, folder):
+    """What dcmqi reads of a structured report, as Slicer's table gets it."""
+    run("tid1500reader", "--inputDICOM", path, "--outputMetadata", folder / "sr.json")
+    return json.loads((folder / "sr.json").read_text())
+
+
+def map_by_dcmqi(path, folder):
+    """The image of a parametric map, and what dcmqi says of it."""
+    run("paramap2itkimage", "--inputDICOM", path, "--outputDirectory", folder)
+    return sitk.ReadImage(str(folder / "pmap.nrrd")), json.loads((folder / "meta.json").read_text())
+
+
+def corners_of(image):
+    """The places (LPS, mm) of the voxels at the corners of a one-slice image."""
+    columns, rows, _ = image.GetSize()
+    indices = [(0, 0, 0), (columns - 1, 0, 0), (0, rows - 1, 0)]
+    return np.array([image.TransformIndexToPhysicalPoint(index) for index in indices])
