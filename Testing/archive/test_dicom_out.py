@@ -11,6 +11,7 @@ from pydicom import dcmread
 
 pytest.importorskip("highdicom")
 
+from conftest import REPOSITORY
 from HER2ViTLib.archive.codes import OWN_CODES, SCHEME
 from HER2ViTLib.archive.folder import lesion_of, write_dicom
 from HER2ViTLib.archive.source import require_dicom
@@ -71,14 +72,14 @@ def elements(dataset):
 # Judged, and read by others
 
 
-def test_dicom3tools_finds_no_error(made):
-    assert [judges.errors_by_dciodvfy(made[1] / name) for name in FILES] == [[], [], [], []]
+def test_dicom3tools_finds_nothing_wrong(made):
+    assert [judges.complaints_of_dciodvfy(made[1] / name) for name in FILES] == [[], [], [], []]
 
 
-def test_pixelmed_finds_no_error_in_the_report(reader, tmp_path):
+def test_pixelmed_finds_nothing_wrong_with_the_report(reader, tmp_path):
     images = SOURCES["sagittal"](tmp_path / "images")
     archived(reader, images, tmp_path / "out")
-    assert judges.errors_by_pixelmed(tmp_path / "out" / "sr.dcm") == []
+    assert judges.complaints_of_pixelmed(tmp_path / "out" / "sr.dcm") == []
 
 
 def test_the_outline_has_the_same_voxels(made, tmp_path):
@@ -99,7 +100,7 @@ def test_an_outline_cut_across_another_axis_lies_on_the_same_slices(reader, tmp_
     path, _ = judges.segment_by_dcmqi(tmp_path / "out" / "seg.dcm", tmp_path)
     as_read = load_study(images)
     np.testing.assert_array_equal(read_roi(path, as_read.geometry).mask, a_lesion())
-    assert judges.errors_by_dciodvfy(tmp_path / "out" / "saliency_task1.dcm") == []
+    assert judges.complaints_of_dciodvfy(tmp_path / "out" / "saliency_task1.dcm") == []
     assert study.geometry != as_read.geometry
 
 
@@ -228,6 +229,11 @@ def test_own_codes_fit_their_elements_and_are_all_different():
     assert all(len(code.value) <= 16 and len(code.meaning) <= 64 for code in OWN_CODES)
 
 
+def test_own_codes_are_listed_for_the_reader():
+    listed = (REPOSITORY / "Docs" / "dicom.md").read_text(encoding="utf-8")
+    assert all(f"| `{code.value}` | {code.meaning} |" in listed for code in OWN_CODES)
+
+
 # The same images, the same objects
 
 
@@ -274,7 +280,7 @@ def test_the_segment_says_how_it_came_about(reader, tmp_path, grown, kind):
     if grown:
         [algorithm] = segment.SegmentationAlgorithmIdentificationSequence
         assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123103"
-    assert judges.errors_by_dciodvfy(tmp_path / "out" / "seg.dcm") == []
+    assert judges.complaints_of_dciodvfy(tmp_path / "out" / "seg.dcm") == []
 
 
 def test_the_side_that_is_given_counts_before_that_of_the_headers(reader, tmp_path):
@@ -300,7 +306,7 @@ def test_without_any_date_the_objects_bear_the_placeholder(reader, tmp_path):
         found = dcmread(tmp_path / "out" / name)
         assert (found.ContentDate, found.ContentTime) == ("19000101", "000000")
         assert found.StudyDate == ""
-        assert judges.errors_by_dciodvfy(tmp_path / "out" / name) == []
+        assert judges.complaints_of_dciodvfy(tmp_path / "out" / name) == []
 
 
 @pytest.mark.parametrize(
