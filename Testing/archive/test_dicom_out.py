@@ -13,18 +13,14 @@ pytest.importorskip("highdicom")
 
 from conftest import REPOSITORY
 from HER2ViTLib.archive.codes import OWN_CODES, SCHEME
-from HER2ViTLib.archive.folder import lesion_of, write_dicom
-from HER2ViTLib.archive.source import require_dicom
 from HER2ViTLib.her2 import two_step_call
 from HER2ViTLib.imaging.volume import to_sitk
-from HER2ViTLib.lesion.masks import Roi, read_roi
-from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.bundle import load_bundle
+from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.study.loading import load_study
 from support import judges
+from support.archived import FILES, a_reader, archived
 from support.examinations import OBLIQUE, SAGITTAL, a_lesion, write_classic, write_multi_frame
-from support.models import a_bundle_folder
 
 SOURCES = {
     "axial": write_classic,
@@ -35,25 +31,11 @@ SOURCES = {
 }
 SIDES = {"sagittal": "L", "enhanced": "R"}
 SIDE_CODES = {"L": "7771000", "R": "24028007"}
-FILES = ["seg.dcm", "sr.dcm", "saliency_task1.dcm", "saliency_task2.dcm"]
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundles")
-    task1 = a_bundle_folder(folder / "task1", "zero-vs-rest", 1)
-    task2 = a_bundle_folder(folder / "task2", "low-vs-positive", 2)
-    return Reader([load_bundle(task1), load_bundle(task2)], "cpu")
-
-
-def archived(reader, images, folder, axis="k", mask=None, case_id="C7", **options):
-    """Reads the images and writes the objects; returns the reading and its study."""
-    study = load_study(images).with_slice_axis(axis)
-    roi = Roi(a_lesion() if mask is None else mask).with_slice_axis(axis)
-    reading = reader.read(study, roi, case_id=case_id)
-    lesion = lesion_of(study, reading.early_phase.index, roi.mask, **options)
-    assert write_dicom(reading, lesion, folder) == FILES
-    return reading, study
+    return a_reader(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="module", params=SOURCES)
@@ -136,6 +118,17 @@ def test_the_call_follows_from_the_numbers_that_a_table_shows(made, tmp_path):
     assert group.get("Laterality", {}).get("CodeValue") == SIDE_CODES.get(SIDES.get(name))
 
 
+def test_one_task_alone_makes_no_call(reader, tmp_path):
+    alone = Reader([reader.bundles["task2"]], "cpu")
+    archived(alone, write_classic(tmp_path / "images"), tmp_path / "out")
+    assert judges.complaints_of_dciodvfy(tmp_path / "out" / "sr.dcm") == []
+    report = judges.report_by_dcmqi(tmp_path / "out" / "sr.dcm", tmp_path)
+    [group] = report["Measurements"]
+    quantities = [item["quantity"]["CodeValue"] for item in group["measurementItems"]]
+    assert quantities == ["TASK2-SCORE", "TASK2-THRESHOLD", "42798000", "118565006"]
+    assert SCHEME not in str(group.get("qualitativeEvaluations"))
+
+
 @pytest.mark.parametrize("key", ["task1", "task2"])
 def test_the_map_has_the_same_values_in_the_same_place(made, tmp_path, key):
     name, folder, reading, _ = made
@@ -199,7 +192,7 @@ def test_patient_and_study_are_the_sources_and_nothing_else_is(made):
 
 def test_no_code_of_others_states_a_status(made):
     report = dcmread(made[1] / "sr.dcm")
-    codes = [item for item in map(code_of, items(report)) if item]
+    codes = filter(None, map(code_of, items(report)))
     for scheme, value, meaning in codes:
         assert ("HER2" in meaning) == (scheme == SCHEME)
         if scheme == SCHEME:
@@ -252,9 +245,13 @@ def test_other_content_has_other_uids(reader, tmp_path):
     archived(reader, images, tmp_path / "first")
     archived(reader, images, tmp_path / "other", mask=smaller)
     seen = [uid_values(dcmread(tmp_path / run / name)) for run in ("first", "other") for name in FILES]
-    own = [{uid for uid in uids if uid.startswith("2.25.")} for uids in seen]
+    own = [set(filter(is_own, uids)) for uids in seen]
     assert all(len(uids) >= 2 for uids in own)
     assert not set.union(*own[:4]) & set.union(*own[4:]) - shared_device(tmp_path)
+
+
+def is_own(uid):
+    return uid.startswith("2.25.")
 
 
 def uid_values(dataset):
@@ -288,49 +285,3 @@ def test_the_side_that_is_given_counts_before_that_of_the_headers(reader, tmp_pa
     archived(reader, images, tmp_path / "out", laterality="right")
     region = dcmread(tmp_path / "out" / "seg.dcm").SegmentSequence[0].AnatomicRegionSequence[0]
     assert region.AnatomicRegionModifierSequence[0].CodeValue == SIDE_CODES["R"]
-
-
-# Sources that lack something
-
-
-def test_a_case_id_of_any_script_is_kept(reader, tmp_path):
-    archived(reader, write_classic(tmp_path / "images"), tmp_path / "out", case_id="症例7")
-    assert dcmread(tmp_path / "out" / "seg.dcm").SegmentSequence[0].TrackingID == "症例7"
-    assert str(dcmread(tmp_path / "out" / "sr.dcm").PatientName) == "Döe^Jane"
-
-
-def test_without_any_date_the_objects_bear_the_placeholder(reader, tmp_path):
-    tags = dict.fromkeys(("SeriesDate", "SeriesTime", "StudyDate", "StudyTime", "PatientBirthDate"), "")
-    archived(reader, write_classic(tmp_path / "images", **tags), tmp_path / "out")
-    for name in FILES:
-        found = dcmread(tmp_path / "out" / name)
-        assert (found.ContentDate, found.ContentTime) == ("19000101", "000000")
-        assert found.StudyDate == ""
-        assert judges.complaints_of_dciodvfy(tmp_path / "out" / name) == []
-
-
-@pytest.mark.parametrize(
-    ("tags", "said"),
-    [
-        (dict(FrameOfReferenceUID=""), "has no FrameOfReferenceUID"),
-        (dict(SOPInstanceUID="1.7"), "several slices have one SOPInstanceUID"),
-    ],
-)
-def test_images_that_cannot_be_referred_to_are_refused(tmp_path, tags, said):
-    study = load_study(write_classic(tmp_path / "images", **tags))
-    with pytest.raises(InputError, match=said):
-        lesion_of(study, 1, a_lesion())
-
-
-def test_images_that_are_no_dicom_are_refused(tmp_path):
-    (tmp_path / "image.nrrd").write_bytes(b"NRRD0004\n")
-    with pytest.raises(InputError, match="leave out --dicom-out"):
-        require_dicom([tmp_path, tmp_path / "image.nrrd"])
-
-
-def test_a_folder_with_anything_else_is_refused(reader, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"mine\.txt"):
-        archived(reader, write_classic(tmp_path / "images"), tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from HER2ViTLib.dicom.headers import BROKEN, reason_of
 from HER2ViTLib.files.output import write_results
 from HER2ViTLib.her2 import TASKS
-from HER2ViTLib.imaging.volume import Volume, resample_mask
+from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.reading.reading import Reading
 from HER2ViTLib.study.study import Study
@@ -24,6 +24,9 @@ from .source import Source, read_source
 from .structured_report import report_object
 
 DICOM_FILES = ("seg.dcm", "sr.dcm", *(f"saliency_{task.key}.dcm" for task in TASKS.values()))
+
+_OFF_GRID = 0.1
+"""How far, in voxels, an outline's voxel may lie from the source's: headers round places to few decimals."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,21 @@ def _objects(reading: Reading, lesion: Lesion) -> dict[str, Dataset]:
 
 
 def _on_source(outline: Volume, source: Source) -> np.ndarray:
-    """The outline (K, J, I) on the source's slices, whichever way the axes of its own array run.
+    """The outline (K, J, I) on the source's slices, voxel by voxel, whichever way the axes of its own array
+    run.
 
-    Raises `InputError` where that would change it: nothing is resampled.
+    Raises `InputError` where its voxels are not the source's: nothing is resampled.
     """
-    mask = resample_mask(outline, source.geometry)
-    if mask.sum() != outline.array.sum():
-        difference = outline.geometry.differences_text(source.geometry)
+    geometry = source.geometry
+    places = geometry.to_index(outline.geometry.to_lps(np.argwhere(outline.array)[:, ::-1]))
+    voxels = np.rint(places).astype(int)
+    are_inside = ((voxels >= 0) & (voxels < geometry.shape[::-1])).all()
+    if not are_inside or np.abs(places - voxels).max() > _OFF_GRID:
+        difference = outline.geometry.differences_text(geometry)
         raise InputError(
             f"the outline does not lie on the slices of the DICOM images ({difference}); outline it on the"
             " images themselves, or leave out --dicom-out"
         )
+    mask = np.zeros(geometry.shape, bool)
+    mask[tuple(voxels[:, ::-1].T)] = True
     return mask

@@ -165,9 +165,7 @@ def finish(made: SOPClass, source: Source) -> Dataset:
     UID if, and only if, they are the same.
     """
     header = copy.copy(source.header)
-    header.SOPClassUID = (
-        MRImageStorage  # the patient and study modules are the same in all; not all are known
-    )
+    header.SOPClassUID = MRImageStorage  # these modules are the same in all classes; not all are known
     made.copy_patient_and_study_information(header)
     made.SpecificCharacterSet = "ISO_IR 192"
     if "ContentLabel" in made:

@@ -100,10 +100,9 @@ def read_batch(
     manifest's order.
 
     Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
-    that failed only those whose inputs changed, with `retry_failed` all. `dicom_out`: a folder for the
-    readings as DICOM objects, a folder a case. `slice_count` as in `Reader`; `workers` and `scheduler` as in
-    `executor`; `progress` is told of the cases to be read. Raises `InputError` for faults of the manifest,
-    the bundles or the device, a folder in use, and when there is no room to write.
+    that failed only those whose inputs changed, with `retry_failed` all. `dicom_out` as `archive_folder`,
+    `slice_count` as `Reader`, `workers` and `scheduler` as `executor`; `progress` is told of the cases to be
+    read. Raises `InputError` for faults of the manifest, the bundles or the device, a folder in use, no room.
     """
     manifest = Path(manifest).absolute()
     out = Path(out).absolute()
