@@ -56,6 +56,23 @@ class PhaseTimes:
 
 
 @dataclass(frozen=True)
+class DceFiles:
+    """A DCE-MRI by its headers: the `files` that are used, the starts of its phases and of contrast (s of the
+    day; None = unknown), and what is said of it and of the other files.
+    """
+
+    files: tuple[Path, ...]
+    starts_s: tuple[float | None, ...]
+    contrast_start_s: float | None
+    warnings: tuple[ReadingWarning, ...]
+    notes: tuple[str, ...]
+
+
+THE_IMAGES = "the images"
+"""What faults call files that came without a folder."""
+
+
+@dataclass(frozen=True)
 class _Examination:
     """What was chosen in one folder or file, and what is said of the rest of it."""
 
@@ -76,10 +93,40 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
     them), where slices are missing or uneven, where nothing in the header brings the phases into order, where
     one of several paths holds more than one phase.
     """
+    return _read([_dicom_files(path) for path in paths], [str(path) for path in paths], selection)
+
+
+def read_dicom_files(files: Sequence[Path]) -> Series:
+    """The phases of the one DCE-MRI among files, as `read_dicom` reads them from a folder."""
+    (series,) = _read([files], [THE_IMAGES], EVERYTHING)
+    return series
+
+
+def dce_in_files(files: Sequence[Path]) -> DceFiles:
+    """What `read_dicom_files` would read, by the headers alone. Raises `InputError` as it does, but for what
+    only the pixels tell.
+    """
     with _quiet():
-        found = [read_frames(_dicom_files(path)) for path in paths]
-    require_selected([frame for frames in found for frame in frames], selection, ", ".join(map(str, paths)))
-    examinations = [_examined(frames, selection, str(path)) for frames, path in zip(found, paths)]
+        frames = read_frames(files)
+    examination = _examined(frames, EVERYTHING, THE_IMAGES)
+    phases = examination.stack.phases
+    starts, _, contrast = clock_times(phases)
+    used = {frame.path for frame in examination.stack.frames}
+    return DceFiles(
+        files=tuple(path for path in files if path in used),
+        starts_s=tuple(starts),
+        contrast_start_s=contrast,
+        warnings=(*order_warnings(examination.stack, starts), *examination.warnings),
+        notes=examination.notes,
+    )
+
+
+def _read(files: Sequence[Sequence[Path]], paths: Sequence[str], selection: Selection) -> list[Series]:
+    """The phases among the files that each path stands for."""
+    with _quiet():
+        found = [read_frames(those) for those in files]
+    require_selected([frame for frames in found for frame in frames], selection, ", ".join(paths))
+    examinations = [_examined(frames, selection, path) for frames, path in zip(found, paths)]
     if len(paths) > 1:
         for examination in examinations:
             require_one_phase(len(examination.stack.phases), examination.name)

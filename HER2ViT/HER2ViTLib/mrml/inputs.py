@@ -17,6 +17,7 @@ from HER2ViTLib.lesion.masks import Roi, roi_on
 from HER2ViTLib.messages import InputError, ReadingWarning
 from HER2ViTLib.study.study import Study, study_from_volumes
 
+from .dce_sequence import as_stored
 from .geometry import LPS_TO_RAS, to_array
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ def _files_of(node: slicer.vtkMRMLScalarVolumeNode, file_of: FileOfInstance) -> 
     return files if len(files) == len(found) and all(path.is_file() for path in files) else []
 
 
-def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
-    """The study of a sequence node, one phase per item; index values that can be times become the phases'
-    start times (s).
+def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode, file_of: FileOfInstance = no_file) -> Study:
+    """The study of a sequence node, one phase per item: the one that `put_study` put there, else index values
+    that can be times become the phases' start times (s).
 
     Raises `InputError` as `volume_from_node` and `study_from_volumes` do.
     """
@@ -129,9 +130,9 @@ def study_from_sequence(sequence: slicer.vtkMRMLSequenceNode) -> Study:
                 f"{sequence.GetName()}: holds {node.GetClassName()}; choose a sequence of scalar volumes"
             )
     names = [f"{sequence.GetName()} item {n}" for n in range(len(nodes))]
-    return study_from_volumes(
-        [volume_from_node(node) for node in nodes], _sequence_times(sequence), names=names
-    )
+    volumes = [volume_from_node(node) for node in nodes]
+    known = as_stored(sequence, volumes, file_of)
+    return known or study_from_volumes(volumes, _sequence_times(sequence), names=names)
 
 
 def _sequence_times(sequence: slicer.vtkMRMLSequenceNode) -> list[float] | None:

@@ -168,7 +168,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         from HER2ViTLib.workflow.phase_order import order_warning
 
         if parameters.sequence:
-            return study_from_sequence(parameters.sequence)
+            return study_from_sequence(parameters.sequence, self._fileOfInstance())
         warnings = order_warning(parameters.phaseOrder)
         return study_from_nodes(self.phaseNodes(parameters), self._fileOfInstance(), warnings)
 

@@ -47,22 +47,30 @@ def load_study(
     if not files:
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
     if len(files) == 1:
-        [series] = _read(files, selection)
-        phases = _phases(series)
-        study = Study(
-            phases,
-            series.contrast_start_s,
-            image_hashes([series.sha256], FILE),
-            series.warnings,
-            notes=series.notes,
-        )
-        names = [f"{files[0]} phase {n}" for n in range(len(phases))]
+        (series,) = _read(files, selection)
+        study = _study_of(series, str(files[0]))
     else:
         study = _one_phase_each(files, selection)
-        names = [str(path) for path in files]
-    require_equal_geometry([phase.volume for phase in study.phases], names)
-    study = on_its_own_clock(study)
     return study if times is None else _at_given_times(study, times, files[0])
+
+
+def study_of_dicom_files(files: Sequence[Path]) -> Study:
+    """The study of the one DCE-MRI among DICOM files, such as those of a series in a database: what
+    `load_study` makes of a folder with them. Raises `InputError` as it does.
+    """
+    from HER2ViTLib.dicom.series import read_dicom_files
+
+    return _study_of(read_dicom_files(files), "the images")
+
+
+def _study_of(series: Series, name: str) -> Study:
+    """The study of phases that were read together; `name` is what faults call them."""
+    phases = _phases(series)
+    hashes = image_hashes([series.sha256], FILE)
+    study = Study(phases, series.contrast_start_s, hashes, series.warnings, notes=series.notes)
+    names = [f"{name} phase {n}" for n in range(len(phases))]
+    require_equal_geometry([phase.volume for phase in phases], names)
+    return on_its_own_clock(study)
 
 
 def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
@@ -99,13 +107,15 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     require_different([one.sha256 for one in series], paths)
     starts = unwrap_midnight([one.starts_s[0] for one in series])
     contrast_starts = {one.contrast_start_s for one in series} - {None}
-    return Study(
+    require_equal_geometry([one.volumes[0] for one in series], [str(path) for path in paths])
+    study = Study(
         phases=tuple(replace(_phases(one)[0], start_s=start) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
         inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
     )
+    return on_its_own_clock(study)
 
 
 def _phases(series: Series) -> tuple[Phase, ...]:
