@@ -17,7 +17,7 @@ import numpy as np
 
 from HER2ViTLib.files.inputs import is_dicom_file
 from HER2ViTLib.imaging.image_files import MAX_VALUES
-from HER2ViTLib.imaging.series import Series, require_one_phase
+from HER2ViTLib.imaging.series import Series, StoredSlice, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
@@ -94,8 +94,13 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
         volumes, sha256 = _volumes(examination, own_scales)
         doubts = (*order_warnings(examination.stack, starts), *examination.warnings, *told)
         notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
-        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes))
+        stored = [_stored(phase) for phase in examination.stack.phases]
+        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes, stored))
     return read
+
+
+def _stored(phase: Sequence[Frame]) -> tuple[StoredSlice, ...]:
+    return tuple(StoredSlice(frame.path, frame.number) for frame in phase)
 
 
 def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:

@@ -48,7 +48,7 @@ def load_study(
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
     if len(files) == 1:
         [series] = _read(files, selection)
-        phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
+        phases = _phases(series)
         study = Study(
             phases,
             series.contrast_start_s,
@@ -74,7 +74,9 @@ def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
             f"{path}: the study has {len(study.phases)} phases, phase_times_s gives {len(times.starts_s)}"
             " starts; give one for each phase, or none"
         )
-    timed = tuple(Phase(phase.volume, start) for phase, start in zip(study.phases, times.starts_s))
+    timed = tuple(
+        replace(phase, start_s=start, duration_s=None) for phase, start in zip(study.phases, times.starts_s)
+    )
     given = on_its_own_clock(replace(study, phases=timed, contrast_start_s=times.contrast_start_s))
     differences = [
         abs(ours.start_s - theirs.start_s)
@@ -98,7 +100,7 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     starts = unwrap_midnight([one.starts_s[0] for one in series])
     contrast_starts = {one.contrast_start_s for one in series} - {None}
     return Study(
-        phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
+        phases=tuple(replace(_phases(one)[0], start_s=start) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
         inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
@@ -106,27 +108,35 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     )
 
 
+def _phases(series: Series) -> tuple[Phase, ...]:
+    stored = series.stored or [()] * len(series.volumes)
+    return tuple(map(Phase, series.volumes, series.starts_s, series.durations_s, stored))
+
+
 def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
     """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
     scaling.
     """
-    is_dicom = [_is_dicom(path) for path in paths]
-    if not any(is_dicom) and selection != EVERYTHING:
+    are_dicom = [is_dicom(path) for path in paths]
+    if not any(are_dicom) and selection != EVERYTHING:
         raise InputError(
             f"{paths[0]}: is no DICOM, which alone has series and image types to "
             "choose from; leave out --series and --image-type"
         )
     of_dicom: Iterator[Series] = iter(())
-    if any(is_dicom):
+    if any(are_dicom):
         # pydicom takes longer to import than a NIfTI study to read
         from HER2ViTLib.dicom.series import read_dicom
 
-        dicom_paths = [path for path, is_one in zip(paths, is_dicom) if is_one]
+        dicom_paths = [path for path, is_one in zip(paths, are_dicom) if is_one]
         of_dicom = iter(read_dicom(dicom_paths, selection))
-    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
+    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, are_dicom)]
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether an image is read as DICOM: a folder, or a DICOM file. Raises `InputError` where it cannot be
+    read.
+    """
     try:
         return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
     except OSError as error:

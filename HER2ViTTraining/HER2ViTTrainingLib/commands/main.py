@@ -24,6 +24,7 @@ MAX_LINE = 1000
 """Characters of a line on stderr."""
 EXTRAS = {
     "distributed": "cluster",
+    "highdicom": "dicom",
     "lifelines": "statistics",
     "networkx": "genes",
     "openpyxl": "public",
