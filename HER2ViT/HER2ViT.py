@@ -1,3 +1,4 @@
+import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
@@ -33,3 +34,14 @@ See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p
 Puts into practice an open-access (CC BY 4.0, 2025) multicentre study of Vision Transformers on breast
 DCE-MRI; see the documentation for the citation.
 """)
+        # Slicer's DICOM module looks here, and may come after this one.
+        if not hasattr(slicer.modules, "dicomPlugins"):
+            slicer.modules.dicomPlugins = {}
+        slicer.modules.dicomPlugins["HER2ViTDCEPlugin"] = dcePlugin
+
+
+def dcePlugin():
+    """The plugin that loads a breast DCE-MRI, made when the DICOM module asks for it."""
+    from HER2ViTLib.panel.dicom_plugin import DCEPlugin
+
+    return DCEPlugin()

@@ -18,6 +18,7 @@ from HER2ViTLib.model import attention
 
 MODULES = ("HER2ViT", "HER2ViTTraining")
 CHEAP = {
+    "DICOMLib",
     "contextlib",
     "importlib",
     "logging",

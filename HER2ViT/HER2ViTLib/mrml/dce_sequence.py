@@ -30,8 +30,8 @@ InstanceOfFile = Callable[[Path], str]
 def put_study(
     scene: slicer.vtkMRMLScene, study: Study, name: str, instance_of: InstanceOfFile
 ) -> slicer.vtkMRMLSequenceNode:
-    """A new sequence node with a volume a phase, its index the phase's start (s), else its number; a browser
-    node shows it. `study` is cut across the axis that it is stored by.
+    """A new sequence node with a volume a phase, its index the phase's start (s), else its number.
+    `study` is cut across the axis that it is stored by.
     """
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     starts = study.starts_s
@@ -43,8 +43,6 @@ def put_study(
         # The sequence holds a copy.
         scene.RemoveNode(volume)
     sequence.SetAttribute(STUDY_ATTRIBUTE, json.dumps(_told(study, instance_of)))
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     return sequence
 
 
