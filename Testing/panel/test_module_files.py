@@ -28,6 +28,7 @@ CHEAP = {
     "sys",
     "tempfile",
     "time",
+    "types",
     "typing",
     "unittest",
     "vtk",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from HER2ViTLib.workflow.archiving import missing_for_archive
 from HER2ViTLib.workflow.choices import Choices
 from HER2ViTLib.workflow.panel_state import PanelState, SessionState
 from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading, shown_reading
@@ -165,3 +166,20 @@ def test_session_is_opened_once_and_its_cases_are_saved_or_skipped_until_all_are
     assert possible(without_outline, *SESSION_ANSWERS) == [False, True, True, False]
     done = replace(working, session=SessionState("finished", True))
     assert possible(done, *SESSION_ANSWERS) == [False, True, False, False]
+
+
+# Saving as DICOM
+
+
+def test_a_reading_is_saved_to_dicom_only_where_an_archive_could_tie_it_to_its_images():
+    assert missing_for_archive(True, True, True) == ""
+    assert "Read the case first" in missing_for_archive(False, False, True)
+    assert "not open" in missing_for_archive(True, False, False)
+    assert "load them there with" in missing_for_archive(True, False, True)
+
+
+def test_the_button_says_what_is_missing():
+    assert SHOWN.missing_to_save == ""
+    assert "Research use only" in SHOWN.save_tool_tip
+    assert replace(SHOWN, missing_for_archive="Read the case first").save_tool_tip == "Read the case first"
+    assert "read again" in replace(SHOWN, inputs=SOMETHING_ELSE).save_tool_tip

@@ -35,7 +35,7 @@ class DCEPlugin(DICOMPlugin):
 
     def _studies(self, fileLists):
         """The MR files by study."""
-        studies = {}
+        studies: dict[str, list[str]] = {}
         for files in fileLists:
             if files and self._value(files[0], self.tags["modality"]) == "MR":
                 studies.setdefault(self._value(files[0], "0020,000D"), []).extend(files)

@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from .archive_logic import ArchiveLogic, isGrown, markGrown
 from .parameters import TASKS, HER2ViTParameterNode
 from .session_logic import SessionLogic
 from .slice_view import showLayers, turnToSlice
@@ -26,6 +27,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         self._readTable = None
         self._readFrom = CAME_WITH_SCENE
         self.session = SessionLogic(self)
+        self.archive = ArchiveLogic()
 
     def getParameterNode(self):
         # The decorator, unknown to the type checker, gives the class its constructor.
@@ -159,6 +161,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
             has_map=self.attentionNode(parameters) is not None,
             reading=shown_reading(reading_text(parameters.resultTable)),
             read_from=self.readFrom(parameters),
+            missing_for_archive=self.archive.missing(),
             session=self.session.state,
         )
 
@@ -233,6 +236,7 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
         # A segmentation of the user's own stays as it is.
         own = _ours(parameters.segmentation, "HER2ViT.Outline")
         self._chooseOutline(parameters, mask, study, early, own)
+        markGrown(parameters.segmentation, parameters.segmentID)
 
     def newOutline(self, parameters):
         """Makes an empty segment on the study's voxel grid and chooses it, to draw in. Raises InputError."""
@@ -293,6 +297,8 @@ class HER2ViTLogic(ScriptedLoadableModuleLogic):
 
         progress(_("Reading..."))
         reading = reader.read(study, roi, Overrides(early_phase=choices.early_phase_override))
+        grown = isGrown(parameters.segmentation, parameters.segmentID)
+        self.archive.keep(reading, study, roi.mask, grown)
         self._show(parameters, reading, study)
         progress(_("Read in {seconds:.1f} s.").format(seconds=time.monotonic() - started))
         return reading

@@ -69,6 +69,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.jumpButton.connect("clicked(bool)", self.onJump)
+        self.ui.saveDicomButton.connect("clicked(bool)", self.onSaveDicom)
         self.initializeParameterNode()
 
     # Life of the panel
@@ -99,6 +100,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called just before the scene is closed."""
         self.logic.session.close()
         self.lesionSection.leaveScene()
+        self.logic.archive.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
@@ -216,6 +218,8 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.resultTableView.resizeColumnToContents(0)
             self.ui.resultTableView.resizeRowsToContents()
         self.ui.jumpButton.enabled = state.can_jump
+        self.ui.saveDicomButton.enabled = not state.missing_to_save
+        self.ui.saveDicomButton.toolTip = state.save_tool_tip
         overlay = (self.parameterNode.shownTask, self.parameterNode.attentionOpacity)
         if overlay != self._shownOverlay:
             self._shownOverlay = overlay
@@ -280,6 +284,11 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onJump(self, checked=False):
         self.logic.jumpToSlice(self.parameterNode)
+
+    def onSaveDicom(self, checked=False):
+        with self.reporting(_("Saving to DICOM failed.")):
+            count = self.logic.archive.save()
+            self._showProgress(_("{count} objects saved to the DICOM database.").format(count=count))
 
     def _showProgress(self, text):
         # Repainted at once, without running the event loop: nobody can press a button while a reading runs.

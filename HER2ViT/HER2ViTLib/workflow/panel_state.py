@@ -25,7 +25,7 @@ class PanelState:
     `listed` are the phases in the panel's list and `loaded` the images in the scene, `offered` is the one in
     the selector beside the list (empty: none): node IDs. `row` is the selected line of the list, -1 for none.
     `has_map` is true when there is an attention map of the task that is shown. `reading` is None without a
-    reading, and for a result table that carries none.
+    reading, and for a result table that carries none. `missing_for_archive`: see there.
     """
 
     inputs: Inputs
@@ -39,6 +39,7 @@ class PanelState:
     has_map: bool = False
     reading: ShownReading | None = None
     read_from: ReadFrom = CAME_WITH_SCENE
+    missing_for_archive: str = ""
     session: SessionState | None = None
 
     @property
@@ -119,6 +120,20 @@ class PanelState:
     def can_jump(self) -> bool:
         """Whether there is a slice to turn the view to."""
         return self.has_map
+
+    @property
+    def missing_to_save(self) -> str:
+        """Why the reading cannot be saved as DICOM, in one line; empty where it can."""
+        if self.is_outdated:
+            return "Outline, images or models have changed since the reading: read again."
+        return self.missing_for_archive
+
+    @property
+    def save_tool_tip(self) -> str:
+        return self.missing_to_save or (
+            "Save outline, reading and attention maps into Slicer's DICOM database, in the study of the"
+            " images. Research use only."
+        )
 
     # The session
 
