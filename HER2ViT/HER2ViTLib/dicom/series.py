@@ -6,21 +6,19 @@ room. What is not used is compared with what is: a series that may be a phase is
 
 from __future__ import annotations
 
-import contextlib
 import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.files.inputs import is_dicom_file
 from HER2ViTLib.imaging.image_files import MAX_VALUES
 from HER2ViTLib.imaging.series import Series, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
+from .files import dicom_files, quiet
 from .frames import Frame, read_frames
 from .groups import (
     alike,
@@ -76,8 +74,8 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
     them), where slices are missing or uneven, where nothing in the header brings the phases into order, where
     one of several paths holds more than one phase.
     """
-    with _quiet():
-        found = [read_frames(_dicom_files(path)) for path in paths]
+    with quiet():
+        found = [read_frames(dicom_files(path)) for path in paths]
     require_selected([frame for frames in found for frame in frames], selection, ", ".join(map(str, paths)))
     examinations = [_examined(frames, selection, str(path)) for frames, path in zip(found, paths)]
     if len(paths) > 1:
@@ -94,7 +92,19 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
         volumes, sha256 = _volumes(examination, own_scales)
         doubts = (*order_warnings(examination.stack, starts), *examination.warnings, *told)
         notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
-        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes))
+        place = examination.stack.frames[0].frame_of_reference
+        read.append(
+            Series(
+                volumes,
+                starts[mine],
+                durations[mine],
+                contrast,
+                sha256,
+                doubts,
+                notes,
+                frame_of_reference=place,
+            )
+        )
     return read
 
 
@@ -106,7 +116,7 @@ def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
     """
     owner: dict[tuple[Path, int], int] = {}
     frames: list[Frame] = []
-    with _quiet():
+    with quiet():
         for n, paths in enumerate(files):
             found = read_frames(paths)
             owner.update({(frame.path, frame.number): n for frame in found})
@@ -129,34 +139,6 @@ def _only_owner(phase: Sequence[Frame], owner: dict[tuple[Path, int], int]) -> i
     """The one list of files that a phase's slices are in, -1 where there are several."""
     found = {owner[frame.path, frame.number] for frame in phase}
     return found.pop() if len(found) == 1 else -1
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")
-        yield
-
-
-def _dicom_files(path: Path) -> list[Path]:
-    """The file, or the DICOM files in a folder and its subfolders, DICOMDIR and hidden files left out.
-
-    Raises `InputError` for a folder without any, and for a file that cannot be read.
-    """
-    if not path.is_dir():
-        return [path]
-    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    try:
-        files = [file for file in inside if file.name.upper() != "DICOMDIR" and is_dicom_file(file)]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from error
-    if not files:
-        raise InputError(
-            f"{path}: no DICOM file in this folder; give a DICOM folder, or "
-            "the image files themselves in time order"
-        )
-    return files
 
 
 def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Examination:

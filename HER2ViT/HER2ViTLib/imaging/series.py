@@ -40,6 +40,8 @@ class Series:
     warnings: tuple[ReadingWarning, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done without being doubtful: which other series of the folder were not used, and why."""
+    frame_of_reference: str = ""
+    """UID of the DICOM frame of reference, to compare with that of an outline; no result holds it."""
 
 
 def read_image_file(path: Path) -> Series:

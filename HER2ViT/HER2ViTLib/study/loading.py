@@ -9,7 +9,7 @@ from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
 from HER2ViTLib.files.hashes import FILE
-from HER2ViTLib.files.inputs import is_dicom_file, require_file
+from HER2ViTLib.files.inputs import is_dicom
 from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
 from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
@@ -55,6 +55,7 @@ def load_study(
             image_hashes([series.sha256], FILE),
             series.warnings,
             notes=series.notes,
+            frame_of_reference=series.frame_of_reference,
         )
         names = [f"{files[0]} phase {n}" for n in range(len(phases))]
     else:
@@ -103,6 +104,7 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
         inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
+        frame_of_reference=series[0].frame_of_reference,
     )
 
 
@@ -110,24 +112,17 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
     """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
     scaling.
     """
-    is_dicom = [_is_dicom(path) for path in paths]
-    if not any(is_dicom) and selection != EVERYTHING:
+    are_dicom = [is_dicom(path, "a DICOM folder or an image file") for path in paths]
+    if not any(are_dicom) and selection != EVERYTHING:
         raise InputError(
             f"{paths[0]}: is no DICOM, which alone has series and image types to "
             "choose from; leave out --series and --image-type"
         )
     of_dicom: Iterator[Series] = iter(())
-    if any(is_dicom):
+    if any(are_dicom):
         # pydicom takes longer to import than a NIfTI study to read
         from HER2ViTLib.dicom.series import read_dicom
 
-        dicom_paths = [path for path, is_one in zip(paths, is_dicom) if is_one]
+        dicom_paths = [path for path, is_one in zip(paths, are_dicom) if is_one]
         of_dicom = iter(read_dicom(dicom_paths, selection))
-    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, is_dicom)]
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, are_dicom)]

@@ -192,7 +192,7 @@ def _reading_of(inputs: CaseInputs, device: str, attention: str) -> tuple[Readin
     from HER2ViTLib.study.loading import load_study
 
     study = load_study(inputs.images, inputs.selection)
-    roi = read_roi(inputs.roi, study.geometry, inputs.segment)
+    roi = read_roi(inputs.roi, study.geometry, inputs.segment, study.frame_of_reference)
     bundles = [load_bundle(folder) for folder in inputs.bundles]
     reader = Reader(bundles, device, attention, inputs.slice_count)
     study = study.with_slice_axis(inputs.slice_axis)
