@@ -144,8 +144,9 @@ def _slices(points: Sequence[np.ndarray], name: str) -> np.ndarray:
     if amiss:
         raise InputError(
             f"{name}: {amiss} of {len(off)} contours do not lie on the image's slices (up to "
-            f"{off.max():.2g} slice spacings off), they were drawn on another series or in another plane; give the series that "
-            "they were drawn on, or load both in 3D Slicer (extension SlicerRT) and save it as .seg.nrrd"
+            f"{off.max():.2g} slice spacings off), they were drawn on another series or in another plane; "
+            "give the series that they were drawn on, or load both in 3D Slicer (extension SlicerRT) and "
+            "save the outline as .seg.nrrd"
         )
     return slices
 
@@ -158,7 +159,7 @@ def _gap_warnings(slices: np.ndarray) -> list[ReadingWarning]:
         return []
     text = (
         f"{empty} of the {between} slices between the first and the last contour have no contour and count "
-        "as not outlined, nothing is interpolated; where the lesion goes on, add contours in the program that "
-        "drew them"
+        "as not outlined, nothing is interpolated; where the lesion goes on, add contours in the program "
+        "that drew them"
     )
     return [ReadingWarning("contour_gaps", text)]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileDataset
-from pydicom.filereader import read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from HER2ViTLib.files.inputs import is_dicom_file
@@ -75,16 +74,21 @@ def dataset_of(content: bytes) -> FileDataset:
 
 
 def _require_bounded(content: bytes) -> None:
-    file = io.BytesIO(content)
-    read_preamble(file, force=True)
-    # group 2 says how long it is, in its first element (PS3.10 7.1)
-    start = file.tell()
-    length = int.from_bytes(content[start + 8 : start + 12], "little")
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    rest = content[start + 12 + length :]
+    rest = content[_end_of_meta(content) :]
     inflated = 0
     while rest and not stream.eof:
         inflated += len(stream.decompress(rest, _BLOCK))
         rest = stream.unconsumed_tail
         if inflated > _MAX_INFLATED:
             raise ValueError(f"deflated content of more than {_MAX_INFLATED} bytes")
+
+
+def _end_of_meta(content: bytes) -> int:
+    """Where the meta information (group 2, explicit and never deflated: PS3.10 7.1) of a file ends."""
+    place = 132
+    while content[place : place + 2] == b"\x02\x00":
+        is_long = content[place + 4 : place + 6] in (b"OB", b"UN", b"UT")
+        length = content[place + 8 : place + 12] if is_long else content[place + 6 : place + 8]
+        place += (12 if is_long else 8) + int.from_bytes(length, "little")
+    return place

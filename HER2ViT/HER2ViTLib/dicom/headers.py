@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
@@ -67,6 +68,7 @@ BROKEN = (
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
 """What pydicom and GDCM raise for files that are damaged, or made to do harm."""
 

@@ -53,9 +53,9 @@ def _only_outline(folder: Path) -> Path:
             if str(header.get("SOPClassUID", "")) in (SEGMENTATION, LABEL_MAP, STRUCTURE_SET):
                 found.append(file)
     if len(found) != 1:
-        listed = f" ({', '.join(file.name for file in found[:5])})" if found else ""
+        names = f" ({', '.join(file.name for file in found[:5])})" if found else ""
         raise InputError(
-            f"{folder}: holds {len(found) or 'no'} DICOM segmentation{'s'[: len(found) != 1]} or structure "
-            f"set{'s'[: len(found) != 1]}{listed}; give the outline's file itself"
+            f"{folder}: of its DICOM files {len(found)} hold outlines (SEG, RTSTRUCT){names}, not one; give "
+            "the outline's file itself"
         )
     return found[0]
