@@ -18,7 +18,17 @@ from HER2ViTLib.messages import InputError
 
 from .frames import MAGNITUDE, NEVER_READ, WATER, Frame
 from .pixels import pixel_hashes
-from .relations import ALIKE, MAX_BREAK_S, fits_in_time, is_close, is_same_run, shared_parameters
+from .relations import (
+    ALIKE,
+    MAX_BREAK_S,
+    fits_in_time,
+    is_close,
+    is_made_of_phases,
+    is_one_day,
+    is_same_run,
+    may_be_dynamic,
+    shared_parameters,
+)
 from .selection import Selection
 from .stacks import Stack, series_label, stack_of
 
@@ -96,8 +106,9 @@ def _telling_words(frames: Iterable[Frame]) -> str:
     return ", ".join(sorted(set.union(*types) - common - {""})) or "no words"
 
 
-def without_copies(frames: Sequence[Frame]) -> list[Frame]:
+def without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], dict[str, str]]:
     """The frames without those that were sent again under another UID: same place, same moment, same pixels.
+    And the number of the series that is kept, by the series (UID) with copies of it.
 
     Slices of one value all over (beside the patient) are like any other such slice: they go with the rest of
     their series. Raises `InputError` for pixels that cannot be decoded.
@@ -112,17 +123,19 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     doubled = [members for members in alike.values() if len(members) > 1]
     hashes = pixel_hashes([frame for members in doubled for frame in members])
     copies: set[_Key] = set()
+    kept: dict[str, str] = {}
     for members in doubled:
-        seen = set()
+        seen: dict[str, Frame] = {}
         for frame in members:
             digest = hashes[frame.path, frame.number]
             if digest is None:
                 continue
             if digest in seen:
                 copies.add((frame.path, frame.number))
-            seen.add(digest)
+                kept.setdefault(frame.series, seen[digest].series_number)
+            seen.setdefault(digest, frame)
     copies |= _blank_copies(frames, copies, hashes)
-    return [frame for frame in frames if (frame.path, frame.number) not in copies]
+    return [frame for frame in frames if (frame.path, frame.number) not in copies], kept
 
 
 def _series_key(frame: Frame) -> tuple:
@@ -147,11 +160,18 @@ def _blank_copies(frames: Sequence[Frame], copies: set[_Key], hashes: Mapping[_K
 # Which series belong together
 
 
-def of_chosen_series(frames: Sequence[Frame]) -> list[list[Frame]]:
+def of_chosen_series(frames: Sequence[Frame], selection: Selection, name: str) -> list[list[Frame]]:
     """The frames of series that the user chose by name, all of one matrix together, whatever else differs.
 
-    Kinds stay apart where a series holds several: the user did not choose among them.
+    Kinds stay apart where a series holds several: the user did not choose among them. Raises `InputError`
+    where a number that was given names series of several examinations.
     """
+    number = _shared_number([frame for frame in frames if frame.series not in selection.series])
+    if number:
+        raise InputError(
+            f"{name}: --series {number}: series of that number are in several examinations; give the folder "
+            "of one, or the series' UIDs"
+        )
     kinds: dict[str, set[str]] = defaultdict(set)
     for frame in frames:
         kinds[frame.series].add(frame.kind)
@@ -160,6 +180,19 @@ def of_chosen_series(frames: Sequence[Frame]) -> list[list[Frame]]:
     for frame in frames:
         groups[frame.rows, frame.columns, frame.kind if is_mixed else ""].append(frame)
     return list(groups.values())
+
+
+def _shared_number(frames: Iterable[Frame]) -> str:
+    """A series number that several examinations (studies and days) have used, empty where none is."""
+    owners: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        owners[frame.series_number].append(frame)
+    for number, members in owners.items():
+        first = members[0]
+        is_one = all(frame.study == first.study and is_one_day(frame, first) for frame in members)
+        if number and not is_one:
+            return number
+    return ""
 
 
 def alike(frames: Sequence[Frame]) -> list[list[Frame]]:
@@ -209,7 +242,8 @@ def joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
         run = waiting.pop(0)
         for group in list(waiting):
             # a phase has more than one slice: folders of many single images end soon
-            if len(group) > 1 and is_same_run(group, run) and fits_in_time(group, run) is not False:
+            fits = is_same_run(group, run) and fits_in_time(group, run) is not False
+            if len(group) > 1 and fits and not _are_two_examinations(group, run):
                 with contextlib.suppress(InputError):
                     stack_of([*run, *group], name)
                     run = [*run, *group]
@@ -218,41 +252,83 @@ def joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
     return found
 
 
+def _are_two_examinations(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
+    """Whether both are studies of their own that hold phases: a header without dates and frames of reference
+    tells no more of two time points. A single phase may well lie in a study of its own.
+    """
+    studies = {frame.study for frame in group} & {frame.study for frame in run}
+    return not studies and _holds_phases(group) and _holds_phases(run)
+
+
+def _holds_phases(frames: Sequence[Frame]) -> bool:
+    return len({tuple(np.round(frame.position, 2)) for frame in frames}) < len(frames)
+
+
 # Which of them is the DCE-MRI
 
 
 def choose(groups: Sequence[list[Frame]], name: str) -> tuple[Stack, list[list[Frame]]]:
     """The one group that is a DCE-MRI, else the only volume there is, as a stack, and the other groups.
 
-    Original images go before derived ones: subtractions have the geometry of what they were made of. Raises
-    `InputError` where there are several, or where the largest group is none.
+    What cannot be a dynamic series gives way to what can: `_may_be_dce`. Original images go before derived
+    ones: subtractions have the geometry of what they were made of. Raises `InputError` where there are
+    several, or where the largest group is none.
     """
-    stacks: list[Stack] = []
+    scouts = _of_several_orientations(groups)
+    stacks: list[tuple[Stack, bool]] = []
     faults: list[tuple[int, InputError]] = []
+    unlikely_faults: list[tuple[int, InputError]] = []
     for group in groups:
+        is_likely = _may_be_dce(group[0], scouts)
         try:
-            stacks.append(stack_of(group, name))
+            stacks.append((stack_of(group, name), is_likely))
         except InputError as fault:
-            faults.append((len(group), fault))
-    chosen = _only_dce(stacks, faults, name)
+            (faults if is_likely else unlikely_faults).append((len(group), fault))
+    chosen = _only_dce(stacks, faults if stacks else faults + unlikely_faults, name)
     taken = {(frame.path, frame.number) for frame in chosen.frames}
     return chosen, [group for group in groups if (group[0].path, group[0].number) not in taken]
 
 
-def _only_dce(stacks: Sequence[Stack], faults: Sequence[tuple[int, InputError]], name: str) -> Stack:
-    largest = max((len(stack.frames) for stack in stacks), default=0)
-    for is_derived in (False, True):
+def _may_be_dce(frame: Frame, scouts: set[str]) -> bool:
+    """Whether an image may be one of a dynamic series: echo time, image type, and not in a series of several
+    orientations, as localisers are (`scouts`).
+    """
+    return may_be_dynamic(frame) and not is_made_of_phases(frame) and frame.series not in scouts
+
+
+def _of_several_orientations(groups: Iterable[Sequence[Frame]]) -> set[str]:
+    """The series (UIDs) whose images of one type are of several orientations."""
+    orientations: dict[tuple, set[tuple]] = defaultdict(set)
+    for group in groups:
+        for frame in group:
+            orientation = tuple(np.round(frame.orientation, 1) + 0.0)
+            orientations[frame.series, frame.image_type].add(orientation)
+    return {series for (series, _), found in orientations.items() if len(found) > 1}
+
+
+def _only_dce(
+    stacks: Sequence[tuple[Stack, bool]], faults: Sequence[tuple[int, InputError]], name: str
+) -> Stack:
+    """The DCE-MRI among stacks, each with whether it is likely to be one; `faults`, with sizes, of groups
+    that are no stack.
+    """
+    sizes = [len(stack.frames) for stack, is_likely in stacks if is_likely]
+    sizes = sizes or [len(stack.frames) for stack, _ in stacks]
+    for wanted, is_derived in ((True, False), (True, True), (False, False), (False, True)):
         several = [
-            stack for stack in stacks if len(stack.phases) > 1 and stack.frames[0].is_derived == is_derived
+            stack
+            for stack, is_likely in stacks
+            if len(stack.phases) > 1 and (is_likely, stack.frames[0].is_derived) == (wanted, is_derived)
         ]
         if len(several) == 1:
             return several[0]
         if several:
             raise InputError(f"{name}: several series have phases: {_listing(several)}; {_cure(several)}")
         # the DCE-MRI itself is at fault, not a scout beside it
-        if faults and max(size for size, _ in faults) >= largest:
+        if faults and max(size for size, _ in faults) >= max(sizes, default=0):
             raise max(faults, key=operator.itemgetter(0))[1]
-    volumes = [stack for stack in stacks if not stack.frames[0].is_derived] or stacks
+    everything = [stack for stack, _ in stacks]
+    volumes = [stack for stack in everything if not stack.frames[0].is_derived] or everything
     if len(volumes) > 1:
         raise InputError(
             f"{name}: several series, none with more than one phase: {_listing(volumes)}; {_cure(volumes)}"
@@ -267,8 +343,12 @@ def _listing(stacks: Sequence[Stack]) -> str:
 
 
 def _cure(stacks: Sequence[Stack]) -> str:
-    """Which flag chooses among the stacks."""
+    """Which flag chooses among the stacks; no number does between examinations that number their series
+    alike.
+    """
     frames = [frame for stack in stacks for frame in stack.frames]
+    if _shared_number(frames):
+        return "they are of several examinations; give the folder of one, or its series' UIDs with --series"
     cures = []
     if len({frame.series for frame in frames}) > 1:
         cures.append("choose with --series NUMBER (or its UID), once for each series that is meant")

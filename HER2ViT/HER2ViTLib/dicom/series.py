@@ -6,35 +6,26 @@ room. What is not used is compared with what is: a series that may be a phase is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.imaging.image_files import MAX_VALUES
 from HER2ViTLib.imaging.series import Series, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
+from .contents import read_frames
+from .examination import Examination, examined
 from .files import dicom_files, quiet
-from .frames import Frame, read_frames
-from .groups import (
-    alike,
-    choose,
-    joined,
-    of_chosen_series,
-    readable,
-    require_selected,
-    selected,
-    without_copies,
-)
+from .frames import Frame
+from .groups import require_selected
 from .pixels import PHILIPS_NOTE, has_own_scales, read_pixels, scaling_warnings
 from .relations import moments
-from .remarks import derived_warnings, left_out_warnings, normalisation_warnings, unused_notes
+from .remarks import derived_warnings, normalisation_warnings
 from .selection import EVERYTHING, Selection
-from .stacks import Stack, clock_times, geometries_of, order_warnings, stack_of, unwrapped_phases
+from .stacks import Stack, clock_times, order_warnings, stack_of, unwrapped_phases
 
 
 @dataclass(frozen=True)
@@ -53,16 +44,6 @@ class PhaseTimes:
     warnings: tuple[ReadingWarning, ...]
 
 
-@dataclass(frozen=True)
-class _Examination:
-    """What was chosen in one folder or file, and what is said of the rest of it."""
-
-    name: str
-    stack: Stack
-    warnings: tuple[ReadingWarning, ...]
-    notes: tuple[str, ...]
-
-
 def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list[Series]:
     """The phases of the one DCE-MRI in each folder (subfolders included) or enhanced file, on one clock and
     of one scaling.
@@ -77,7 +58,7 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
     with quiet():
         found = [read_frames(dicom_files(path)) for path in paths]
     require_selected([frame for frames in found for frame in frames], selection, ", ".join(map(str, paths)))
-    examinations = [_examined(frames, selection, str(path)) for frames, path in zip(found, paths)]
+    examinations = [examined(frames, selection, str(path)) for frames, path in zip(found, paths)]
     if len(paths) > 1:
         for examination in examinations:
             require_one_phase(len(examination.stack.phases), examination.name)
@@ -141,25 +122,6 @@ def _only_owner(phase: Sequence[Frame], owner: dict[tuple[Path, int], int]) -> i
     return found.pop() if len(found) == 1 else -1
 
 
-def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Examination:
-    """The DCE-MRI among the frames of a folder or file; `name` is what faults call it."""
-    if not frames:
-        raise InputError(
-            f"{name}: no greyscale slice with position and orientation in its DICOM files; give MR images"
-        )
-    chosen = selected(frames, selection, name)
-    signal = readable(chosen, selection, name)
-    once = without_copies(signal)
-    groups = of_chosen_series(once) if selection.series else alike(once)
-    stack, others = choose(joined(groups, name), name)
-    reasons = dict.fromkeys((frame.series for frame in frames), "not chosen")
-    reasons.update(dict.fromkeys((frame.series for frame in chosen), ""))
-    reasons.update(dict.fromkeys((frame.series for frame in signal), "copies of images that are used"))
-    reasons.update(dict.fromkeys((frame.series for frame in once), ""))
-    told = [warning for group in others for warning in left_out_warnings(group, stack.frames)]
-    return _Examination(name, stack, tuple(told), unused_notes(frames, stack.frames, reasons))
-
-
 def _times_in_any_order(
     phases: Sequence[Sequence[Frame]],
 ) -> tuple[Sequence[float | None], Sequence[float | None], float | None]:
@@ -175,16 +137,11 @@ def _times_in_any_order(
     return [starts[n] for n in places], [durations[n] for n in places], contrast
 
 
-def _volumes(examination: _Examination, own_scales: bool) -> tuple[list[Volume], str]:
+def _volumes(examination: Examination, own_scales: bool) -> tuple[list[Volume], str]:
     """The phases' volumes, and the hash of their files."""
-    used = examination.stack.frames
-    geometries = geometries_of(examination.stack.phases, examination.name)
-    if sum(math.prod(geometry.shape) for geometry in geometries) > MAX_VALUES:
-        declared = f"{len(used)} slices of {used[0].columns} x {used[0].rows} pixels"
-        raise InputError(f"{examination.name}: declares {declared}, more than any examination has")
-    pixels, sha256 = read_pixels(used, own_scales)
+    pixels, sha256 = read_pixels(examination.stack.frames, own_scales)
     volumes = []
-    for phase, geometry in zip(examination.stack.phases, geometries):
+    for phase, geometry in zip(examination.stack.phases, examination.geometries):
         array = np.stack([pixels[frame.path, frame.number] for frame in phase])
         volumes.append(Volume(array, geometry))
     return volumes, sha256
