@@ -40,6 +40,7 @@ _NO_SIGNAL = {
     "66.4": "segmentation (SEG)",
     "66.7": "segmentation (SEG)",
     "30": "parametric map",
+    "481.3": "contours (RTSTRUCT)",
     "481": "radiotherapy object",
     "88": "report (SR)",
     "11": "presentation state",

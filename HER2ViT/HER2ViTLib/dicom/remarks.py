@@ -100,12 +100,13 @@ def unused_notes(
     unused = sorted(by_series.items(), key=lambda item: (int(item[1][0].series_number or 0), item[0]))
     notes = []
     for series, members in unused:
-        why = reasons[series] or _why_not(members, used)
+        why = reasons[series] or why_not(members, used)
         notes.append(f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {why}")
     return tuple(notes)
 
 
-def _why_not(members: Sequence[Frame], used: Sequence[Frame]) -> str:
+def why_not(members: Sequence[Frame], used: Sequence[Frame]) -> str:
+    """Why a series that was looked at is not among those used."""
     frame = members[0]
     other = used[0]
     if frame.kind not in (MAGNITUDE, WATER):

@@ -17,7 +17,18 @@ from typing import NoReturn
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
-from . import batch, clinical, cohorts, evaluation, genes, public, reading, repeatability, training
+from . import (
+    batch,
+    clinical,
+    cohorts,
+    evaluation,
+    genes,
+    public,
+    reading,
+    repeatability,
+    series,
+    training,
+)
 from .options import BAD_INPUT, DONE, INTERNAL_ERROR, INTERRUPTED, add_command, printable
 
 MAX_LINE = 1000
@@ -135,7 +146,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_help(commands, parser)
-    for room in (reading, batch, public, cohorts, training, evaluation, clinical, repeatability, genes):
+    rooms = (reading, series, batch, public, cohorts, training, evaluation, clinical, repeatability, genes)
+    for room in rooms:
         room.add_commands(commands)
     return parser
 

@@ -84,10 +84,16 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "read", _read, "Read the HER2 status of one lesion.")
     _add_images(command)
     command.add_argument(
-        "--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd"
+        "--roi",
+        type=Path,
+        required=True,
+        metavar="SEG",
+        help="the lesion's outline: label map, .seg.nrrd, DICOM segmentation (SEG) or contours (RTSTRUCT)",
     )
     command.add_argument(
-        "--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several"
+        "--segment",
+        metavar="NAME|NUMBER",
+        help="which segment (ROI of contours), when the file holds several",
     )
     command.add_argument(
         "--bundle",
