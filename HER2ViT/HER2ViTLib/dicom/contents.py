@@ -26,8 +26,6 @@ class Other:
     description: str
     what: str
     images: int
-    rows: int
-    columns: int
 
 
 def read_frames(files: Sequence[Path]) -> list[Frame]:
@@ -95,9 +93,7 @@ def _other(header: Dataset, what: str) -> Other:
     return Other(
         *series_of(header),
         what=what,
-        images=int(header.get("NumberOfFrames") or 1) if "Rows" in header else 0,
-        rows=int(header.get("Rows") or 0),
-        columns=int(header.get("Columns") or 0),
+        images=max(int(header.get("NumberOfFrames") or 1), 0) if "Rows" in header else 0,
     )
 
 

@@ -9,8 +9,9 @@ from HER2ViTLib.imaging.image_files import MAX_VALUES
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.messages import InputError, ReadingWarning
 
+from .choice import choose
 from .frames import Frame
-from .groups import alike, choose, joined, of_chosen_series, readable, selected, without_copies
+from .groups import alike, joined, of_chosen_series, readable, selected, without_copies
 from .remarks import left_out_warnings, unused_notes
 from .selection import Selection
 from .stacks import Stack, geometries_of

@@ -1,6 +1,4 @@
-"""From all images of an examination to the one DCE-MRI: what is asked for, what is signal, which series are
-its phases.
-"""
+"""The images of an examination in groups: what is asked for, what is signal, which series belong together."""
 
 from __future__ import annotations
 
@@ -23,14 +21,12 @@ from .relations import (
     MAX_BREAK_S,
     fits_in_time,
     is_close,
-    is_made_of_phases,
     is_one_day,
     is_same_run,
-    may_be_dynamic,
     shared_parameters,
 )
 from .selection import Selection
-from .stacks import Stack, series_label, stack_of
+from .stacks import series_label, stack_of
 
 _Key = tuple[Path, int]
 """A frame: its file and its number in it."""
@@ -64,7 +60,7 @@ def selected(frames: Sequence[Frame], selection: Selection, name: str) -> list[F
         return chosen
     found = [frame for frame in chosen if word in frame.image_type or word == frame.kind.upper()]
     if not found:
-        there = _telling_words(chosen)
+        there = telling_words(chosen)
         raise InputError(f"{name}: --image-type {selection.image_type}: no image has it; there are {there}")
     return found
 
@@ -90,7 +86,7 @@ def readable(frames: Sequence[Frame], selection: Selection, name: str) -> list[F
         raise InputError(
             f"{name}: holds {_kinds_text(signal)} images of Dixon's method "
             "and no water; give the water images, "
-            f"or choose with --image-type WORD: {_telling_words(signal)}"
+            f"or choose with --image-type WORD: {telling_words(signal)}"
         )
     return usual
 
@@ -99,7 +95,7 @@ def _kinds_text(frames: Iterable[Frame]) -> str:
     return ", ".join(sorted({frame.kind for frame in frames}))
 
 
-def _telling_words(frames: Iterable[Frame]) -> str:
+def telling_words(frames: Iterable[Frame]) -> str:
     """The words of the frames' image types that tell them apart; all of them where there is one type only."""
     types = list(map(set, {frame.image_type for frame in frames}))
     common = set.intersection(*types) if len(types) > 1 else set()
@@ -166,7 +162,7 @@ def of_chosen_series(frames: Sequence[Frame], selection: Selection, name: str) -
     Kinds stay apart where a series holds several: the user did not choose among them. Raises `InputError`
     where a number that was given names series of several examinations.
     """
-    number = _shared_number([frame for frame in frames if frame.series not in selection.series])
+    number = shared_number([frame for frame in frames if frame.series not in selection.series])
     if number:
         raise InputError(
             f"{name}: --series {number}: series of that number are in several examinations; give the folder "
@@ -182,7 +178,7 @@ def of_chosen_series(frames: Sequence[Frame], selection: Selection, name: str) -
     return list(groups.values())
 
 
-def _shared_number(frames: Iterable[Frame]) -> str:
+def shared_number(frames: Iterable[Frame]) -> str:
     """A series number that several examinations (studies and days) have used, empty where none is."""
     owners: dict[str, list[Frame]] = defaultdict(list)
     for frame in frames:
@@ -262,96 +258,3 @@ def _are_two_examinations(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
 
 def _holds_phases(frames: Sequence[Frame]) -> bool:
     return len({tuple(np.round(frame.position, 2)) for frame in frames}) < len(frames)
-
-
-# Which of them is the DCE-MRI
-
-
-def choose(groups: Sequence[list[Frame]], name: str) -> tuple[Stack, list[list[Frame]]]:
-    """The one group that is a DCE-MRI, else the only volume there is, as a stack, and the other groups.
-
-    What cannot be a dynamic series gives way to what can: `_may_be_dce`. Original images go before derived
-    ones: subtractions have the geometry of what they were made of. Raises `InputError` where there are
-    several, or where the largest group is none.
-    """
-    scouts = _of_several_orientations(groups)
-    stacks: list[tuple[Stack, bool]] = []
-    faults: list[tuple[int, InputError]] = []
-    unlikely_faults: list[tuple[int, InputError]] = []
-    for group in groups:
-        is_likely = _may_be_dce(group[0], scouts)
-        try:
-            stacks.append((stack_of(group, name), is_likely))
-        except InputError as fault:
-            (faults if is_likely else unlikely_faults).append((len(group), fault))
-    chosen = _only_dce(stacks, faults if stacks else faults + unlikely_faults, name)
-    taken = {(frame.path, frame.number) for frame in chosen.frames}
-    return chosen, [group for group in groups if (group[0].path, group[0].number) not in taken]
-
-
-def _may_be_dce(frame: Frame, scouts: set[str]) -> bool:
-    """Whether an image may be one of a dynamic series: echo time, image type, and not in a series of several
-    orientations, as localisers are (`scouts`).
-    """
-    return may_be_dynamic(frame) and not is_made_of_phases(frame) and frame.series not in scouts
-
-
-def _of_several_orientations(groups: Iterable[Sequence[Frame]]) -> set[str]:
-    """The series (UIDs) whose images of one type are of several orientations."""
-    orientations: dict[tuple, set[tuple]] = defaultdict(set)
-    for group in groups:
-        for frame in group:
-            orientation = tuple(np.round(frame.orientation, 1) + 0.0)
-            orientations[frame.series, frame.image_type].add(orientation)
-    return {series for (series, _), found in orientations.items() if len(found) > 1}
-
-
-def _only_dce(
-    stacks: Sequence[tuple[Stack, bool]], faults: Sequence[tuple[int, InputError]], name: str
-) -> Stack:
-    """The DCE-MRI among stacks, each with whether it is likely to be one; `faults`, with sizes, of groups
-    that are no stack.
-    """
-    sizes = [len(stack.frames) for stack, is_likely in stacks if is_likely]
-    sizes = sizes or [len(stack.frames) for stack, _ in stacks]
-    for wanted, is_derived in ((True, False), (True, True), (False, False), (False, True)):
-        several = [
-            stack
-            for stack, is_likely in stacks
-            if len(stack.phases) > 1 and (is_likely, stack.frames[0].is_derived) == (wanted, is_derived)
-        ]
-        if len(several) == 1:
-            return several[0]
-        if several:
-            raise InputError(f"{name}: several series have phases: {_listing(several)}; {_cure(several)}")
-        # the DCE-MRI itself is at fault, not a scout beside it
-        if faults and max(size for size, _ in faults) >= max(sizes, default=0):
-            raise max(faults, key=operator.itemgetter(0))[1]
-    everything = [stack for stack, _ in stacks]
-    volumes = [stack for stack in everything if not stack.frames[0].is_derived] or everything
-    if len(volumes) > 1:
-        raise InputError(
-            f"{name}: several series, none with more than one phase: {_listing(volumes)}; {_cure(volumes)}"
-        )
-    return volumes[0]
-
-
-def _listing(stacks: Sequence[Stack]) -> str:
-    """The stacks in words."""
-    sizes = [f"{len(stack.phases)} x {len(stack.phases[0])} slices" for stack in stacks]
-    return "; ".join(f"{series_label(stack.frames)} ({size})" for stack, size in zip(stacks, sizes))
-
-
-def _cure(stacks: Sequence[Stack]) -> str:
-    """Which flag chooses among the stacks; no number does between examinations that number their series
-    alike.
-    """
-    frames = [frame for stack in stacks for frame in stack.frames]
-    if _shared_number(frames):
-        return "they are of several examinations; give the folder of one, or its series' UIDs with --series"
-    cures = []
-    if len({frame.series for frame in frames}) > 1:
-        cures.append("choose with --series NUMBER (or its UID), once for each series that is meant")
-    if len({frame.image_type for frame in frames}) > 1:
-        cures.append(f"choose with --image-type WORD ({_telling_words(frames)})")
-    return " or ".join(cures) or "give one folder per phase, in time order"

@@ -97,15 +97,10 @@ def list_series(path: str | os.PathLike, keep_names: bool = False) -> Listing:
     if not is_dicom(path, "a DICOM folder"):
         raise InputError(f"{path}: is no DICOM file; give a DICOM folder")
     frames, others = read_headers(dicom_files(Path(path)))
-    members: dict[str, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        members[frame.series].append(frame)
-    names = {series: names_by_kind(its) for series, its in members.items()}
+    names = {series: names_by_kind(members) for series, members in _by_series(frames).items()}
     if not keep_names:
-        members.clear()
         frames = [replace(frame, description="") for frame in frames]
-        for frame in frames:
-            members[frame.series].append(frame)
+        others = [replace(other, description="") for other in others]
     examination = Examination(frames, str(path) if keep_names else WITHOUT_NAMES)
     refused = ""
     try:
@@ -113,17 +108,39 @@ def list_series(path: str | os.PathLike, keep_names: bool = False) -> Listing:
     except InputError as fault:
         refused = str(fault) if keep_names else _without_paths(str(fault), frames)
     studies = sorted({frame.study for frame in frames} | {other.study for other in others})
-    listed = [
-        _listed(its, names[series], examination, bool(refused), keep_names, studies)
-        for series, its in members.items()
-    ]
-    by_series: dict[tuple[str, str], list[Other]] = defaultdict(list)
+    sorting = _Sorting(examination, bool(refused), studies, keep_names)
+    listed = [_listed(members, names[series], sorting) for series, members in _by_series(frames).items()]
+    by_kind: dict[tuple[str, str], list[Other]] = defaultdict(list)
     for other in others:
-        by_series[other.series, other.what].append(other)
-    listed += [_listed_other(its, keep_names, studies) for its in by_series.values()]
+        by_kind[other.series, other.what].append(other)
+    listed += [_listed_other(members, sorting) for members in by_kind.values()]
     listed.sort(key=lambda one: (one.examination, int(one.number or 0), one.what, one.images))
-    phases = 0 if refused else len(examination.stack.phases)
-    return Listing(tuple(listed), phases, () if refused else examination.warnings, refused)
+    if refused:
+        return Listing(tuple(listed), 0, (), refused)
+    return Listing(tuple(listed), len(examination.stack.phases), examination.warnings, "")
+
+
+@dataclass(frozen=True)
+class _Sorting:
+    """What all series of a listing are seen against: `studies` (UIDs) in the order they are counted in."""
+
+    examination: Examination
+    is_refused: bool
+    studies: Sequence[str]
+    keep_names: bool
+
+    def phases_of(self, series: str) -> tuple[int, ...]:
+        """As which phases a reading uses a series (UID)."""
+        phases = [] if self.is_refused else self.examination.stack.phases
+        owners = [set(_by_series(phase)) for phase in phases]
+        return tuple(n for n, its in enumerate(owners) if series in its)
+
+
+def _by_series(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
+    members: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        members[frame.series].append(frame)
+    return members
 
 
 def _without_paths(text: str, frames: Sequence[Frame]) -> str:
@@ -132,34 +149,26 @@ def _without_paths(text: str, frames: Sequence[Frame]) -> str:
     return text
 
 
-def _listed(
-    members: Sequence[Frame],
-    names: dict[str, str],
-    examination: Examination,
-    is_refused: bool,
-    keep_names: bool,
-    studies: Sequence[str],
-) -> ListedSeries:
+def _listed(members: Sequence[Frame], names: dict[str, str], sorting: _Sorting) -> ListedSeries:
     first = members[0]
-    stack = [] if is_refused else examination.stack.phases
-    phases = tuple(n for n, phase in enumerate(stack) if any(one.series == first.series for one in phase))
+    phases = sorting.phases_of(first.series)
     size, spacing = _size(members)
     return ListedSeries(
         number=first.series_number,
-        what=_what(members, names, phases, examination),
+        what=_what(members, names, phases, sorting.examination),
         images=len(members),
         size=size,
         spacing_mm=spacing,
         phases=phases,
-        why_not="" if phases else _why_not(members, examination, is_refused),
-        choose=_flag(first, examination, keep_names) if spacing and not phases else "",
-        examination=1 + studies.index(first.study),
+        why_not="" if phases else _why_not(members, sorting),
+        choose=_flag(first, sorting) if spacing and not phases else "",
+        examination=1 + sorting.studies.index(first.study),
         description=first.description,
-        uid=first.series if keep_names else "",
+        uid=first.series if sorting.keep_names else "",
     )
 
 
-def _listed_other(members: Sequence[Other], keep_names: bool, studies: Sequence[str]) -> ListedSeries:
+def _listed_other(members: Sequence[Other], sorting: _Sorting) -> ListedSeries:
     first = members[0]
     return ListedSeries(
         number=first.series_number,
@@ -168,11 +177,11 @@ def _listed_other(members: Sequence[Other], keep_names: bool, studies: Sequence[
         size=None,
         spacing_mm=None,
         phases=(),
-        why_not="never read as an image of a series",
+        why_not="holds no slices of a series",
         choose="",
-        examination=1 + studies.index(first.study),
-        description=first.description if keep_names else "",
-        uid=first.series if keep_names else "",
+        examination=1 + sorting.studies.index(first.study),
+        description=first.description,
+        uid=first.series if sorting.keep_names else "",
     )
 
 
@@ -192,10 +201,11 @@ def _what(
     return f"{name} of series {made_of}" if name == CORRECTED and made_of else name
 
 
-def _why_not(members: Sequence[Frame], examination: Examination, is_refused: bool) -> str:
+def _why_not(members: Sequence[Frame], sorting: _Sorting) -> str:
+    examination = sorting.examination
     first = members[0]
     told = examination.reasons[first.series]
-    if told or not is_refused:
+    if told or not sorting.is_refused:
         return told or why_not(members, examination.stack.frames)
     if first.kind not in (MAGNITUDE, WATER):
         return f"{first.kind} images"
@@ -219,16 +229,17 @@ def _of_the_same_moments(members: Sequence[Frame], frames: Sequence[Frame]) -> s
     return " + ".join(sorted(found.values(), key=lambda number: (len(number), number)))
 
 
-def _flag(frame: Frame, examination: Examination, keep_names: bool) -> str:
+def _flag(frame: Frame, sorting: _Sorting) -> str:
     """The flag that has a series read."""
     if frame.kind in NEVER_READ:
         return ""
     if frame.kind not in (MAGNITUDE, WATER):
         return f"--image-type {frame.kind}"
-    same = {one.series for one in examination.frames if one.series_number == frame.series_number}
+    frames = sorting.examination.frames
+    same = {one.series for one in frames if one.series_number == frame.series_number}
     if frame.series_number and len(same) == 1:
         return f"--series {frame.series_number}"
-    return f"--series {frame.series}" if keep_names else "--series UID (--keep-names shows it)"
+    return f"--series {frame.series}" if sorting.keep_names else "--series UID (--keep-names shows it)"
 
 
 def _size(members: Sequence[Frame]) -> tuple[tuple[int, int, int], tuple[float, float, float] | None]:
