@@ -105,14 +105,32 @@ def repeated(
     return rows
 
 
-def trained_elsewhere(cases: Path, out: Path, weights: Path, cohort: str) -> Rows:
-    """Predictions of the probe that learnt from `cohort` only, for the patients of the other."""
-    rows = read_rows(cases / "manifest.csv")
+def with_paths_from(rows: Rows, cases: Path, out: Path) -> Rows:
+    """Rows of the manifest in `cases` as rows of one in `out`."""
+    found = []
     for row in rows:
-        row["role"] = "development" if row["cohort"] == cohort else "external"
+        moved = dict(row)
         for name in ("image", "roi"):
             paths = (os.path.relpath(cases / path, out) for path in row[name].split(";"))
-            row[name] = ";".join(paths)
+            moved[name] = ";".join(paths)
+        found.append(moved)
+    return found
+
+
+def three_states(cases: Path, out: Path) -> Path:
+    """The manifest of the patients whose status is known as zero, low or positive, all of I-SPY 2: I-SPY 1
+    tells positive and negative only, and its positive patients alone would give the trial away.
+    """
+    rows = read_rows(cases / "manifest.csv")
+    known = [row for row in rows if row["cohort"] == COHORTS[1] and row["her2_status"] != "negative"]
+    return write_rows(out / "three-states.csv", with_paths_from(known, cases, out))
+
+
+def trained_elsewhere(cases: Path, out: Path, weights: Path, cohort: str) -> Rows:
+    """Predictions of the probe that learnt from `cohort` only, for the patients of the other."""
+    rows = with_paths_from(read_rows(cases / "manifest.csv"), cases, out)
+    for row in rows:
+        row["role"] = "development" if row["cohort"] == cohort else "external"
     manifest = write_rows(out / f"from-{cohort}.csv", rows)
     path = train(manifest, out, f"from-{cohort}", weights, "--task", PRIMARY, "--recipe", "probe")
     return [row for row in read_rows(path) if row["set"] not in ("training", "validation")]
@@ -261,14 +279,16 @@ def main() -> None:
     weights = options.weights
     out.mkdir(parents=True, exist_ok=True)
     manifest = cases / "manifest.csv"
+    of_states = three_states(cases, out)
+    manifests = {question: manifest if question == PRIMARY else of_states for question in QUESTIONS}
     known = {
         "size": sizes(cases, options.slices),
-        "site": sites(cases),
+        "site_alone": sites(cases),
         "features": lesion_features(cases, out),
     }
     table: list[dict[str, object]] = []
     for question in QUESTIONS:
-        repeats = (manifest, out, question, weights)
+        repeats = (manifests[question], out, question, weights)
         probe = with_cohort(repeated(*repeats, "probe", SEEDS, "--recipe", "probe"), cases)
         baselines = {name: scored_by(features, probe) for name, features in known.items()}
         beside: list[dict[str, object]] = [dict(row) for row in probe]
@@ -293,7 +313,7 @@ def main() -> None:
                 write_atomically(path, json.dumps(shuffled(folds, within_cohort)).encode())
         shuffles[name] = json.loads(path.read_text())
     for question in QUESTIONS:
-        repeats = (manifest, out, question, weights)
+        repeats = (manifests[question], out, question, weights)
         for recipe, preset in (("default", "square"), ("study", "study")):
             words = ("--recipe", recipe, "--preset", preset, "--epochs", EPOCHS)
             rows = with_cohort(repeated(*repeats, recipe, range(1, 2), *words), cases)

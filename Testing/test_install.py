@@ -28,6 +28,7 @@ HEAVY = (
     "cv2",
     "matplotlib",
     "pydicom",
+    "highdicom",
     "sklearn",
     "lifelines",
     "pandas",

@@ -15,6 +15,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.study.given_times import GivenTimes
 from HER2ViTTrainingLib.cohort.flow import flow, write_cohort
 from HER2ViTTrainingLib.cohort.manifest import read_cases, read_manifest
+from HER2ViTTrainingLib.cohort.one_sided import one_sided_cohorts
 from HER2ViTTrainingLib.cohort.splits import given_splits, load_splits, make_splits
 from HER2ViTTrainingLib.commands.main import main
 
@@ -616,3 +617,17 @@ def test_faults_of_phase_times(tmp_path, row, words):
     assert words in fault
     with pytest.raises(InputError, match=re.escape(fault)):
         read_cases(path)
+
+
+def test_a_cohort_that_tells_positive_and_negative_only_is_doubted(tmp_path):
+    """Its positive cases have no counterpart in the questions about zero and low."""
+    rows = [{"ihc": ihc, "cohort": "here"} for ihc in ("0", "1+", "3+")] * 3
+    there = [{"ihc": "", "her2_status": status, "cohort": "there"} for status in ("positive", "negative")]
+    rows += [*there, there[1]]
+    cohort = read_manifest(write_manifest(tmp_path, rows))
+    for task in TWO_STEP:
+        (doubt,) = one_sided_cohorts(cohort, task)
+        assert doubt.text.startswith(
+            f"cohort there: its 1 cases of {task.name} are all positive, since the 2"
+        )
+    assert one_sided_cohorts(cohort, POSITIVE_VS_NEGATIVE) == []

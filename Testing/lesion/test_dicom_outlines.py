@@ -14,6 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from HER2ViTLib.files.hashes import FILE, InputHash, file_sha256
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.lesion.masks import read_roi
+from HER2ViTLib.lesion.origin import is_grown
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.study.loading import load_study
 from support.dicom_writer import a_group, write_slice
@@ -235,6 +236,7 @@ def test_a_folder_with_one_outline(tmp_path):
     assert "of its DICOM files 0 hold outlines (SEG, RTSTRUCT), not one" in the_fault(folder, geometry)
     path = write_segments(folder / "deep" / "seg", geometry, frames_of(a_mask(LESION)))
     roi = read_roi(folder, geometry)
+    assert not is_grown(folder)
     np.testing.assert_array_equal(roi.mask, a_mask(LESION))
     assert roi.file_sha256 == file_sha256(path)
     write_contours(folder / "rt.dcm", {"Lesion": square_contours(geometry, [3])})

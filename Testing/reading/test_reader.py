@@ -334,3 +334,19 @@ def test_calibration_scale_is_the_one_compared(bundles):
     task = read([shifted]).tasks["task1"]
     assert task.score_raw == plain.score_raw
     assert task.score > task.score_raw
+
+
+def test_one_map_under_two_names_is_told(bundles, tmp_path):
+    """Two models that differ in the last layer only have one rollout; the gradient sees the last layer."""
+    twin = load_bundle(a_bundle_folder(tmp_path / "twin", "low-vs-positive", 1))
+    with torch.no_grad():
+        twin.model.get_classifier().weight.normal_(std=0.3)
+    roi = Roi(a_lesion())
+
+    def codes(pair, method):
+        reading = Reader(pair, "cpu", method).read(a_study(), roi)
+        return [warning.code for warning in reading.warnings]
+
+    assert "same_attention" in codes([bundles[0], twin], "rollout")
+    assert "same_attention" not in codes([bundles[0], twin], "gradient")
+    assert "same_attention" not in codes(bundles, "rollout")

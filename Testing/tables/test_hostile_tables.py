@@ -72,6 +72,9 @@ RATINGS = [["case_id", "rater", "shape_volume", "signal_mean"]] + [
     for rater in ("A1", "B1")
     for n, case in enumerate(CASES)
 ]
+FEATURES = [["case_id", "rater", "shape2d_area", "shape3d_volume", "vit1_embedding_000"]] + [
+    [case, "A1", 20 + 9 * n % 7, 200 + n, f"{n * 0.37 % 1:.2f}"] for n, case in enumerate(CASES)
+]
 COUNTS = [["gene", *CASES]] + [[f"GENE{g}", *NOISE.integers(5, 200, len(CASES))] for g in range(12)]
 GROUPS = [["case_id", "group"]] + [[case, ("low", "positive")[n % 2]] for n, case in enumerate(CASES)]
 GMT = b"TERM A\thttp://x\tGENE1\tGENE2\tGENE3\nTERM B\t\tGENE4\tGENE5\n"
@@ -81,6 +84,24 @@ COMMANDS = {
     "evaluate": (
         {"p.csv": as_csv(PREDICTIONS)},
         ["evaluate", "p.csv", "--compare", "other", "--by", "site", "--resamples", "20", *QUICKLY],
+    ),
+    "audit": (
+        {"p.csv": as_csv(PREDICTIONS), "f.csv": as_csv(FEATURES), "m.csv": as_csv(MANIFEST)},
+        [
+            "audit",
+            "p.csv",
+            "--features",
+            "f.csv",
+            "--manifest",
+            "m.csv",
+            "--by",
+            "site",
+            "--by",
+            "grade",
+            "--resamples",
+            "20",
+            *QUICKLY,
+        ],
     ),
     "evaluate3": (
         {"r.csv": as_csv(READINGS), "m.csv": as_csv(MANIFEST)},

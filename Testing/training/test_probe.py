@@ -94,7 +94,12 @@ def test_the_card_the_history_and_the_sites_are_told(out):
     assert "Recipe `probe`, only the last layer fitted, ridge penalty" in card
     assert "epoch" not in card
     assert set(rows_of(out / "history.csv")[0]) == {"penalty", "cross_validated_loss"}
-    assert {row["site"] for row in rows_of(out / "predictions.csv")} == {"A", "B", "C"}
+    rows = rows_of(out / "predictions.csv")
+    assert {row["site"] for row in rows} == {"A", "B", "C"}
+    assert set(rows[0]) == {
+        *("case_id", "set", "label", "score", "score_raw", "patient_id", "seed", "calibrated", "threshold"),
+        "site",
+    }
 
 
 def test_folds_give_every_case_a_score_and_run_again_gives_the_same(manifest, weights, tmp_path):

@@ -54,7 +54,8 @@ NEVER_READ = ("phase", "real", "imaginary", "map", DIFFUSION)
 class Frame:
     """One slice at one time, as its header has it.
 
-    Where it is stored: `path`, and `number` among the frames of that file. Where it lies: `position` of its
+    Where it is stored: `path`, and `number` among the frames of that file; what the file calls itself:
+    `sop_class` and `instance` (SOP Instance UID). Where it lies: `position` of its
     first pixel and `orientation` of rows and columns (3,) and (6,), mm, LPS. When it was taken: `..._s`,
     seconds of the day, but `offset_s` from the start of the run and `duration_s`; None = not said. `day`: a
     number that only tells days apart. `protocol`: pixel spacing (mm, between rows and between columns),
@@ -66,6 +67,8 @@ class Frame:
 
     path: Path
     number: int
+    sop_class: str
+    instance: str
     study: str
     series: str
     series_number: str
@@ -174,6 +177,8 @@ def frame_of(header: Dataset, path: Path, number: int) -> Frame | None:
     return Frame(
         path=path,
         number=number,
+        sop_class=str(header.get("SOPClassUID", "")),
+        instance=str(header.get("SOPInstanceUID", "")),
         study=study,
         series=series,
         series_number=series_number,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.imaging.series import Series, require_one_phase
+from HER2ViTLib.imaging.series import Series, StoredSlice, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
@@ -73,20 +73,16 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
         volumes, sha256 = _volumes(examination, own_scales)
         doubts = (*order_warnings(examination.stack, starts), *examination.warnings, *told)
         notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
+        stored = [_stored(phase) for phase in examination.stack.phases]
         place = examination.stack.frames[0].frame_of_reference
         read.append(
-            Series(
-                volumes,
-                starts[mine],
-                durations[mine],
-                contrast,
-                sha256,
-                doubts,
-                notes,
-                frame_of_reference=place,
-            )
+            Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes, stored, place)
         )
     return read
+
+
+def _stored(phase: Sequence[Frame]) -> tuple[StoredSlice, ...]:
+    return tuple(StoredSlice(frame.path, frame.number) for frame in phase)
 
 
 def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:

@@ -27,9 +27,17 @@ images have far more.
 
 
 @dataclass(frozen=True)
+class StoredSlice:
+    """Where a slice of a DICOM image is stored: its file, and its number among the file's frames, from 0."""
+
+    path: Path
+    number: int
+
+
+@dataclass(frozen=True)
 class Series:
     """Phases read together, in time order. Times in seconds on one clock (time of day where DICOM has it);
-    None = unknown.
+    None = unknown. `stored`: the slices of each phase's volume, in its order; empty where it is no DICOM.
     """
 
     volumes: Sequence[Volume]
@@ -40,6 +48,7 @@ class Series:
     warnings: tuple[ReadingWarning, ...] = ()
     notes: tuple[str, ...] = ()
     """What was done without being doubtful: which other series of the folder were not used, and why."""
+    stored: Sequence[tuple[StoredSlice, ...]] = ()
     frame_of_reference: str = ""
     """UID of the DICOM frame of reference, to compare with that of an outline; no result holds it."""
 

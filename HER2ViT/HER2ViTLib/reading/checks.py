@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -75,6 +76,19 @@ def slice_count_warnings(task_key: str, count: int, own: int) -> list[ReadingWar
         f" threshold are the bundle's own, for {own}"
     )
     return [ReadingWarning("slice_count", text)]
+
+
+def attention_warnings(tasks: Sequence[TaskReading]) -> list[ReadingWarning]:
+    """Says so when two tasks have one and the same map, which is then no evidence of either's own."""
+    maps = [task.attention_map for task in tasks]
+    for one, other in itertools.combinations(maps, 2):
+        if np.array_equal(one, other):
+            text = (
+                f"two tasks have the same attention map: their models differ in the last layer only, which"
+                f" {tasks[0].attention.method} does not see; --attention gradient does"
+            )
+            return [ReadingWarning("same_attention", text)]
+    return []
 
 
 def call_warnings(

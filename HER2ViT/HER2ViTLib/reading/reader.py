@@ -22,7 +22,7 @@ from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTLib.study.study import Study
 
-from .checks import call_warnings, slice_count_warnings, slice_warnings, unlike_training
+from .checks import attention_warnings, call_warnings, slice_count_warnings, slice_warnings, unlike_training
 from .provenance import default_case_id, versions
 from .reading import NO_NAMES, NO_OVERRIDES, Overrides, PreparedCase, Reading, TaskReading
 
@@ -190,6 +190,7 @@ class Reader:
             probabilities = class_probabilities(task1.score, task2.score)
             call = two_step_call(task1.score, task1.threshold, task2.score, task2.threshold).value
             warnings += call_warnings(call, probabilities, task1, task2)
+        warnings += attention_warnings(list(tasks.values()))
         notices = [bundle.notice for bundle in self.bundles.values() if bundle.notice]
         return Reading(
             case_id=case.case_id,

@@ -48,7 +48,7 @@ def load_study(
         raise InputError("no image given; give a DICOM folder, a 4D file, or one file per phase")
     if len(files) == 1:
         [series] = _read(files, selection)
-        phases = tuple(map(Phase, series.volumes, series.starts_s, series.durations_s))
+        phases = _phases(series)
         study = Study(
             phases,
             series.contrast_start_s,
@@ -75,7 +75,9 @@ def _at_given_times(study: Study, times: GivenTimes, path: Path) -> Study:
             f"{path}: the study has {len(study.phases)} phases, phase_times_s gives {len(times.starts_s)}"
             " starts; give one for each phase, or none"
         )
-    timed = tuple(Phase(phase.volume, start) for phase, start in zip(study.phases, times.starts_s))
+    timed = tuple(
+        replace(phase, start_s=start, duration_s=None) for phase, start in zip(study.phases, times.starts_s)
+    )
     given = on_its_own_clock(replace(study, phases=timed, contrast_start_s=times.contrast_start_s))
     differences = [
         abs(ours.start_s - theirs.start_s)
@@ -99,13 +101,18 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
     starts = unwrap_midnight([one.starts_s[0] for one in series])
     contrast_starts = {one.contrast_start_s for one in series} - {None}
     return Study(
-        phases=tuple(Phase(one.volumes[0], start, one.durations_s[0]) for one, start in zip(series, starts)),
+        phases=tuple(replace(_phases(one)[0], start_s=start) for one, start in zip(series, starts)),
         contrast_start_s=contrast_starts.pop() if len(contrast_starts) == 1 else None,
         inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
         frame_of_reference=series[0].frame_of_reference,
     )
+
+
+def _phases(series: Series) -> tuple[Phase, ...]:
+    stored = series.stored or [()] * len(series.volumes)
+    return tuple(map(Phase, series.volumes, series.starts_s, series.durations_s, stored))
 
 
 def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:

@@ -11,17 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from HER2ViTLib.files.hashes import FILE, VOXELS, InputHash, array_sha256
+from HER2ViTLib.imaging.series import StoredSlice
 from HER2ViTLib.imaging.volume import Geometry, Volume, require_finite
 from HER2ViTLib.messages import InputError, ReadingWarning
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One volume of the series. Times in seconds, on one clock for all phases of a study; None = unknown."""
+    """One volume of the series. Times in seconds, on one clock for all phases of a study; None = unknown.
+
+    `stored`: where its slices are, as read, whatever axis the volume is cut across since; empty for what is
+    no DICOM.
+    """
 
     volume: Volume
     start_s: float | None = None
     duration_s: float | None = None
+    stored: tuple[StoredSlice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def on_its_own_clock(study: Study) -> Study:
     """
     starts = study.starts_s
     if starts is None:
-        untimed = tuple(Phase(phase.volume) for phase in study.phases)
+        untimed = tuple(replace(phase, start_s=None, duration_s=None) for phase in study.phases)
         return replace(study, contrast_start_s=None, phases=untimed)
     zero = min(starts)
     phases = tuple(

@@ -28,6 +28,7 @@ from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
 from HER2ViTTrainingLib.parallel.progress import Progress
 
+from .archived import archive_folder
 from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_failure
 
 LOCK_FILE = ".lock"
@@ -85,6 +86,7 @@ def read_batch(
     bundles: Sequence[str | os.PathLike],
     out: str | os.PathLike,
     *,
+    dicom_out: str | os.PathLike | None = None,
     device: str = "auto",
     attention: str = "rollout",
     figures: bool = False,
@@ -98,19 +100,20 @@ def read_batch(
     manifest's order.
 
     Run again, it reads what is not done yet or was done from other inputs, bundles or settings; of the cases
-    that failed only those whose inputs changed, with `retry_failed` all. `slice_count` as in `Reader`;
-    `workers` and `scheduler` as in `executor`; `progress` is told of the cases to be read. Raises
-    `InputError` for faults of the manifest, the bundles or the device, a folder in use, and when there is no
-    room to write.
+    that failed only those whose inputs changed, with `retry_failed` all. `dicom_out` as `archive_folder`,
+    `slice_count` as `Reader`, `workers` and `scheduler` as `executor`; `progress` is told of the cases to be
+    read. Raises `InputError` for faults of the manifest, the bundles or the device, a folder in use, no room.
     """
     manifest = Path(manifest).absolute()
     out = Path(out).absolute()
     cases = read_cases(manifest)
     folders = tuple(Path(folder).absolute() for folder in bundles)
     hashes = tuple(map(_bundle_sha256, folders))
-    settings = Settings(manifest.parent, folders, hashes, device, attention, figures, slice_count)
+    dicom = None if dicom_out is None else archive_folder(dicom_out, cases, out)
+    settings = Settings(manifest.parent, folders, hashes, device, attention, figures, slice_count, dicom)
     with _alone(out):
         sweep(out / "cases")
+        sweep(dicom)
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
         pending = _pending(jobs, retry_failed)
         _read_all(settings, pending, workers, scheduler, progress)

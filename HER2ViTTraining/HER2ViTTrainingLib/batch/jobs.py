@@ -12,13 +12,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from HER2ViTLib import __version__
 from HER2ViTLib.dicom.selection import Selection
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import TEMPORARY_PREFIX, json_bytes
 from HER2ViTLib.imaging.image_files import companion_files
@@ -31,12 +33,13 @@ FORMAT = 2
 again.
 """
 RECORD_FILE = "record.json"
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Settings:
     """How all cases of a batch are read. `root` is the manifest's folder, which no result names;
-    `slice_count` as in `Reader`.
+    `slice_count` as in `Reader`; `dicom_out`: where the readings are written as DICOM objects, too.
     """
 
     root: Path
@@ -46,13 +49,14 @@ class Settings:
     attention: str
     figures: bool
     slice_count: int | None = None
+    dicom_out: Path | None = None
     her2vit: str = __version__
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a case could not be read. `stage`: image, outline, reading, or worker (the process that read it
-    ended).
+    """Why a case could not be read. `stage`: image, outline, reading, dicom, or worker (the process that read
+    it ended).
     """
 
     stage: str
@@ -71,8 +75,8 @@ class Record:
 
 @dataclass(frozen=True)
 class Job:
-    """One case to read into `folder`. `key` names all that the results depend on: another key, other
-    results.
+    """One case to read into `folder`, and into `dicom_folder` where that is wanted. `key` names all that the
+    results depend on: another key, other results.
     """
 
     case_id: str
@@ -82,17 +86,24 @@ class Job:
     early_phase: int | None
     selection: Selection
     times: GivenTimes | None
+    laterality: str
     folder: Path
+    dicom_folder: Path | None
     key: str
 
     def record(self) -> Record | None:
-        """The record in the case's folder; None where there is none, or it is of other inputs or settings."""
+        """The record in the case's folder; None where there is none, it is of other inputs or settings, or
+        the DICOM objects made with it are not in their place.
+        """
         try:
             content = parse_json((self.folder / RECORD_FILE).read_bytes())
             record = Record(content["key"], Failure(**content["failure"]) if content["failure"] else None)
-        except (OSError, ValueError, KeyError, TypeError):
+            are_in_place = self.dicom_folder is None or all(
+                file_sha256(self.dicom_folder / name) == sha256 for name, sha256 in content["dicom"].items()
+            )
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
-        return record if record.key == self.key else None
+        return record if record.key == self.key and are_in_place else None
 
 
 def job_of(case: Case, settings: Settings, folder: Path) -> Job:
@@ -123,6 +134,9 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
         ],
         [_signature(path) for path in (*case.images, roi)],
     ]
+    laterality = case.row["laterality"]
+    if settings.dicom_out is not None:
+        made_from.append(["dicom", laterality])
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
     return Job(
         case_id=case.case_id,
@@ -132,7 +146,9 @@ def job_of(case: Case, settings: Settings, folder: Path) -> Job:
         early_phase=case.early_phase,
         selection=case.selection,
         times=case.times,
+        laterality=laterality,
         folder=folder,
+        dicom_folder=settings.dicom_out and settings.dicom_out / case.case_id,
         key=key,
     )
 
@@ -151,27 +167,55 @@ def _signature(path: Path) -> list:
 
 
 @contextlib.contextmanager
-def case_folder(job: Job, failure: Failure | None = None) -> Iterator[Path]:
-    """A new folder to write the case's results into; afterwards it gets its record and takes the place of the
-    case's old one.
-
-    Left with an error, the old one stays.
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to write into; afterwards it takes the place of the old one. Left with an error, the old
+    one stays.
     """
-    parent = job.folder.parent
+    parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     made = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     old = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     made.mkdir()
     try:
         yield made
-        record = {"key": job.key, "failure": failure and {"stage": failure.stage, "reason": failure.reason}}
-        (made / RECORD_FILE).write_bytes(json_bytes(record))
         with contextlib.suppress(FileNotFoundError):
-            job.folder.rename(old)
-        made.rename(job.folder)
+            folder.rename(old)
+        made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def case_folder(
+    job: Job, failure: Failure | None = None, dicom: Mapping[str, bytes] = NO_FILES
+) -> Iterator[Path]:
+    """A new folder to write the case's results into; afterwards it gets its record and takes the place of the
+    case's old one.
+
+    `dicom`: the case's DICOM objects by the names of their files. They are in their place before the record
+    is, so that a record always stands for both. Left with an error, the old folder stays.
+    """
+    with _whole_folder(job.folder) as made:
+        yield made
+        if job.dicom_folder is not None:
+            _put_in_place(job.dicom_folder, dicom)
+        record = {
+            "key": job.key,
+            "failure": failure and {"stage": failure.stage, "reason": failure.reason},
+            "dicom": {name: hashlib.sha256(content).hexdigest() for name, content in dicom.items()},
+        }
+        (made / RECORD_FILE).write_bytes(json_bytes(record))
+
+
+def _put_in_place(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes the folder anew; without files there is none."""
+    if not files:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with _whole_folder(folder) as made:
+        for name, content in files.items():
+            (made / name).write_bytes(content)
 
 
 def write_failure(job: Job, failure: Failure) -> None:
@@ -195,8 +239,8 @@ def room_to_write(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def sweep(cases: Path) -> None:
-    """Removes what killed runs left half-written."""
-    for entry in os.scandir(cases) if cases.is_dir() else ():
+def sweep(folder: Path | None) -> None:
+    """Removes what killed runs left half-written among the cases' folders in `folder`, where there is one."""
+    for entry in os.scandir(folder) if folder is not None and folder.is_dir() else ():
         if entry.name.startswith(TEMPORARY_PREFIX):
             shutil.rmtree(entry.path, ignore_errors=True)

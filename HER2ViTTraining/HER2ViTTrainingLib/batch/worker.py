@@ -13,9 +13,10 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,7 +24,8 @@ import SimpleITK as sitk
 import torch
 
 from HER2ViTLib import __version__
-from HER2ViTLib.lesion.masks import read_roi
+from HER2ViTLib.lesion.masks import Roi, read_roi
+from HER2ViTLib.lesion.origin import is_grown
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.reading.folder import write_reading
@@ -33,7 +35,10 @@ from HER2ViTLib.study.study import Study
 from HER2ViTTrainingLib.cohort.case_study import load_case_study
 from HER2ViTTrainingLib.parallel.executors import keep_freed_memory
 
-from .jobs import Failure, Job, Settings, case_folder, room_to_write, write_failure
+from .jobs import NO_FILES, Failure, Job, Settings, case_folder, room_to_write, write_failure
+
+if TYPE_CHECKING:
+    from HER2ViTLib.archive.folder import Lesion
 
 GPU_BATCH = 16
 _MODELS = threading.Lock()
@@ -44,11 +49,14 @@ threads.
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A case ready for the models; with its study and outline only where pictures are drawn."""
+    """A case ready for the models; with its study and outline only where pictures are drawn, with its lesion
+    on the archive's images only where DICOM objects are made.
+    """
 
     case: PreparedCase
-    study: Study | None
-    roi: np.ndarray | None
+    study: Study | None = None
+    roi: np.ndarray | None = None
+    lesion: Lesion | None = None
 
 
 def read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
@@ -122,9 +130,21 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
         roi = read_roi(job.roi, study.geometry, job.segment, study.frame_of_reference)
         stage = "reading"
         case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id)
+        stage = "dicom"
+        lesion = _lesion(job, study, roi, case) if job.dicom_folder is not None else None
     except Exception as error:  # noqa: BLE001  a case's door: whatever is wrong with it, the others go on
         return Failure(stage, _reason(error, settings))
-    return _Prepared(case, study, roi.mask) if settings.figures else _Prepared(case, None, None)
+    if not settings.figures:
+        return _Prepared(case, lesion=lesion)
+    return _Prepared(case, study, roi.mask, lesion)
+
+
+def _lesion(job: Job, study: Study, roi: Roi, case: PreparedCase) -> Lesion:
+    """The outlined lesion as DICOM objects refer to it."""
+    from HER2ViTLib.archive.folder import lesion_of  # highdicom, which only this needs
+
+    grown = is_grown(job.roi, job.segment)
+    return lesion_of(study, case.early_phase.index, roi.mask, grown=grown, laterality=job.laterality)
 
 
 def _reason(error: Exception, settings: Settings) -> str:
@@ -153,5 +173,18 @@ def _write(settings: Settings, job: Job, prepared: _Prepared, reading: Reading |
         if isinstance(reading, Exception):
             write_failure(job, Failure("reading", _reason(reading, settings)))
             return
-        with case_folder(job) as folder:
+        try:
+            dicom = _dicom_files(prepared, reading)
+        except InputError as error:
+            write_failure(job, Failure("dicom", _reason(error, settings)))
+            return
+        with case_folder(job, dicom=dicom) as folder:
             write_reading(reading, prepared.study, prepared.roi, folder, figures=settings.figures)
+
+
+def _dicom_files(prepared: _Prepared, reading: Reading) -> Mapping[str, bytes]:
+    if prepared.lesion is None:
+        return NO_FILES
+    from HER2ViTLib.archive.folder import dicom_files
+
+    return dicom_files(reading, prepared.lesion)

@@ -4,6 +4,7 @@ text, as a diagram; and the files of it.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from HER2ViTTrainingLib.tables.grouping import grouped
 from .columns import COUNTED_STATUSES, RESULT_COLUMNS, SET_NAMES
 from .flow_diagram import flow_png, status_counts
 from .manifest import Case, Cohort
+from .one_sided import one_sided_cohorts
 from .splits import PER_TASK, PER_TASK_NOTE, VALIDATION_SHARE, Splits
 
 RESULT_FILES = ("cases.csv", "splits.json", "flow.json", "flow.png")
@@ -58,7 +60,7 @@ def flow(cohort: Cohort, splits: Splits) -> dict[str, Any]:
         "split": {**split, "note": PER_TASK_NOTE} if splits.kind == PER_TASK else split,
         "warnings": [
             {"code": warning.code, "text": warning.text}
-            for warning in (*cohort.warnings, *_missing_classes(cohort))
+            for warning in (*cohort.warnings, *_missing_classes(cohort), *_one_sided_cohorts(cohort))
         ],
         "versions": {"her2vit": __version__},
         "inputs": [{"role": "manifest", "sha256": cohort.sha256}],
@@ -101,6 +103,11 @@ def _missing_classes(cohort: Cohort) -> list[ReadingWarning]:
                 text = f"no development case is {label}: {task.title} cannot be trained"
                 warnings.append(ReadingWarning("missing_class", text))
     return warnings
+
+
+def _one_sided_cohorts(cohort: Cohort) -> list[ReadingWarning]:
+    by_task = (one_sided_cohorts(cohort, task) for task in TASKS.values())
+    return list(itertools.chain.from_iterable(by_task))
 
 
 def flow_text(data: Mapping[str, Any]) -> str:

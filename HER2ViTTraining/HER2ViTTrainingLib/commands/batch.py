@@ -9,12 +9,14 @@ from .options import (
     DONE,
     SOME_FAILED,
     add_command,
+    add_dicom_out,
     add_manifest,
     add_model_options,
     add_out,
     add_slice_count,
     positive_number,
     progress_bar,
+    require_apart,
     say,
     say_written,
 )
@@ -39,6 +41,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         help="model bundle; once per task",
     )
     add_out(command)
+    add_dicom_out(command, "also write every reading as DICOM objects, of DICOM images, into DIR/CASE")
     where = command.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=positive_number, metavar="N", help="processes on this machine (default: one a core)"
@@ -57,11 +60,14 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
 def _batch(options: argparse.Namespace) -> int:
     from HER2ViTTrainingLib.batch.batch import read_batch
 
+    if options.dicom_out is not None:
+        require_apart(options.out, options.dicom_out)
     with progress_bar("read", "case") as progress:
         outcome = read_batch(
             options.manifest,
             options.bundle,
             options.out,
+            dicom_out=options.dicom_out,
             device=options.device,
             attention=options.attention,
             figures=options.figures,

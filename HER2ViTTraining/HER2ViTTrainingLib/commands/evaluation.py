@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_out, add_seed, positive_number, say, say_written
+from .options import add_command, add_out, add_resamples, add_seed, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -15,13 +15,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_resampling_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--resamples",
-        type=positive_number,
-        default=1000,
-        metavar="N",
-        help="bootstrap resamples (default: %(default)s)",
-    )
+    add_resamples(command)
     add_seed(command, "the bootstrap")
     command.add_argument(
         "--stratified",

@@ -18,6 +18,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
 from . import (
+    audit,
     batch,
     clinical,
     cohorts,
@@ -35,6 +36,7 @@ MAX_LINE = 1000
 """Characters of a line on stderr."""
 EXTRAS = {
     "distributed": "cluster",
+    "highdicom": "dicom",
     "lifelines": "statistics",
     "networkx": "genes",
     "openpyxl": "public",
@@ -146,8 +148,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"her2vit {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_help(commands, parser)
-    rooms = (reading, series, batch, public, cohorts, training, evaluation, clinical, repeatability, genes)
-    for room in rooms:
+    for room in (
+        reading,
+        series,
+        batch,
+        public,
+        cohorts,
+        training,
+        evaluation,
+        audit,
+        clinical,
+        repeatability,
+        genes,
+    ):
         room.add_commands(commands)
     return parser
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import Selection
-from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 from HER2ViTTrainingLib.parallel.progress import Progress
 
 DONE = 0
@@ -63,6 +63,22 @@ def add_manifest(command: argparse.ArgumentParser) -> None:
 def add_out(command: argparse.ArgumentParser, what: str = "folder for the results") -> None:
     """Adds `--out`; `what` says what the folder is for."""
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+
+
+def add_dicom_out(command: argparse.ArgumentParser, what: str) -> None:
+    """Adds `--dicom-out`, None where it is not given; `what` says what is written there."""
+    command.add_argument("--dicom-out", type=Path, metavar="DIR", help=f"{what} (extra dicom)")
+
+
+def require_apart(out: Path, dicom_out: Path) -> None:
+    """Raises `InputError` unless neither of the two folders lies in the other: each holds its own results
+    only.
+    """
+    places = (out.resolve(), dicom_out.resolve())
+    if places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0]):
+        raise InputError(
+            f"{dicom_out}: --dicom-out and --out are the same, or one lies in the other; part them"
+        )
 
 
 def add_seed(command: argparse.ArgumentParser, what: str) -> None:
@@ -161,6 +177,17 @@ def add_selection(command: argparse.ArgumentParser) -> None:
 def selection_of(options: argparse.Namespace) -> Selection:
     """What the options of `add_selection` choose."""
     return Selection(tuple(options.series), options.image_type)
+
+
+def add_resamples(command: argparse.ArgumentParser) -> None:
+    """Adds `--resamples`."""
+    command.add_argument(
+        "--resamples",
+        type=positive_number,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples (default: %(default)s)",
+    )
 
 
 def listed_numbers(count: int) -> Callable[[str], tuple[float, ...]]:

@@ -13,11 +13,13 @@ from HER2ViTLib.messages import InputError
 
 from .options import (
     add_command,
+    add_dicom_out,
     add_model_options,
     add_out,
     add_selection,
     add_slice_count,
     listed_numbers,
+    require_apart,
     say,
     say_written,
     selection_of,
@@ -104,6 +106,7 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
         help="model bundle; once per task",
     )
     add_out(command)
+    add_dicom_out(command, "also write the reading as DICOM objects, of DICOM images, into this folder")
     add_selection(command)
     _add_phases(command)
     command.add_argument("--slice", type=int, metavar="N", help="read this slice instead of the largest")
@@ -134,6 +137,7 @@ def _read(options: argparse.Namespace) -> None:
         slice_axis=options.slice_axis,
         case_id=options.case_id,
         keep_names=options.keep_names,
+        dicom_out=options.dicom_out,
     )
     _read_case(inputs, options)
 
@@ -154,6 +158,7 @@ class CaseInputs:
     slice_axis: str = "k"
     case_id: str | None = None
     keep_names: bool = False
+    dicom_out: Path | None = None
 
     def names(self) -> dict[str, str]:
         """The files' names by role, where the user wants them shown."""
@@ -166,19 +171,46 @@ class CaseInputs:
 
 
 def _read_case(inputs: CaseInputs, options: argparse.Namespace) -> None:
-    """Reads one case and writes its folder, as `--out` and the options of `_add_reading_options` say."""
+    """Reads one case and writes its folders, as `--out` and the options of `_add_reading_options` say."""
     from HER2ViTLib.files.output import require_own_folder
     from HER2ViTLib.reading.folder import RESULT_FILES, write_reading
     from HER2ViTLib.reading.report import table_text
 
     require_own_folder(options.out, RESULT_FILES)
     writers = _scene_writers() if options.scene else {}
+    if inputs.dicom_out is not None:
+        _require_archived(inputs.images, options.out, inputs.dicom_out)
     reading, study, mask = _reading_of(inputs, options.device, options.attention)
+    archived = [] if inputs.dicom_out is None else _archive(inputs, inputs.dicom_out, reading, study, mask)
     written = write_reading(
         reading, study, mask, options.out, figures=not options.no_figures, writers=writers
     )
     say(table_text(reading))
     say_written(options.out, written)
+    if inputs.dicom_out is not None:
+        say_written(inputs.dicom_out, archived)
+
+
+def _require_archived(images: Sequence[Path], out: Path, dicom_out: Path) -> None:
+    """What can be told before the case is read of why it cannot become DICOM objects; highdicom is imported,
+    too.
+    """
+    from HER2ViTLib.archive.folder import DICOM_FILES
+    from HER2ViTLib.archive.source import require_dicom
+    from HER2ViTLib.files.output import require_own_folder
+
+    require_dicom(images)
+    require_apart(out, dicom_out)
+    require_own_folder(dicom_out, DICOM_FILES)
+
+
+def _archive(inputs: CaseInputs, folder: Path, reading: Reading, study: Study, mask: np.ndarray) -> list[str]:
+    """Writes the reading's DICOM objects; returns the names of the files."""
+    from HER2ViTLib.archive.folder import lesion_of, write_dicom
+    from HER2ViTLib.lesion.origin import is_grown
+
+    grown = is_grown(inputs.roi, inputs.segment)
+    return write_dicom(reading, lesion_of(study, reading.early_phase.index, mask, grown=grown), folder)
 
 
 def _scene_writers() -> dict[str, Callable]:

@@ -110,6 +110,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 def _train(options: argparse.Namespace) -> None:
     from HER2ViTLib.her2 import TASKS
     from HER2ViTTrainingLib.cohort.manifest import read_manifest
+    from HER2ViTTrainingLib.cohort.one_sided import one_sided_cohorts
     from HER2ViTTrainingLib.training.experiment import Experiment
     from HER2ViTTrainingLib.training.networks import Network
     from HER2ViTTrainingLib.training.repeats import run_repeated
@@ -133,6 +134,8 @@ def _train(options: argparse.Namespace) -> None:
     )
     cohort = read_manifest(options.manifest)
     splits = _splits(options, cohort, experiment.task)
+    for doubt in one_sided_cohorts(cohort, experiment.task):
+        say(f"warning: {doubt.text}")
     job = TrainingJob(experiment, cohort, splits, options.out, options.cache)
     warnings: list[str] = []
     with progress_bar("train") as progress:

@@ -85,24 +85,33 @@ def read_predictions(
 ) -> Predictions:
     """The sets of a predictions file with the score columns `compare` and the subgroup columns `by`.
 
+    Raises `InputError` as `predictions_of` and `require_few_groups`.
+    """
+    table = read_table(path)
+    predictions = predictions_of(table, compare, by)
+    require_few_groups(table.path, predictions.sets)
+    return predictions
+
+
+def predictions_of(table: Table, compare: Sequence[str] = (), by: Sequence[str] = ()) -> Predictions:
+    """The sets of a table with the score columns `compare` and the subgroup columns `by`.
+
     Raises `InputError` with all faults: missing columns, labels other than 0 and 1, scores that are no finite
     number, a case twice in a set (out-of-fold: in a set and seed), a set in which some rows have a fold,
     their threshold or seed and others not.
     """
-    table = read_table(path)
     table.require((*REQUIRED_COLUMNS, *compare, *by))
     if not table.rows:
-        raise InputError(f"{path}: holds no case; give one row a case")
+        raise InputError(f"{table.path}: holds no case; give one row a case")
     _require_sound(table, ("score", *compare))
     by_set = grouped(table.rows, lambda row: row["set"])
     if len(by_set) > MAX_SETS:
         raise InputError(
-            f"{path}: column set has {len(by_set)} different values; name at most {MAX_SETS} sets"
+            f"{table.path}: column set has {len(by_set)} different values; name at most {MAX_SETS} sets"
         )
     sets = tuple(
         _prediction_set(name, members, table.columns, compare, by) for name, members in by_set.items()
     )
-    _require_few_groups(table.path, sets)
     return Predictions(sets, table.sha256)
 
 
@@ -192,7 +201,8 @@ def _check_score(row: Row, column: str, faults: Faults) -> None:
         faults.note(row, column, what)
 
 
-def _require_few_groups(path: Path, sets: Sequence[PredictionSet]) -> None:
+def require_few_groups(path: Path, sets: Sequence[PredictionSet]) -> None:
+    """Raises `InputError` for a column with more than `MAX_SUBGROUPS` different values."""
     for column in sets[0].subgroups:
         levels = {level for cases in sets for level in cases.subgroups[column]}
         if len(levels) > MAX_SUBGROUPS:

@@ -49,7 +49,8 @@ def predictions_csv(predictions: Sequence[Prediction]) -> bytes:
 
 def _row(prediction: Prediction) -> dict[str, Any]:
     row = asdict(prediction)
-    return {**row, **row.pop("subgroups")}
+    subgroups = row.pop("subgroups")
+    return {**row, **subgroups}
 
 
 def seeds_csv(predictions: Mapping[int, Sequence[Prediction]]) -> bytes:
