@@ -73,6 +73,10 @@ def test_the_outline_has_the_same_voxels(made, tmp_path):
     side = attributes.get("AnatomicRegionModifierSequence", {}).get("CodeValue")
     assert side == SIDE_CODES.get(SIDES.get(name))
     assert dcmread(folder / "seg.dcm").NumberOfFrames == 3
+    for outline in (folder / "seg.dcm", folder):  # and by ourselves
+        roi = read_roi(outline, study.geometry, "Lesion", study.frame_of_reference)
+        np.testing.assert_array_equal(roi.mask, a_lesion())
+        assert roi.warnings == ()
 
 
 @pytest.mark.parametrize("axis", "ij")

@@ -118,6 +118,14 @@ def test_all_faults_are_said_in_one_run(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_outline_may_be_a_folder_of_dicom_files(tmp_path):
+    path = write_manifest(tmp_path, [{}, {"roi": "outlines", "without_files": True}])
+    (tmp_path / "image3.nrrd").touch()
+    assert any("'outlines'" in line for line in faults_of(path))
+    (tmp_path / "outlines").mkdir()
+    assert [case.roi for case in read_manifest(path).cases] == [tmp_path / "roi2.nrrd", tmp_path / "outlines"]
+
+
 def test_missing_columns_are_said_together(tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text("case_id,ihc,age\na,0,50\nb,7,old\n")

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
 from HER2ViTLib.model.preprocessing import MAX_SLICE_COUNT
 from HER2ViTTrainingLib.commands.main import EXTRAS, main, with_joined_negatives
 from support.csv_files import rows_of
 from support.models import a_bundle_folder
+from support.outline_writer import write_images, write_segments
 
 GEOMETRY = Geometry((8, 60, 64), (0.9, 0.9, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 
@@ -115,6 +117,25 @@ def test_read_writes_what_it_says(case, tmp_path, capsys):
             "attention",
             "bundle_sha256",
         }
+
+
+def test_an_outline_in_dicom_gives_the_same_reading(case, tmp_path):
+    images = write_images(tmp_path / "images", GEOMETRY)
+    mask = a_lesion() > 0
+    frames = [(1, k, mask[k]) for k in range(len(mask)) if mask[k].any()]
+    seg = write_segments(tmp_path / "seg" / "seg.dcm", GEOMETRY, frames, ("Lesion", "Nothing"))
+    found = []
+    for roi in (case / "roi.nrrd", seg, seg.parent):
+        out = tmp_path / "out" / roi.name
+        words = read_words(case, out, "--device", "cpu", "--no-figures", images=(images[0].parent,), roi=roi)
+        segment = () if roi.suffix == ".nrrd" else ("--segment", "Lesion")
+        assert main([*words, *segment]) == 0
+        reading = json.loads((out / "reading.json").read_text())
+        hashes = {one["role"]: one["sha256"] for one in reading.pop("inputs")}
+        assert hashes["roi"] == file_sha256(roi if roi.is_file() else seg)
+        assert "1.2.826" not in (out / "reading.json").read_text()
+        found.append(reading)
+    assert found[0] == found[1] == found[2]
 
 
 def test_nothing_names_the_inputs_unless_asked(case, tmp_path):

@@ -202,18 +202,17 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 @pytest.mark.parametrize(
     ("storage", "words"),
-    [("481.3", "(RTSTRUCT: contours)"), ("66.4", "DICOM segmentation (SEG)"), ("4", "DICOM object")],
+    [("66.5", "a DICOM surface segmentation"), ("4", "a DICOM object that holds no outline")],
 )
 @pytest.mark.parametrize("has_preamble", [True, False])
-def test_dicom_outlines_are_named_with_what_to_do(tmp_path, storage, words, has_preamble):
+def test_dicom_that_is_no_outline_is_named_with_what_to_do(tmp_path, storage, words, has_preamble):
     path = tmp_path / "outline.dcm"
     save_dicom(a_header(a_mask()[0], STORAGE + storage), path)
     if not has_preamble:
         path.write_bytes(path.read_bytes()[132:])
     fault = the_fault(path, GEOMETRY)
     assert words in fault
-    assert "load it in 3D Slicer" in fault
-    assert "save the segmentation as .seg.nrrd" in fault
+    assert "export the outline again, as a segmentation (SEG), contours (RTSTRUCT) or .seg.nrrd" in fault
 
 
 UNIT = (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)

@@ -203,7 +203,7 @@ def test_of_a_model_of_several_slices_the_mean_embedding_and_the_readings_score(
     (row,) = feature_rows([outline], [tmp_path / "bundle"], "cpu")
     study = outline.study()
     reader = Reader([bundle], "cpu")
-    case = reader.prepare(study, outline.read(study.geometry), Overrides(early_phase=outline.early_phase))
+    case = reader.prepare(study, outline.read(study), Overrides(early_phase=outline.early_phase))
     (reading,) = reader.read_prepared([case])
     assert len(reading.tasks["task1"].slices) == 3
     assert row["score_task1"] == pytest.approx(reading.tasks["task1"].score, abs=1e-5)

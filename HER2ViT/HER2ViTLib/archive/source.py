@@ -11,7 +11,8 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from HER2ViTLib.dicom.frames import Frame, read_frames
+from HER2ViTLib.dicom.contents import read_frames
+from HER2ViTLib.dicom.frames import Frame
 from HER2ViTLib.dicom.headers import (
     BROKEN,
     day_of,
@@ -21,10 +22,10 @@ from HER2ViTLib.dicom.headers import (
     time_of_day_of,
 )
 from HER2ViTLib.dicom.stacks import geometries_of
+from HER2ViTLib.files.inputs import is_dicom
 from HER2ViTLib.imaging.series import StoredSlice
 from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.study.loading import is_dicom
 
 from . import codes
 
@@ -75,7 +76,7 @@ class Source:
 def require_dicom(images: Sequence[Path]) -> None:
     """Raises `InputError` for images that are no DICOM: no archive knows them, nothing can refer to them."""
     for path in images:
-        if not is_dicom(path):
+        if not is_dicom(path, "a DICOM folder or file"):
             raise InputError(
                 f"{path}: is no DICOM, which --dicom-out needs, since its objects refer to the images in the"
                 " archive; give the DICOM files, or leave out --dicom-out"

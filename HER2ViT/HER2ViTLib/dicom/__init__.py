@@ -1,4 +1,4 @@
-"""DICOM series: headers, stacks of slices, pixels, which series belong together.
+"""DICOM: headers, stacks of slices, pixels, which series belong together; outlines (SEG, RTSTRUCT).
 
 Imports `imaging`, `files`.
 """

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-from HER2ViTLib.messages import InputError
 
 from .headers import (
-    BROKEN,
     GE,
     GE_COMPONENTS,
     GE_TYPE,
-    HEADER_TAGS,
     contrast_start_of,
     day_of,
     functional_groups_of,
     number_of,
     private_value,
-    reason_of,
     require_finite_place,
     scale_slope_of,
+    series_of,
     time_of_day_of,
     whole_number_of,
 )
 
 MAGNITUDE = "magnitude"
 WATER = "water"
+DIFFUSION = "diffusion"
+LOCALISER = "LOCALIZER"
+"""The word of an image type (DICOM PS3.3 C.8.3.1.1.1)."""
 _KIND_OF_WORD = {
     # ImageType, value 4 of Siemens, Philips and GE; Complex Image Component, DICOM PS3.3 C.8.13.3.1.3
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP"), "phase"),
@@ -48,9 +44,10 @@ _KIND_OF_WORD = {
         ("OP", "OOP", "OPP_PHASE", "OPPOSED_PHASE", "OUT_PHASE", "OUTPHASE", "OUT OF PHASE"), "opposed-phase"
     ),
     **dict.fromkeys(("FF", "FAT_FRACTION", "WATER_FRACTION", "FAT FRACTION", "WATER FRACTION"), "map"),
+    **dict.fromkeys(("DIFFUSION", "TRACEW", "DWI"), DIFFUSION),
 }
-NEVER_READ = ("phase", "real", "imaginary", "map")
-"""Kinds of image that are no signal: never read, whatever the user asks for."""
+NEVER_READ = ("phase", "real", "imaginary", "map", DIFFUSION)
+"""Kinds of image that show no uptake of contrast agent: never read, whatever the user asks for."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,9 @@ class Frame:
     seconds of the day, but `offset_s` from the start of the run and `duration_s`; None = not said. `day`: a
     number that only tells days apart. `protocol`: pixel spacing (mm, between rows and between columns),
     repetition and echo time (ms), flip angle (degrees); 0 = not said. `contrast`: the weighting (Acquisition
-    Contrast). `kind`: "magnitude", or what else the image is (`NEVER_READ`, water, fat, in-phase,
-    opposed-phase). `slope` and `intercept`: of rescaling; `scale_slope`: Philips' private one; `is_philips`:
-    it was made on such a scanner.
+    Contrast); `b_value`: that of diffusion (s/mm2). `kind`: "magnitude", or what else the image is
+    (`NEVER_READ`, water, fat, in-phase, opposed-phase). `slope` and `intercept`: of rescaling;
+    `scale_slope`: Philips' private one; `is_philips`: it was made on such a scanner.
     """
 
     path: Path
@@ -75,7 +72,8 @@ class Frame:
     study: str
     series: str
     series_number: str
-    series_label: str
+    description: str
+    modality: str
     frame_of_reference: str
     rows: int
     columns: int
@@ -85,6 +83,7 @@ class Frame:
     scan_options: str
     receive_coil: str
     contrast: str
+    b_value: float
     position: np.ndarray
     orientation: np.ndarray
     slope: float
@@ -101,6 +100,12 @@ class Frame:
     instance_number: int | None
     duration_s: float | None
     contrast_start_s: float | None
+
+    @property
+    def series_label(self) -> str:
+        """Number and description of its series."""
+        quoted = f' "{self.description}"' if self.description else ""
+        return f"{self.series_number or '?'}{quoted}"
 
     @property
     def is_derived(self) -> bool:
@@ -125,55 +130,7 @@ class Frame:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
-def read_frames(files: Sequence[Path]) -> list[Frame]:
-    """Every slice in the files that has a place in space, scouts left out; copies of one and the same file
-    are taken once.
-
-    Raises `InputError` for a header that is broken.
-    """
-    frames: dict[tuple, Frame] = {}
-    for path in files:
-        try:
-            # forced: `is_dicom_file` let it pass, with or without the preamble of a Part 10 file
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True)
-            if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                raise ValueError("deflated files are not read, since they may inflate without end")
-            # several frames without functional groups are a film or a rendering: they have no place each
-            is_film = (
-                int(header.get("NumberOfFrames") or 1) > 1
-                and "PerFrameFunctionalGroupsSequence" not in header
-            )
-            if "Rows" not in header or header.get("SamplesPerPixel", 1) != 1 or is_film:
-                continue
-            for number in range(int(header.get("NumberOfFrames") or 1)):
-                frame = _frame(header, path, number)
-                if frame:
-                    # anonymisers give one UID to several images: the same image is of the same place and
-                    # moment, too
-                    uid = header.get("SOPInstanceUID") or str(path)
-                    frames.setdefault(
-                        (uid, number, frame.series, *frame.position, *_moment_and_counts(frame)), frame
-                    )
-        except BROKEN as error:
-            what = f"its DICOM header is broken ({reason_of(error)})"
-            raise InputError(f"{path}: {what}; export it again or take it out of the folder") from error
-    return sorted(frames.values(), key=_by_header)
-
-
-def _by_header(frame: Frame) -> tuple:
-    """Sorts frames by what their headers say, so that nothing depends on how files are called."""
-    known = [math.inf if value is None else value for value in _moment_and_counts(frame)]
-    series = (int(frame.series_number or 0), frame.study, frame.series)
-    return (*known, *series, *frame.position.tolist(), frame.kind, frame.image_type)
-
-
-def _moment_and_counts(frame: Frame) -> tuple[float | None, ...]:
-    """All that a header can tell of when an image was taken, and in which order."""
-    times = (frame.acquisition_s, frame.offset_s, frame.temporal_position, frame.content_s, frame.series_s)
-    return (*times, frame.acquisition_number, frame.instance_number)
-
-
-def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
+def frame_of(header: Dataset, path: Path, number: int) -> Frame | None:
     """One slice of a file, None when the header does not say where it lies.
 
     Enhanced headers keep these things in functional groups (DICOM PS3.3 C.7.6.16, C.8.13.5).
@@ -189,8 +146,8 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
     timing = group("MRTimingAndRelatedParametersSequence")
     rescale = group("PixelValueTransformationSequence")
     kind_of_frame = group("MRImageFrameTypeSequence")
-    image_type = _words((kind_of_frame.get("FrameType") if enhanced else None) or header.get("ImageType"))
-    if "LOCALIZER" in image_type:
+    image_type = words_of((kind_of_frame.get("FrameType") if enhanced else None) or header.get("ImageType"))
+    if LOCALISER in image_type:
         return None
     require_finite_place(spacing, position, orientation)
     if enhanced:
@@ -212,27 +169,31 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
         instance_number = header.get("InstanceNumber")
         coil = header.get("ReceiveCoilName")
     protocol = (*spacing, timing.get("RepetitionTime"), echo_time, timing.get("FlipAngle"))
-    series_number = str(whole_number_of(header.get("SeriesNumber")) or "")
+    study, series, series_number, description = series_of(header)
     scale_slope, is_philips = scale_slope_of(header, number, enhanced)
+    contrast = str(kind_of_frame.get("AcquisitionContrast") or header.get("AcquisitionContrast") or "")
+    b_value = group("MRDiffusionSequence").get("DiffusionBValue") or header.get("DiffusionBValue")
     component = kind_of_frame.get("ComplexImageComponent") or header.get("ComplexImageComponent")
     return Frame(
         path=path,
         number=number,
         sop_class=str(header.get("SOPClassUID", "")),
         instance=str(header.get("SOPInstanceUID", "")),
-        study=str(header.get("StudyInstanceUID", "")),
-        series=str(header.get("SeriesInstanceUID", "")),
+        study=study,
+        series=series,
         series_number=series_number,
-        series_label=f'{series_number or "?"} "{header.get("SeriesDescription", "")}"',
+        description=description,
+        modality=str(header.get("Modality", "")),
         frame_of_reference=str(header.get("FrameOfReferenceUID", "")),
         rows=int(header.Rows),
         columns=int(header.Columns),
         image_type=image_type,
-        kind=_kind(image_type, component, header),
+        kind=DIFFUSION if contrast == "DIFFUSION" else _kind(image_type, component, header),
         protocol=tuple(number_of(value) or 0.0 for value in protocol),
-        scan_options=" ".join(sorted(_words(header.get("ScanOptions")))),
+        scan_options=" ".join(sorted(words_of(header.get("ScanOptions")))),
         receive_coil=str(coil or ""),
-        contrast=str(kind_of_frame.get("AcquisitionContrast") or header.get("AcquisitionContrast") or ""),
+        contrast=contrast,
+        b_value=number_of(b_value) or 0.0,
         position=np.array(position, float),
         orientation=np.array(orientation, float),
         slope=number_of(rescale.get("RescaleSlope")) or 1.0,
@@ -252,7 +213,7 @@ def _frame(header: Dataset, path: Path, number: int) -> Frame | None:
     )
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def words_of(value: Any) -> tuple[str, ...]:
     """A header's words in capitals, however many there are."""
     values = (value,) if isinstance(value, str) else tuple(value or ())
     return tuple(str(word).strip().upper() for word in values)

@@ -1,6 +1,4 @@
-"""From all images of an examination to the one DCE-MRI: what is asked for, what is signal, which series are
-its phases.
-"""
+"""The images of an examination in groups: what is asked for, what is signal, which series belong together."""
 
 from __future__ import annotations
 
@@ -18,9 +16,17 @@ from HER2ViTLib.messages import InputError
 
 from .frames import MAGNITUDE, NEVER_READ, WATER, Frame
 from .pixels import pixel_hashes
-from .relations import ALIKE, MAX_BREAK_S, fits_in_time, is_close, is_same_run, shared_parameters
+from .relations import (
+    ALIKE,
+    MAX_BREAK_S,
+    fits_in_time,
+    is_close,
+    is_one_day,
+    is_same_run,
+    shared_parameters,
+)
 from .selection import Selection
-from .stacks import Stack, series_label, stack_of
+from .stacks import series_label, stack_of
 
 _Key = tuple[Path, int]
 """A frame: its file and its number in it."""
@@ -54,7 +60,7 @@ def selected(frames: Sequence[Frame], selection: Selection, name: str) -> list[F
         return chosen
     found = [frame for frame in chosen if word in frame.image_type or word == frame.kind.upper()]
     if not found:
-        there = _telling_words(chosen)
+        there = telling_words(chosen)
         raise InputError(f"{name}: --image-type {selection.image_type}: no image has it; there are {there}")
     return found
 
@@ -80,7 +86,7 @@ def readable(frames: Sequence[Frame], selection: Selection, name: str) -> list[F
         raise InputError(
             f"{name}: holds {_kinds_text(signal)} images of Dixon's method "
             "and no water; give the water images, "
-            f"or choose with --image-type WORD: {_telling_words(signal)}"
+            f"or choose with --image-type WORD: {telling_words(signal)}"
         )
     return usual
 
@@ -89,15 +95,16 @@ def _kinds_text(frames: Iterable[Frame]) -> str:
     return ", ".join(sorted({frame.kind for frame in frames}))
 
 
-def _telling_words(frames: Iterable[Frame]) -> str:
+def telling_words(frames: Iterable[Frame]) -> str:
     """The words of the frames' image types that tell them apart; all of them where there is one type only."""
     types = list(map(set, {frame.image_type for frame in frames}))
     common = set.intersection(*types) if len(types) > 1 else set()
     return ", ".join(sorted(set.union(*types) - common - {""})) or "no words"
 
 
-def without_copies(frames: Sequence[Frame]) -> list[Frame]:
+def without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], dict[str, str]]:
     """The frames without those that were sent again under another UID: same place, same moment, same pixels.
+    And the number of the series that is kept, by the series (UID) with copies of it.
 
     Slices of one value all over (beside the patient) are like any other such slice: they go with the rest of
     their series. Raises `InputError` for pixels that cannot be decoded.
@@ -112,17 +119,19 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     doubled = [members for members in alike.values() if len(members) > 1]
     hashes = pixel_hashes([frame for members in doubled for frame in members])
     copies: set[_Key] = set()
+    kept: dict[str, str] = {}
     for members in doubled:
-        seen = set()
+        seen: dict[str, Frame] = {}
         for frame in members:
             digest = hashes[frame.path, frame.number]
             if digest is None:
                 continue
             if digest in seen:
                 copies.add((frame.path, frame.number))
-            seen.add(digest)
+                kept.setdefault(frame.series, seen[digest].series_number)
+            seen.setdefault(digest, frame)
     copies |= _blank_copies(frames, copies, hashes)
-    return [frame for frame in frames if (frame.path, frame.number) not in copies]
+    return [frame for frame in frames if (frame.path, frame.number) not in copies], kept
 
 
 def _series_key(frame: Frame) -> tuple:
@@ -147,11 +156,18 @@ def _blank_copies(frames: Sequence[Frame], copies: set[_Key], hashes: Mapping[_K
 # Which series belong together
 
 
-def of_chosen_series(frames: Sequence[Frame]) -> list[list[Frame]]:
+def of_chosen_series(frames: Sequence[Frame], selection: Selection, name: str) -> list[list[Frame]]:
     """The frames of series that the user chose by name, all of one matrix together, whatever else differs.
 
-    Kinds stay apart where a series holds several: the user did not choose among them.
+    Kinds stay apart where a series holds several: the user did not choose among them. Raises `InputError`
+    where a number that was given names series of several examinations.
     """
+    number = shared_number([frame for frame in frames if frame.series not in selection.series])
+    if number:
+        raise InputError(
+            f"{name}: --series {number}: series of that number are in several examinations; give the folder "
+            "of one, or the series' UIDs"
+        )
     kinds: dict[str, set[str]] = defaultdict(set)
     for frame in frames:
         kinds[frame.series].add(frame.kind)
@@ -160,6 +176,19 @@ def of_chosen_series(frames: Sequence[Frame]) -> list[list[Frame]]:
     for frame in frames:
         groups[frame.rows, frame.columns, frame.kind if is_mixed else ""].append(frame)
     return list(groups.values())
+
+
+def shared_number(frames: Iterable[Frame]) -> str:
+    """A series number that several examinations (studies and days) have used, empty where none is."""
+    owners: dict[str, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        owners[frame.series_number].append(frame)
+    for number, members in owners.items():
+        first = members[0]
+        is_one = all(frame.study == first.study and is_one_day(frame, first) for frame in members)
+        if number and not is_one:
+            return number
+    return ""
 
 
 def alike(frames: Sequence[Frame]) -> list[list[Frame]]:
@@ -209,7 +238,8 @@ def joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
         run = waiting.pop(0)
         for group in list(waiting):
             # a phase has more than one slice: folders of many single images end soon
-            if len(group) > 1 and is_same_run(group, run) and fits_in_time(group, run) is not False:
+            fits = is_same_run(group, run) and fits_in_time(group, run) is not False
+            if len(group) > 1 and fits and not _are_two_examinations(group, run):
                 with contextlib.suppress(InputError):
                     stack_of([*run, *group], name)
                     run = [*run, *group]
@@ -218,60 +248,13 @@ def joined(groups: Sequence[list[Frame]], name: str) -> list[list[Frame]]:
     return found
 
 
-# Which of them is the DCE-MRI
-
-
-def choose(groups: Sequence[list[Frame]], name: str) -> tuple[Stack, list[list[Frame]]]:
-    """The one group that is a DCE-MRI, else the only volume there is, as a stack, and the other groups.
-
-    Original images go before derived ones: subtractions have the geometry of what they were made of. Raises
-    `InputError` where there are several, or where the largest group is none.
+def _are_two_examinations(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
+    """Whether both are studies of their own that hold phases: a header without dates and frames of reference
+    tells no more of two time points. A single phase may well lie in a study of its own.
     """
-    stacks: list[Stack] = []
-    faults: list[tuple[int, InputError]] = []
-    for group in groups:
-        try:
-            stacks.append(stack_of(group, name))
-        except InputError as fault:
-            faults.append((len(group), fault))
-    chosen = _only_dce(stacks, faults, name)
-    taken = {(frame.path, frame.number) for frame in chosen.frames}
-    return chosen, [group for group in groups if (group[0].path, group[0].number) not in taken]
+    studies = {frame.study for frame in group} & {frame.study for frame in run}
+    return not studies and _holds_phases(group) and _holds_phases(run)
 
 
-def _only_dce(stacks: Sequence[Stack], faults: Sequence[tuple[int, InputError]], name: str) -> Stack:
-    largest = max((len(stack.frames) for stack in stacks), default=0)
-    for is_derived in (False, True):
-        several = [
-            stack for stack in stacks if len(stack.phases) > 1 and stack.frames[0].is_derived == is_derived
-        ]
-        if len(several) == 1:
-            return several[0]
-        if several:
-            raise InputError(f"{name}: several series have phases: {_listing(several)}; {_cure(several)}")
-        # the DCE-MRI itself is at fault, not a scout beside it
-        if faults and max(size for size, _ in faults) >= largest:
-            raise max(faults, key=operator.itemgetter(0))[1]
-    volumes = [stack for stack in stacks if not stack.frames[0].is_derived] or stacks
-    if len(volumes) > 1:
-        raise InputError(
-            f"{name}: several series, none with more than one phase: {_listing(volumes)}; {_cure(volumes)}"
-        )
-    return volumes[0]
-
-
-def _listing(stacks: Sequence[Stack]) -> str:
-    """The stacks in words."""
-    sizes = [f"{len(stack.phases)} x {len(stack.phases[0])} slices" for stack in stacks]
-    return "; ".join(f"{series_label(stack.frames)} ({size})" for stack, size in zip(stacks, sizes))
-
-
-def _cure(stacks: Sequence[Stack]) -> str:
-    """Which flag chooses among the stacks."""
-    frames = [frame for stack in stacks for frame in stack.frames]
-    cures = []
-    if len({frame.series for frame in frames}) > 1:
-        cures.append("choose with --series NUMBER (or its UID), once for each series that is meant")
-    if len({frame.image_type for frame in frames}) > 1:
-        cures.append(f"choose with --image-type WORD ({_telling_words(frames)})")
-    return " or ".join(cures) or "give one folder per phase, in time order"
+def _holds_phases(frames: Sequence[Frame]) -> bool:
+    return len({tuple(np.round(frame.position, 2)) for frame in frames}) < len(frames)

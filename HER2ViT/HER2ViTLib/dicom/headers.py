@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
@@ -35,11 +36,28 @@ _FRAME_SEQUENCE = 0x0F
 GE_TYPE = 0x2F
 GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 
+_NO_SIGNAL = {
+    "66.4": "segmentation (SEG)",
+    "66.7": "segmentation (SEG)",
+    "30": "parametric map",
+    "481.3": "contours (RTSTRUCT)",
+    "481": "radiotherapy object",
+    "88": "report (SR)",
+    "11": "presentation state",
+    "66": "raw data or registration",
+    "104": "document",
+    "4.2": "spectroscopy",
+}
+"""What objects of a storage class are, by the class below 1.2.840.10008.5.1.4.1.1 or the beginning of it
+(DICOM PS3.6, annex A): those that may have pixels, and no signal.
+"""
+
 _KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription ImageType
     FrameOfReferenceUID StudyDate SeriesDate AcquisitionDate SeriesTime AcquisitionNumber InstanceNumber
     Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
     RepetitionTime EchoTime FlipAngle ScanOptions ReceiveCoilName AcquisitionContrast ComplexImageComponent
+    DiffusionBValue Modality
     Manufacturer RescaleSlope RescaleIntercept TemporalPositionIdentifier TriggerTime
     AcquisitionTime AcquisitionDateTime AcquisitionDuration ContentTime
     ContrastBolusStartTime ContrastBolusAgentSequence
@@ -67,8 +85,16 @@ BROKEN = (
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
 """What pydicom and GDCM raise for files that are damaged, or made to do harm."""
+
+
+def object_without_signal(storage: str) -> str:
+    """What an object of a storage class (UID) is in words, empty for one that may hold a scanner's images."""
+    parts = storage.removeprefix("1.2.840.10008.5.1.4.1.1.").split(".")
+    beginnings = (".".join(parts[:count]) for count in (2, 1))
+    return next((_NO_SIGNAL[one] for one in beginnings if one in _NO_SIGNAL), "")
 
 
 def reason_of(error: Exception) -> str:
@@ -115,6 +141,16 @@ def day_of(acquired: object, header: Dataset) -> int | None:
         )
     except ValueError:
         return None
+
+
+def series_of(header: Dataset) -> tuple[str, str, str, str]:
+    """Study, series, the series' number and its description."""
+    return (
+        str(header.get("StudyInstanceUID", "")),
+        str(header.get("SeriesInstanceUID", "")),
+        str(whole_number_of(header.get("SeriesNumber")) or ""),
+        str(header.get("SeriesDescription") or ""),
+    )
 
 
 def whole_number_of(value: Any) -> int | None:

@@ -56,7 +56,7 @@ def read_pixels(frames: Sequence[Frame], own_scales: bool) -> tuple[dict[tuple[P
     for path, members in by_file.items():
         content = read_file(path, "the DICOM file")
         digests.append(hashlib.sha256(content).hexdigest())
-        stored = _stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
+        stored = stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
         for frame in members:
             image = stored[frame.number]
             if not is_plain or own_scales:
@@ -81,7 +81,7 @@ def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
     found: dict[tuple[Path, int], str | None] = {}
     for path, members in by_file.items():
         content = read_file(path, "the DICOM file")
-        stored = _stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
+        stored = stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
         for frame in members:
             image = stored[frame.number]
             found[path, frame.number] = None if image.min() == image.max() else array_sha256(image)
@@ -119,7 +119,7 @@ def scaling_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
     return [ReadingWarning("scaling_unknown", text)]
 
 
-def _stored_pixels(content: bytes, name: str, frames: int) -> np.ndarray:
+def stored_pixels(content: bytes, name: str, frames: int) -> np.ndarray:
     """The stored values of a file's frames (frame, row, column), so many at least. Raises `InputError` when
     they cannot be decoded.
     """

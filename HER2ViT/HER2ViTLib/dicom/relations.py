@@ -23,6 +23,15 @@ _FILTERS = {
     NORMALISED,  # prescan normalise: divided by the sensitivity of the coil
 }
 """Words of an image type that phases of one run may differ in."""
+_MADE_OF_PHASES = {
+    # DICOM PS3.3 C.8.3.1.1.1 names projections; the other words are in use
+    *("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "RESAMPLED", "REFORMATTED"),
+    *("SUB", "SUBTRACT", "SUBTRACTION"),
+    *("MOCO", "MOTION CORRECTED", "MOTIONCORRECTED", "REGISTERED"),
+}
+"""Words of the image types of what scanners and workstations make of phases."""
+_MAX_ECHO_MS = 30.0
+"""Dynamic series are T1-weighted gradient echoes of a few ms; T2 and diffusion begin above."""
 _PROTOCOL = ("pixel spacing", "pixel spacing", "repetition time", "echo time", "flip angle")
 ALIKE = (1e-3, 1e-3, 0.02, 0.02, 0.02)
 """How far, relatively, the protocol of one run (`Frame.protocol`) differs in its last digits."""
@@ -47,6 +56,18 @@ def is_close(protocol: Sequence[float], other: Sequence[float], tolerances: Sequ
         if ours and theirs and not math.isclose(ours, theirs, rel_tol=tolerance):
             return False
     return True
+
+
+def is_made_of_phases(frame: Frame) -> bool:
+    """Whether the image type says that an image was made of others: a projection, a subtraction, a
+    motion-corrected copy.
+    """
+    return not _MADE_OF_PHASES.isdisjoint(frame.image_type)
+
+
+def may_be_dynamic(frame: Frame) -> bool:
+    """Whether the echo time is that of a dynamic series, as far as the header tells."""
+    return frame.protocol[3] <= _MAX_ECHO_MS
 
 
 def is_other_sequence(frame: Frame, other: Frame) -> bool:

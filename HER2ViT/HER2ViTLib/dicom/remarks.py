@@ -17,17 +17,11 @@ from .relations import (
     differences_text,
     fits_in_time,
     is_close,
+    is_made_of_phases,
     is_other_sequence,
     is_same_place,
     moments,
 )
-
-_MADE_OF_PHASES = {
-    # DICOM PS3.3 C.8.3.1.1.1 names projections; the other words are in use
-    *("PROJECTION IMAGE", "MIP", "MINIP", "MPR", "RESAMPLED", "REFORMATTED"),
-    *("SUB", "SUBTRACT", "SUBTRACTION"),
-}
-"""Words of the image types of what workstations make of phases."""
 
 
 def normalisation_warnings(frames: Sequence[Frame]) -> list[ReadingWarning]:
@@ -72,7 +66,7 @@ def left_out_warnings(group: Sequence[Frame], run: Sequence[Frame]) -> list[Read
 def _may_be_phase(group: Sequence[Frame], run: Sequence[Frame]) -> bool:
     first = group[0]
     other = run[0]
-    if is_other_sequence(first, other) or not _MADE_OF_PHASES.isdisjoint(first.image_type):
+    if is_other_sequence(first, other) or is_made_of_phases(first):
         return False
     fits = fits_in_time(group, run)
     if fits is None:  # without times, only what is made in the same way
@@ -106,12 +100,13 @@ def unused_notes(
     unused = sorted(by_series.items(), key=lambda item: (int(item[1][0].series_number or 0), item[0]))
     notes = []
     for series, members in unused:
-        why = reasons[series] or _why_not(members, used)
+        why = reasons[series] or why_not(members, used)
         notes.append(f"series {members[0].series_number or '?'} ({len(members)} slices) not used: {why}")
     return tuple(notes)
 
 
-def _why_not(members: Sequence[Frame], used: Sequence[Frame]) -> str:
+def why_not(members: Sequence[Frame], used: Sequence[Frame]) -> str:
+    """Why a series that was looked at is not among those used."""
     frame = members[0]
     other = used[0]
     if frame.kind not in (MAGNITUDE, WATER):

@@ -6,37 +6,26 @@ room. What is not used is compared with what is: a series that may be a phase is
 
 from __future__ import annotations
 
-import contextlib
-import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from HER2ViTLib.files.inputs import is_dicom_file
-from HER2ViTLib.imaging.image_files import MAX_VALUES
 from HER2ViTLib.imaging.series import Series, StoredSlice, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-from .frames import Frame, read_frames
-from .groups import (
-    alike,
-    choose,
-    joined,
-    of_chosen_series,
-    readable,
-    require_selected,
-    selected,
-    without_copies,
-)
+from .contents import read_frames
+from .examination import Examination, examined
+from .files import dicom_files, quiet
+from .frames import Frame
+from .groups import require_selected
 from .pixels import PHILIPS_NOTE, has_own_scales, read_pixels, scaling_warnings
 from .relations import moments
-from .remarks import derived_warnings, left_out_warnings, normalisation_warnings, unused_notes
+from .remarks import derived_warnings, normalisation_warnings
 from .selection import EVERYTHING, Selection
-from .stacks import Stack, clock_times, geometries_of, order_warnings, stack_of, unwrapped_phases
+from .stacks import Stack, clock_times, order_warnings, stack_of, unwrapped_phases
 
 
 @dataclass(frozen=True)
@@ -72,16 +61,6 @@ THE_IMAGES = "the images"
 """What faults call files that came without a folder."""
 
 
-@dataclass(frozen=True)
-class _Examination:
-    """What was chosen in one folder or file, and what is said of the rest of it."""
-
-    name: str
-    stack: Stack
-    warnings: tuple[ReadingWarning, ...]
-    notes: tuple[str, ...]
-
-
 def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list[Series]:
     """The phases of the one DCE-MRI in each folder (subfolders included) or enhanced file, on one clock and
     of one scaling.
@@ -93,7 +72,7 @@ def read_dicom(paths: Sequence[Path], selection: Selection = EVERYTHING) -> list
     them), where slices are missing or uneven, where nothing in the header brings the phases into order, where
     one of several paths holds more than one phase.
     """
-    return _read([_dicom_files(path) for path in paths], [str(path) for path in paths], selection)
+    return _read([dicom_files(path) for path in paths], [str(path) for path in paths], selection)
 
 
 def read_dicom_files(files: Sequence[Path]) -> Series:
@@ -106,9 +85,9 @@ def dce_in_files(files: Sequence[Path]) -> DceFiles:
     """What `read_dicom_files` would read, by the headers alone. Raises `InputError` as it does, but for what
     only the pixels tell.
     """
-    with _quiet():
+    with quiet():
         frames = read_frames(files)
-    examination = _examined(frames, EVERYTHING, THE_IMAGES)
+    examination = examined(frames, EVERYTHING, THE_IMAGES)
     phases = examination.stack.phases
     starts, _, contrast = clock_times(phases)
     used = {frame.path for frame in examination.stack.frames}
@@ -123,10 +102,10 @@ def dce_in_files(files: Sequence[Path]) -> DceFiles:
 
 def _read(files: Sequence[Sequence[Path]], paths: Sequence[str], selection: Selection) -> list[Series]:
     """The phases among the files that each path stands for."""
-    with _quiet():
+    with quiet():
         found = [read_frames(those) for those in files]
     require_selected([frame for frames in found for frame in frames], selection, ", ".join(paths))
-    examinations = [_examined(frames, selection, path) for frames, path in zip(found, paths)]
+    examinations = [examined(frames, selection, path) for frames, path in zip(found, paths)]
     if len(paths) > 1:
         for examination in examinations:
             require_one_phase(len(examination.stack.phases), examination.name)
@@ -142,7 +121,10 @@ def _read(files: Sequence[Sequence[Path]], paths: Sequence[str], selection: Sele
         doubts = (*order_warnings(examination.stack, starts), *examination.warnings, *told)
         notes = (*examination.notes, *([PHILIPS_NOTE] if own_scales else []))
         stored = [_stored(phase) for phase in examination.stack.phases]
-        read.append(Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes, stored))
+        place = examination.stack.frames[0].frame_of_reference
+        read.append(
+            Series(volumes, starts[mine], durations[mine], contrast, sha256, doubts, notes, stored, place)
+        )
     return read
 
 
@@ -158,7 +140,7 @@ def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
     """
     owner: dict[tuple[Path, int], int] = {}
     frames: list[Frame] = []
-    with _quiet():
+    with quiet():
         for n, paths in enumerate(files):
             found = read_frames(paths)
             owner.update({(frame.path, frame.number): n for frame in found})
@@ -183,53 +165,6 @@ def _only_owner(phase: Sequence[Frame], owner: dict[tuple[Path, int], int]) -> i
     return found.pop() if len(found) == 1 else -1
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """pydicom prints header values that break a rule of DICOM: noise to the user, and perhaps a name."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")
-        yield
-
-
-def _dicom_files(path: Path) -> list[Path]:
-    """The file, or the DICOM files in a folder and its subfolders, DICOMDIR and hidden files left out.
-
-    Raises `InputError` for a folder without any, and for a file that cannot be read.
-    """
-    if not path.is_dir():
-        return [path]
-    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    try:
-        files = [file for file in inside if file.name.upper() != "DICOMDIR" and is_dicom_file(file)]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from error
-    if not files:
-        raise InputError(
-            f"{path}: no DICOM file in this folder; give a DICOM folder, or "
-            "the image files themselves in time order"
-        )
-    return files
-
-
-def _examined(frames: Sequence[Frame], selection: Selection, name: str) -> _Examination:
-    """The DCE-MRI among the frames of a folder or file; `name` is what faults call it."""
-    if not frames:
-        raise InputError(
-            f"{name}: no greyscale slice with position and orientation in its DICOM files; give MR images"
-        )
-    chosen = selected(frames, selection, name)
-    signal = readable(chosen, selection, name)
-    once = without_copies(signal)
-    groups = of_chosen_series(once) if selection.series else alike(once)
-    stack, others = choose(joined(groups, name), name)
-    reasons = dict.fromkeys((frame.series for frame in frames), "not chosen")
-    reasons.update(dict.fromkeys((frame.series for frame in chosen), ""))
-    reasons.update(dict.fromkeys((frame.series for frame in signal), "copies of images that are used"))
-    reasons.update(dict.fromkeys((frame.series for frame in once), ""))
-    told = [warning for group in others for warning in left_out_warnings(group, stack.frames)]
-    return _Examination(name, stack, tuple(told), unused_notes(frames, stack.frames, reasons))
-
-
 def _times_in_any_order(
     phases: Sequence[Sequence[Frame]],
 ) -> tuple[Sequence[float | None], Sequence[float | None], float | None]:
@@ -245,16 +180,11 @@ def _times_in_any_order(
     return [starts[n] for n in places], [durations[n] for n in places], contrast
 
 
-def _volumes(examination: _Examination, own_scales: bool) -> tuple[list[Volume], str]:
+def _volumes(examination: Examination, own_scales: bool) -> tuple[list[Volume], str]:
     """The phases' volumes, and the hash of their files."""
-    used = examination.stack.frames
-    geometries = geometries_of(examination.stack.phases, examination.name)
-    if sum(math.prod(geometry.shape) for geometry in geometries) > MAX_VALUES:
-        declared = f"{len(used)} slices of {used[0].columns} x {used[0].rows} pixels"
-        raise InputError(f"{examination.name}: declares {declared}, more than any examination has")
-    pixels, sha256 = read_pixels(used, own_scales)
+    pixels, sha256 = read_pixels(examination.stack.frames, own_scales)
     volumes = []
-    for phase, geometry in zip(examination.stack.phases, geometries):
+    for phase, geometry in zip(examination.stack.phases, examination.geometries):
         array = np.stack([pixels[frame.path, frame.number] for frame in phase])
         volumes.append(Volume(array, geometry))
     return volumes, sha256

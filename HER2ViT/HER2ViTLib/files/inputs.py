@@ -110,3 +110,14 @@ def is_dicom_file(path: Path) -> bool:
     if start[128:132] == b"DICM":
         return True
     return start[:2] in (b"\x02\x00", b"\x08\x00") and b"1.2.840.10008.5.1.4.1.1." in start
+
+
+def is_dicom(path: str | os.PathLike, what: str) -> bool:
+    """Whether a path is a folder, which only DICOM comes in, or a file as `is_dicom_file` has it.
+
+    Raises `InputError` as `require_file`, and for a file that cannot be read.
+    """
+    try:
+        return Path(path).is_dir() or is_dicom_file(require_file(path, what))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error

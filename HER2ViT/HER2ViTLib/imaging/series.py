@@ -49,6 +49,8 @@ class Series:
     notes: tuple[str, ...] = ()
     """What was done without being doubtful: which other series of the folder were not used, and why."""
     stored: Sequence[tuple[StoredSlice, ...]] = ()
+    frame_of_reference: str = ""
+    """UID of the DICOM frame of reference, to compare with that of an outline; no result holds it."""
 
 
 def read_image_file(path: Path) -> Series:

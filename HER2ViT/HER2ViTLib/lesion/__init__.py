@@ -1,4 +1,4 @@
 """The lesion: outlining it from a seed point, reading and writing outlines, measuring them.
 
-Imports `imaging`, `files`.
+Imports `dicom`, `imaging`, `files`.
 """

@@ -1,11 +1,10 @@
-"""The lesion's outline (ROI): one segment of a label map or of a Slicer segmentation, as a mask on the
-image's geometry; and back to a file.
+"""The lesion's outline (ROI): one segment of a label map, of a Slicer segmentation or of an outline in DICOM,
+as a mask on the image's geometry; and back to a file.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from HER2ViTLib.files.hashes import FILE, VOXELS, InputHash, array_sha256
-from HER2ViTLib.files.inputs import is_dicom_file, require_file
+from HER2ViTLib.files.inputs import is_dicom
 from HER2ViTLib.imaging.image_files import (
     image_sha256,
     nrrd_header,
@@ -33,7 +32,7 @@ from HER2ViTLib.imaging.volume import (
 )
 from HER2ViTLib.messages import InputError, ReadingWarning
 
-from .segments import choose_segment, header_segments, label_segments
+from .segments import Segment, choose_segment, header_segments, label_segments
 
 _UNPLACED: dict[str, list[tuple[float, ...]]] = {
     "spacing": [(1, 1, 1)],
@@ -45,15 +44,6 @@ matrix in LPS.
 """
 _ROUNDING = 1e-3
 """How far a label may lie from a whole number."""
-_DICOM_OUTLINES = {
-    "481.3": ("DICOM RT structure set (RTSTRUCT: contours)", "SlicerRT"),
-    "66.4": ("DICOM segmentation (SEG)", "QuantitativeReporting"),
-    "66.5": ("DICOM surface segmentation", "QuantitativeReporting"),
-    "66.7": ("DICOM label map segmentation (SEG)", "QuantitativeReporting"),
-}
-"""What DICOM storage classes (below 1.2.840.10008.5.1.4.1.1) hold outlines, and the extension of 3D Slicer
-that opens them.
-"""
 _MIN_INSIDE = 0.5
 """Share of an outline's voxels that must lie in the image. Less is another place or another patient, not a
 lesion at the edge.
@@ -84,16 +74,22 @@ class Roi:
         return replace(self, mask=with_slice_axis(self.mask, axis))
 
 
-def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None = None) -> Roi:
+def read_roi(
+    path: str | os.PathLike, reference: Geometry, segment: str | None = None, frame_of_reference: str = ""
+) -> Roi:
     """One segment as the outline on the geometry `reference`; resampled (nearest neighbour) where it lies on
     another.
 
-    The file is a label map or a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers). `segment`
-    is a name, an id or a label value; it may be left out when the file holds only one segment. Raises
-    `InputError` for a missing or unknown segment (listing those there are), colour images, 4D series, NaN,
-    fractional labels, and as `roi_on`.
+    The file is a label map, a Slicer segmentation (`.seg.nrrd`: cropped extent, several layers), a DICOM
+    segmentation (SEG) or contours (RTSTRUCT), or a folder with one such DICOM file. `segment` is a name, an
+    id or a number (label value, segment number, ROI number); it may be left out when the file holds only one
+    segment. `frame_of_reference`: UID of that of the images, where they are DICOM; an outline in DICOM that
+    names another gets the warning `other_frame_of_reference`. Raises `InputError` for a missing or unknown
+    segment (listing those there are), colour images, 4D series, NaN, fractional labels or segments, contours
+    that are open or lie between the image's slices, and as `roi_on`.
     """
-    _require_no_dicom(require_file(path, "the outline's file"))
+    if is_dicom(path, "the outline's file"):
+        return _read_dicom(Path(path), reference, segment, frame_of_reference)
     image = read_sitk(path)
     sha256 = image_sha256(path)
     header = nrrd_header(path)
@@ -111,6 +107,25 @@ def read_roi(path: str | os.PathLike, reference: Geometry, segment: str | None =
     name = f"{path}: segment {found}" if found.id else str(path)
     roi = roi_on(layer.with_array(layer.array == found.label), reference, name)
     return replace(roi, file_sha256=sha256)
+
+
+def _read_dicom(path: Path, reference: Geometry, segment: str | None, frame_of_reference: str) -> Roi:
+    # pydicom takes longer to import than a label map to read
+    from HER2ViTLib.dicom.outlines import read_outlines
+
+    outlines, sha256 = read_outlines(path)
+    listed = [Segment(number, name) for number, name in outlines.names().items()]
+    found = choose_segment(listed, segment, str(path))
+    drawn, warnings = outlines.outline(found.label, reference)
+    roi = roi_on(drawn, reference, f"{path}: segment {found}")
+    theirs = outlines.frame_of_reference(found.label)
+    if theirs and frame_of_reference and theirs != frame_of_reference:
+        text = (
+            "the outline was drawn in another DICOM frame of reference than that of the images: another "
+            "examination, or the patient was positioned anew; check that it lies on the lesion"
+        )
+        warnings.append(ReadingWarning("other_frame_of_reference", text))
+    return replace(roi, warnings=(*roi.warnings, *warnings), file_sha256=sha256)
 
 
 def roi_on(mask: Volume, reference: Geometry, name: str = "ROI") -> Roi:
@@ -211,25 +226,6 @@ def write_segmentation(
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     write_volume(Volume(np.asarray(mask, bool), geometry), path, metadata)
-
-
-def _require_no_dicom(path: Path) -> None:
-    """Raises `InputError` for DICOM, with what it is: contours are no label map, nor are a segmentation's
-    frames the slices of one.
-    """
-    try:
-        if not is_dicom_file(path):
-            return
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
-    storage = re.search(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.([0-9]+(?:\.[0-9]+)*)", start)
-    name = storage[1].decode() if storage else ""
-    what, extension = _DICOM_OUTLINES.get(name, ("DICOM object, an image perhaps", ""))
-    where = f"3D Slicer (extension {extension})" if extension else "3D Slicer"
-    cure = f"load it in {where} and save the segmentation as .seg.nrrd"
-    raise InputError(f"{path}: is a {what}, which is not read as an outline; {cure}")
 
 
 def _require_one_label_map(image: sitk.Image, header: dict[str, str], name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from HER2ViTLib.files.inputs import is_dicom
 from HER2ViTLib.imaging.image_files import nrrd_header
 
 from .segments import Segment, choose_segment, header_segments
@@ -18,6 +19,8 @@ def is_grown(path: str | os.PathLike, segment: str | None = None) -> bool:
     """Whether the file's segment says that it was grown from a seed point; False where a file says nothing,
     as most do. `segment` as in `read_roi`.
     """
+    if is_dicom(path, "the outline's file"):
+        return False
     header = nrrd_header(path)
     named = header_segments(header, str(path))
     return bool(named) and GROWN in _tags(header, choose_segment(named, segment, str(path)))

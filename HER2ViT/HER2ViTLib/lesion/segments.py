@@ -16,8 +16,8 @@ MAX_LISTED = 12
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment of a file: its name and id ("" in a plain label map), its label value, and the layer that
-    holds it.
+    """A segment of a file: its name and id ("" in a plain label map; DICOM has no id either), its label value
+    or number, and the layer that holds it.
     """
 
     label: int
@@ -26,7 +26,9 @@ class Segment:
     layer: int = 0
 
     def __str__(self) -> str:
-        return f'"{self.name}" (id {self.id}, label {self.label})' if self.id else str(self.label)
+        if self.id:
+            return f'"{self.name}" (id {self.id}, label {self.label})'
+        return f'"{self.name}" (number {self.label})' if self.name else str(self.label)
 
 
 def header_segments(header: dict[str, str], name: str) -> list[Segment]:
@@ -91,5 +93,8 @@ def choose_segment(segments: Sequence[Segment], wanted: str | None, name: str) -
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise InputError(f"{name}: several segments are called {wanted}; choose one by its id: {listed}")
+            what = "id" if matches[0].id else "number"
+            raise InputError(
+                f"{name}: several segments are called {wanted}; choose one by its {what}: {listed}"
+            )
     raise InputError(f"{name}: has no segment {wanted}; it has {listed}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
 from HER2ViTLib.files.hashes import FILE
-from HER2ViTLib.files.inputs import is_dicom_file, require_file
+from HER2ViTLib.files.inputs import is_dicom
 from HER2ViTLib.imaging.series import Series, read_image_file, require_one_phase
 from HER2ViTLib.imaging.times import unwrap_midnight
 from HER2ViTLib.messages import InputError
@@ -67,7 +67,14 @@ def _study_of(series: Series, name: str) -> Study:
     """The study of phases that were read together; `name` is what faults call them."""
     phases = _phases(series)
     hashes = image_hashes([series.sha256], FILE)
-    study = Study(phases, series.contrast_start_s, hashes, series.warnings, notes=series.notes)
+    study = Study(
+        phases,
+        series.contrast_start_s,
+        hashes,
+        series.warnings,
+        notes=series.notes,
+        frame_of_reference=series.frame_of_reference,
+    )
     names = [f"{name} phase {n}" for n in range(len(phases))]
     require_equal_geometry([phase.volume for phase in phases], names)
     return on_its_own_clock(study)
@@ -114,6 +121,7 @@ def _one_phase_each(paths: Sequence[Path], selection: Selection) -> Study:
         inputs=image_hashes([one.sha256 for one in series], FILE),
         warnings=tuple(dict.fromkeys(warning for one in series for warning in one.warnings)),
         notes=tuple(dict.fromkeys(note for one in series for note in one.notes)),
+        frame_of_reference=series[0].frame_of_reference,
     )
     return on_its_own_clock(study)
 
@@ -127,7 +135,7 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
     """The phases in each file or DICOM folder; DICOM is read together, since its phases share a clock and a
     scaling.
     """
-    are_dicom = [is_dicom(path) for path in paths]
+    are_dicom = [is_dicom(path, "a DICOM folder or an image file") for path in paths]
     if not any(are_dicom) and selection != EVERYTHING:
         raise InputError(
             f"{paths[0]}: is no DICOM, which alone has series and image types to "
@@ -141,13 +149,3 @@ def _read(paths: Sequence[Path], selection: Selection) -> list[Series]:
         dicom_paths = [path for path, is_one in zip(paths, are_dicom) if is_one]
         of_dicom = iter(read_dicom(dicom_paths, selection))
     return [next(of_dicom) if is_one else read_image_file(path) for path, is_one in zip(paths, are_dicom)]
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether an image is read as DICOM: a folder, or a DICOM file. Raises `InputError` where it cannot be
-    read.
-    """
-    try:
-        return path.is_dir() or is_dicom_file(require_file(path, "a DICOM folder or an image file"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error

@@ -1,6 +1,7 @@
 """A DCE-MRI study: its phases with times and geometry, from files or volumes.
 
-Nothing but pixels, geometry and relative times is kept of a header: no name, identifier or date.
+Nothing but pixels, geometry and relative times is kept of a header: no name, identifier or date; of DICOM
+the frame of reference, to compare with an outline's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Study:
 
     `contrast_start_s` is on the clock of the phases. `inputs` are the hashes of what was read, in the roles
     of `image_roles`. `slice_axis` names the axis of the stored array that the slices are cut across. `notes`
-    say, without alarm, what was done with the files (series not used).
+    say, without alarm, what was done with the files (series not used). `frame_of_reference`: its DICOM UID,
+    empty where it has none; no result holds it.
     """
 
     phases: tuple[Phase, ...]
@@ -44,6 +46,7 @@ class Study:
     warnings: tuple[ReadingWarning, ...] = ()
     slice_axis: str = "k"
     notes: tuple[str, ...] = ()
+    frame_of_reference: str = ""
 
     @property
     def geometry(self) -> Geometry:

@@ -127,7 +127,7 @@ def _prepare(settings: Settings, reader: Reader, job: Job) -> _Prepared | Failur
     try:
         study = load_case_study(job)
         stage = "outline"
-        roi = read_roi(job.roi, study.geometry, job.segment)
+        roi = read_roi(job.roi, study.geometry, job.segment, study.frame_of_reference)
         stage = "reading"
         case = reader.prepare(study, roi, Overrides(job.early_phase), case_id=job.case_id)
         stage = "dicom"

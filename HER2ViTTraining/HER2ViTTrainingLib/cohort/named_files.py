@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from HER2ViTTrainingLib.tables.cells import Row
@@ -42,7 +42,7 @@ def _check_images(row: Row, names: Sequence[str], folder: Path | None, faults: F
             faults.note(row, "image", f"phase {n} is empty; write one ; between two phases")
         elif name in names[:n]:
             faults.note(row, "image", f"names {name!r} twice; give each phase once")
-        elif folder and not _is(Path.is_file, folder / name) and not _is(Path.is_dir, folder / name):
+        elif folder and not _is_there(folder / name):
             faults.note(row, "image", "no such file or folder; paths are relative to the manifest", name)
 
 
@@ -50,12 +50,13 @@ def _check_outline(row: Row, column: str, images: Sequence[str], folder: Path | 
     outline = row[column]
     if outline and outline in images:
         faults.note(row, column, "is the image; give the outline")
-    elif outline and folder and not _is(Path.is_file, folder / outline):
+    elif outline and folder and not _is_there(folder / outline):
         faults.note(row, column, "no such file; paths are relative to the manifest")
 
 
-def _is(what: Callable[[Path], bool], path: Path) -> bool:
+def _is_there(path: Path) -> bool:
+    """Whether there is a file, or a folder of DICOM files."""
     try:
-        return what(path)
+        return path.is_file() or path.is_dir()
     except OSError:  # a name too long, a folder that may not be looked into
         return False

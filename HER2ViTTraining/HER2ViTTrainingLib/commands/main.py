@@ -17,7 +17,19 @@ from typing import NoReturn
 from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
-from . import audit, batch, clinical, cohorts, evaluation, genes, public, reading, repeatability, training
+from . import (
+    audit,
+    batch,
+    clinical,
+    cohorts,
+    evaluation,
+    genes,
+    public,
+    reading,
+    repeatability,
+    series,
+    training,
+)
 from .options import BAD_INPUT, DONE, INTERNAL_ERROR, INTERRUPTED, add_command, printable
 
 MAX_LINE = 1000
@@ -138,6 +150,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_help(commands, parser)
     for room in (
         reading,
+        series,
         batch,
         public,
         cohorts,

@@ -86,10 +86,16 @@ def _add_read(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "read", _read, "Read the HER2 status of one lesion.")
     _add_images(command)
     command.add_argument(
-        "--roi", type=Path, required=True, metavar="SEG", help="the lesion's outline: label map or .seg.nrrd"
+        "--roi",
+        type=Path,
+        required=True,
+        metavar="SEG",
+        help="the lesion's outline: label map, .seg.nrrd, DICOM segmentation (SEG) or contours (RTSTRUCT)",
     )
     command.add_argument(
-        "--segment", metavar="NAME|NUMBER", help="which segment, when the file holds several"
+        "--segment",
+        metavar="NAME|NUMBER",
+        help="which segment (ROI of contours), when the file holds several",
     )
     command.add_argument(
         "--bundle",
@@ -224,7 +230,7 @@ def _reading_of(inputs: CaseInputs, device: str, attention: str) -> tuple[Readin
     from HER2ViTLib.study.loading import load_study
 
     study = load_study(inputs.images, inputs.selection)
-    roi = read_roi(inputs.roi, study.geometry, inputs.segment)
+    roi = read_roi(inputs.roi, study.geometry, inputs.segment, study.frame_of_reference)
     bundles = [load_bundle(folder) for folder in inputs.bundles]
     reader = Reader(bundles, device, attention, inputs.slice_count)
     study = study.with_slice_axis(inputs.slice_axis)

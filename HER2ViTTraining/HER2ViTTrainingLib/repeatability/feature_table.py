@@ -129,7 +129,7 @@ class _Measured:
 def _measure(outline: Outline, preprocessings: Mapping[str, Preprocessing]) -> _Measured:
     with faults_of(f"case {outline.case_id}, rater {outline.rater}"):
         study = outline.study()
-        roi = outline.read(study.geometry)
+        roi = outline.read(study)
         chosen = choose_phases(study, roi.mask, outline.early_phase)
         early = chosen.early_volume(study)
         patches = {key: _images(one, early, roi.mask) for key, one in preprocessings.items()}

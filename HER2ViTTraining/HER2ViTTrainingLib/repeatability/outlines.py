@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import EVERYTHING, Selection
-from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.lesion.masks import Roi, read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.session.files import SessionCase, session_study
@@ -49,9 +48,9 @@ class Outline:
             return load_case_study(self)
         return session_study(self.session_case, self.images)
 
-    def read(self, reference: Geometry) -> Roi:
+    def read(self, study: Study) -> Roi:
         """The outline on the images' geometry. Raises `InputError` as `read_roi`."""
-        return read_roi(self.roi, reference, self.segment or None)
+        return read_roi(self.roi, study.geometry, self.segment or None, study.frame_of_reference)
 
 
 def manifest_outlines(cohort: Cohort, roi_column: str = "roi", rater: str = "A1") -> list[Outline]:

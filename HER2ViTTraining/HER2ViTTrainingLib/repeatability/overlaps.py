@@ -79,17 +79,17 @@ def _case_overlaps(case: _CaseOutlines) -> Overlaps:
     masks = {}
     inputs = {}
     with faults_of(f"case {first.case_id}"):
-        geometry = first.study().geometry
+        study = first.study()
         for rater in dict.fromkeys(itertools.chain.from_iterable(case.pairs)):
             outline = case.outlines[rater]
-            roi = outline.read(geometry)
+            roi = outline.read(study)
             masks[rater] = roi.mask
             inputs[outline.role] = roi.input.sha256
     found = []
     for pair in case.pairs:
         one = masks[pair[0]]
         other = masks[pair[1]]
-        distances = surface_distances(one, other, geometry)
+        distances = surface_distances(one, other, study.geometry)
         found.append(Overlap(pair, first.case_id, dice(one, other), distances.hausdorff95, distances.mean))
     return Overlaps(tuple(found), inputs)
 
