@@ -235,7 +235,8 @@ def test_foreign_content_is_neither_lost_nor_mixed_with(case, tmp_path, refused)
 
 
 def test_debug_shows_the_traceback(case, tmp_path):
-    from HER2ViTLib.messages import InputError
+    from HER2ViTLib.lesion.origin import is_grown
+from HER2ViTLib.messages import InputError
 
     with pytest.raises(InputError):
         main(read_words(case, tmp_path / "out", "--debug", roi="empty.nrrd"))
@@ -271,6 +272,7 @@ def test_segment_takes_a_point_as_slicer_shows_it(case, tmp_path, refused):
     found = sitk.GetArrayFromImage(sitk.ReadImage(str(out))) > 0
     overlap = 2 * np.count_nonzero(found & a_lesion()) / (found.sum() + a_lesion().sum())
     assert overlap > 0.9
+    assert is_grown(out)
     refused(["segment", *images, "--seed-point", "-900,0,0", "--out", out])
     refused(["segment", *images, "--seed-point", f"{-x},{-y},{z}", "--out", tmp_path / "outline.png"])
 

@@ -274,6 +274,7 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
 def _segment(options: argparse.Namespace) -> None:
     from HER2ViTLib.imaging.volume import ras_to_lps
     from HER2ViTLib.lesion.masks import write_segmentation
+    from HER2ViTLib.lesion.origin import GROWN
     from HER2ViTLib.lesion.outlining import outline
     from HER2ViTLib.study.loading import load_study
     from HER2ViTLib.study.phases import choose_phases
@@ -288,7 +289,7 @@ def _segment(options: argparse.Namespace) -> None:
     box = None if options.box is None else (ras_to_lps(options.box[0::2]), ras_to_lps(options.box[1::2]))
     mask = outline(chosen.early_volume(study), chosen.pre_volume(study), seed, box)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_segmentation(mask, study.geometry, options.out)
+    write_segmentation(mask, study.geometry, options.out, tags=GROWN)
     millilitres = mask.sum() * study.geometry.voxel_mm3 / 1000
     slices = mask.any(axis=(1, 2)).sum()
     for told in (*study.warnings, *chosen.warnings):
