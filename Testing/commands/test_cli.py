@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.imaging.volume import Geometry, Volume
+from HER2ViTLib.lesion.origin import is_grown
 from HER2ViTLib.model.preprocessing import MAX_SLICE_COUNT
 from HER2ViTTrainingLib.commands.main import EXTRAS, main, with_joined_negatives
 from support.csv_files import rows_of
@@ -235,8 +236,7 @@ def test_foreign_content_is_neither_lost_nor_mixed_with(case, tmp_path, refused)
 
 
 def test_debug_shows_the_traceback(case, tmp_path):
-    from HER2ViTLib.lesion.origin import is_grown
-from HER2ViTLib.messages import InputError
+    from HER2ViTLib.messages import InputError
 
     with pytest.raises(InputError):
         main(read_words(case, tmp_path / "out", "--debug", roi="empty.nrrd"))
