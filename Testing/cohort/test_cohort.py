@@ -123,6 +123,8 @@ def test_an_outline_may_be_a_folder_of_dicom_files(tmp_path):
     (tmp_path / "image3.nrrd").touch()
     assert any("'outlines'" in line for line in faults_of(path))
     (tmp_path / "outlines").mkdir()
+    assert any("an empty folder" in line for line in faults_of(path))
+    (tmp_path / "outlines" / "seg.dcm").touch()
     assert [case.roi for case in read_manifest(path).cases] == [tmp_path / "roi2.nrrd", tmp_path / "outlines"]
 
 

@@ -43,7 +43,7 @@ def _check_images(row: Row, names: Sequence[str], folder: Path | None, faults: F
         elif name in names[:n]:
             faults.note(row, "image", f"names {name!r} twice; give each phase once")
         elif folder and not _is_there(folder / name):
-            faults.note(row, "image", "no such file or folder; paths are relative to the manifest", name)
+            faults.note(row, "image", "no such file, or an empty folder; paths are relative to the manifest", name)
 
 
 def _check_outline(row: Row, column: str, images: Sequence[str], folder: Path | None, faults: Faults) -> None:
@@ -51,12 +51,12 @@ def _check_outline(row: Row, column: str, images: Sequence[str], folder: Path | 
     if outline and outline in images:
         faults.note(row, column, "is the image; give the outline")
     elif outline and folder and not _is_there(folder / outline):
-        faults.note(row, column, "no such file; paths are relative to the manifest")
+        faults.note(row, column, "no such file, or an empty folder; paths are relative to the manifest")
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a file, or a folder of DICOM files."""
+    """Whether there is a file, or a folder (of DICOM files) that is not empty."""
     try:
-        return path.is_file() or path.is_dir()
+        return path.is_file() or (path.is_dir() and any(path.iterdir()))
     except OSError:  # a name too long, a folder that may not be looked into
         return False
