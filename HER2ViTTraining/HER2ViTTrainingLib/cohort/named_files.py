@@ -10,6 +10,8 @@ from HER2ViTTrainingLib.tables.faults import Faults
 
 from .columns import MAX_PHASES
 
+NOT_THERE = "no such file, or an empty folder; paths are relative to the manifest"
+
 
 def check_files(
     row: Row, columns: Sequence[str], folder: Path | None, early_phase: int | None, faults: Faults
@@ -43,7 +45,7 @@ def _check_images(row: Row, names: Sequence[str], folder: Path | None, faults: F
         elif name in names[:n]:
             faults.note(row, "image", f"names {name!r} twice; give each phase once")
         elif folder and not _is_there(folder / name):
-            faults.note(row, "image", "no such file, or an empty folder; paths are relative to the manifest", name)
+            faults.note(row, "image", NOT_THERE, name)
 
 
 def _check_outline(row: Row, column: str, images: Sequence[str], folder: Path | None, faults: Faults) -> None:
@@ -51,7 +53,7 @@ def _check_outline(row: Row, column: str, images: Sequence[str], folder: Path | 
     if outline and outline in images:
         faults.note(row, column, "is the image; give the outline")
     elif outline and folder and not _is_there(folder / outline):
-        faults.note(row, column, "no such file, or an empty folder; paths are relative to the manifest")
+        faults.note(row, column, NOT_THERE)
 
 
 def _is_there(path: Path) -> bool:
