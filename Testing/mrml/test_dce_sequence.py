@@ -9,7 +9,8 @@ from HER2ViTLib.files.hashes import VOXELS
 from HER2ViTLib.lesion.masks import Roi
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.mrml.dce_sequence import put_study
-from HER2ViTLib.mrml.inputs import study_from_sequence
+from HER2ViTLib.mrml.inputs import INSTANCE_UIDS, study_from_nodes, study_from_sequence
+from HER2ViTLib.mrml.results import put_volume
 from HER2ViTLib.mrml.scene_file import new_scene
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.reading.report import reading_json
@@ -73,3 +74,21 @@ def test_files_that_have_gone_take_nothing_but_their_places_along(tmp_path):
     assert study.phases[0].stored == ()
     assert study.inputs == load_study(tmp_path / "dicom").inputs
     assert np.array_equal(study.phases[1].volume.array, load_study(tmp_path / "dicom").phases[1].volume.array)
+
+
+def test_volumes_that_came_in_one_by_one_know_where_their_slices_are(tmp_path):
+    """As Slicer's own reader leaves them: each with the UIDs of its images, chosen in any order."""
+    folder = write_classic(tmp_path / "dicom", SAGITTAL)
+    database = Database(folder)
+    files = load_study(folder)
+    scene = new_scene()
+    nodes = []
+    for n in (2, 0, 1):
+        phase = files.phases[n]
+        node = put_volume(scene, phase.volume, f"phase {n}")
+        instances = [database.instance_of(one.path) for one in phase.stored]
+        node.SetAttribute(INSTANCE_UIDS, " ".join(instances))
+        nodes.append(node)
+    study = study_from_nodes(nodes, database.file_of)
+    assert [phase.stored for phase in study.phases] == [files.phases[n].stored for n in (2, 0, 1)]
+    assert [phase.start_s for phase in study.phases] == [210, 0, 120]

@@ -175,7 +175,7 @@ def test_a_reading_is_saved_to_dicom_only_where_an_archive_could_tie_it_to_its_i
     assert missing_for_archive(True, True, True) == ""
     assert "Read the case first" in missing_for_archive(False, False, True)
     assert "not open" in missing_for_archive(True, False, False)
-    assert "load them there with" in missing_for_archive(True, False, True)
+    assert "load them there" in missing_for_archive(True, False, True)
 
 
 def test_the_button_says_what_is_missing():

@@ -34,6 +34,7 @@ class PhaseTimes:
     is on their clock.
 
     `scales`: what Philips' rescaled values of each phase must be divided by to be comparable, 1 elsewhere.
+    `stored`: where the slices of each phase are, in the order of the stack.
     """
 
     order: tuple[int, ...]
@@ -41,6 +42,7 @@ class PhaseTimes:
     durations_s: tuple[float | None, ...]
     contrast_start_s: float | None
     scales: tuple[float, ...]
+    stored: tuple[tuple[StoredSlice, ...], ...]
     warnings: tuple[ReadingWarning, ...]
 
 
@@ -156,7 +158,15 @@ def phase_times(files: Sequence[Sequence[Path]]) -> PhaseTimes | None:
     scales = [phase[0].own_scale if own_scales else 1.0 for phase in stack.phases]
     starts, durations, contrast = clock_times(stack.phases)
     told = (*order_warnings(stack, starts), *scaling_warnings(frames), *normalisation_warnings(frames))
-    return PhaseTimes(tuple(order), tuple(starts), tuple(durations), contrast, tuple(scales), told)
+    return PhaseTimes(
+        order=tuple(order),
+        starts_s=tuple(starts),
+        durations_s=tuple(durations),
+        contrast_start_s=contrast,
+        scales=tuple(scales),
+        stored=tuple(map(_stored, stack.phases)),
+        warnings=told,
+    )
 
 
 def _only_owner(phase: Sequence[Frame], owner: dict[tuple[Path, int], int]) -> int:

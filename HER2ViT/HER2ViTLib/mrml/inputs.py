@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,11 @@ def study_from_nodes(
         if scale != 1:
             volumes[n] = volumes[n].with_array(volumes[n].array / scale)
     doubts = (*told.warnings, *warnings)
-    return study_from_volumes(volumes, starts, durations, told.contrast_start_s, names, warnings=doubts)
+    study = study_from_volumes(volumes, starts, durations, told.contrast_start_s, names, warnings=doubts)
+    phases = list(study.phases)
+    for n, stored in zip(told.order, told.stored):
+        phases[n] = replace(phases[n], stored=stored)
+    return replace(study, phases=tuple(phases))
 
 
 def header_times(

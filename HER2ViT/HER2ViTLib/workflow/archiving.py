@@ -15,7 +15,7 @@ def missing_for_archive(has_reading: bool, has_places: bool, has_database: bool)
         return "Slicer's DICOM database is not open: open the module DICOM once."
     if not has_places:
         return (
-            "The images did not come from Slicer's DICOM database as a DCE-MRI, so no archive could tie the"
-            " reading to them: load them there with 'Breast DCE-MRI (HER2ViT)'."
+            "The images did not come from Slicer's DICOM database, or have changed since, so no archive could"
+            " tie the reading to them: load them there, as 'Breast DCE-MRI (HER2ViT)'."
         )
     return ""
