@@ -9,9 +9,6 @@ import slicer
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 
-GROWN_TAG = "HER2ViT.Outline"
-"""The tag of a segment that was grown from a point; in files it is `lesion.origin.GROWN`."""
-
 
 class ArchiveLogic:
     """What of the last reading the scene does not hold: the study with the places of its images, the
@@ -57,9 +54,14 @@ class ArchiveLogic:
 
 def markGrown(segmentation, segmentID):
     """Notes at a segment that it was grown from a point. Slicer keeps that, also when it is corrected."""
-    segmentation.GetSegmentation().GetSegment(segmentID).SetTag(GROWN_TAG, "grown")
+    from HER2ViTLib.lesion.origin import GROWN
+
+    tag, value = GROWN.split(":")
+    segmentation.GetSegmentation().GetSegment(segmentID).SetTag(tag, value)
 
 
 def isGrown(segmentation, segmentID):
     """Whether a segment was grown from a point."""
-    return segmentation.GetSegmentation().GetSegment(segmentID).HasTag(GROWN_TAG)
+    from HER2ViTLib.lesion.origin import GROWN
+
+    return segmentation.GetSegmentation().GetSegment(segmentID).HasTag(GROWN.split(":")[0])

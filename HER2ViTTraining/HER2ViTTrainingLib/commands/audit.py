@@ -11,6 +11,7 @@ from HER2ViTLib.messages import InputError
 from .options import (
     add_command,
     add_device,
+    add_no_figures,
     add_out,
     add_resamples,
     add_seed,
@@ -64,7 +65,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="COLUMN",
         help="a column of either file; may be repeated (default: site, vendor, field_strength)",
     )
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
     add_resamples(command)
     add_seed(command, "bootstrap and folds")
     add_device(command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_out, add_seed, listed_names, say, say_written
+from .options import add_command, add_no_figures, add_out, add_seed, listed_names, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -130,7 +130,7 @@ def _add_prognosis(commands: argparse._SubParsersAction) -> None:
         default="p",
         help="multivariable model: variables with univariable p < 0.05, or all (default: %(default)s)",
     )
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
 
 
 def _prognosis(options: argparse.Namespace) -> None:

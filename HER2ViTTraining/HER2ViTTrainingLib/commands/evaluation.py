@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_out, add_resamples, add_seed, say, say_written
+from .options import add_command, add_no_figures, add_out, add_resamples, add_seed, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -59,7 +59,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--by", action="append", default=[], metavar="COLUMN", help="a column of subgroups; may be repeated"
     )
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
     _add_resampling_options(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_out, say, say_written
+from .options import add_command, add_no_figures, add_out, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -65,7 +65,7 @@ def _add_genes(commands: argparse._SubParsersAction) -> None:
         help="|log2 fold change| above which a gene counts (default: %(default)s)",
     )
     add_out(command)
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
 
 
 def _genes(options: argparse.Namespace) -> None:

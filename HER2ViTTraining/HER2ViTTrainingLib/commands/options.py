@@ -81,6 +81,11 @@ def require_apart(out: Path, dicom_out: Path) -> None:
         )
 
 
+def add_no_figures(command: argparse.ArgumentParser) -> None:
+    """Adds `--no-figures`."""
+    command.add_argument("--no-figures", action="store_true", help="no pictures")
+
+
 def add_seed(command: argparse.ArgumentParser, what: str) -> None:
     """Adds `--seed`; `what` says in words what is drawn at random."""
     command.add_argument(

@@ -15,6 +15,7 @@ from .options import (
     add_command,
     add_dicom_out,
     add_model_options,
+    add_no_figures,
     add_out,
     add_selection,
     add_slice_count,
@@ -42,7 +43,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _add_reading_options(command: argparse.ArgumentParser) -> None:
     add_model_options(command)
     command.add_argument("--scene", action="store_true", help="also write scene.mrb, to open in 3D Slicer")
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
 
 
 def _add_images(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from .options import (
     add_command,
     add_device,
     add_manifest,
+    add_no_figures,
     add_out,
     add_seed,
     positive_number,
@@ -169,7 +170,7 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
         metavar="A1,A2",
         help="raters to compare; may be repeated (default: all together)",
     )
-    command.add_argument("--no-figures", action="store_true", help="no pictures")
+    add_no_figures(command)
     add_out(command)
 
 

@@ -66,12 +66,13 @@ class ModelFeatures:
         import torch
 
         from HER2ViTLib.model.bundle import model_input
+        from HER2ViTLib.model.embedding import embeddings_before_head
 
         model: Any = bundle.model  # timm's own methods
         images = torch.from_numpy(np.concatenate(lesions)).to(self.device)
         with torch.inference_mode():
-            found = model.forward_features(model_input(images, bundle.settings.preprocessing))
-            of_slices = model.forward_head(found, pre_logits=True).split([len(one) for one in lesions])
+            found = embeddings_before_head(model, model_input(images, bundle.settings.preprocessing))
+            of_slices = found.split([len(one) for one in lesions])
             embeddings = torch.stack([slices.mean(dim=0) for slices in of_slices])
             logits = model.get_classifier()(embeddings)[:, 0]
         return embeddings.cpu().double().tolist(), logits.cpu().double().tolist()

@@ -16,6 +16,7 @@ from torch import nn
 from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import model_input
+from HER2ViTLib.model.embedding import embeddings_before_head
 from HER2ViTLib.model.preprocessing import Preprocessing
 from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 from HER2ViTTrainingLib.stats.ridge import PENALTIES, RidgeLogit, fit_ridge_logit
@@ -71,8 +72,7 @@ def embeddings_of(
     cache: Path,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """What the last layer of a timm model gets (m, d), float64, of preprocessed images (m, H, W): for a ViT
-    the embedding of its CLS token.
+    """The embeddings (m, d), float64, of preprocessed images (m, H, W), as `embeddings_before_head`.
 
     Each is kept in the folder `cache`, by the weights and the image it was made from. Images go through one
     by one: in batches the last digits would hang on what the cache already holds.
@@ -85,10 +85,8 @@ def embeddings_of(
         path = cache / f"{hashlib.sha256(encoder + image.tobytes()).hexdigest()}.embedding"
         if not path.exists():
             with torch.inference_mode():
-                features = model.forward_features(
-                    model_input(torch.from_numpy(image[None]).to(device), preprocessing)
-                )
-                embedding = model.forward_head(features, pre_logits=True)[0]
+                images_in = model_input(torch.from_numpy(image[None]).to(device), preprocessing)
+                embedding = embeddings_before_head(model, images_in)[0]
             write_atomically(path, embedding.cpu().numpy().astype("<f4").tobytes(), WRITER)
         found.append(np.frombuffer(path.read_bytes(), "<f4").astype(np.float64))
         if progress is not None:
