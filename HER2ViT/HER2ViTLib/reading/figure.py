@@ -106,7 +106,7 @@ def _draw_slice(
     axis.plot(
         [left, right, right, left, left], [top, top, bottom, bottom, top], color="#ffd24a", linewidth=0.9
     )
-    several = f" (of {len(task.slices)} read)" if len(task.slices) > 1 else ""
+    several = f" (one of {len(task.slices)} read)" if len(task.slices) > 1 else ""
     axis.set_title(
         f"early phase, slice {task.slice}{several}\noutline {task.area_mm2:.0f} mm², model input framed",
         fontsize=10,
