@@ -40,6 +40,42 @@ def no_file(instance_uid: str) -> str:
     return ""
 
 
+def fingerprint(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
+    """Tells a volume node from another one, and from itself with other voxels or in another place; cheap, and
+    blind to how it is shown.
+    """
+    matrix = vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    image = node.GetImageData()
+    parent = node.GetParentTransformNode()
+    return (
+        node.GetID() or id(node),
+        node.GetName(),
+        id(image),
+        image.GetMTime() if image is not None else 0,
+        to_array(matrix).tobytes(),
+        parent.GetTransformToWorldMTime() if parent is not None else 0,
+    )
+
+
+def segment_fingerprint(
+    segmentation: slicer.vtkMRMLSegmentationNode | None, segment_id: str
+) -> tuple[object, ...]:
+    """Tells a segment from another one, and from itself after an edit; empty where there is none."""
+    segment = segmentation.GetSegmentation().GetSegment(segment_id) if segmentation and segment_id else None
+    if segment is None:
+        return ()
+    source = segment.GetRepresentation(segmentation.GetSegmentation().GetSourceRepresentationName())
+    parent = segmentation.GetParentTransformNode()
+    return (
+        segmentation.GetID(),
+        segment_id,
+        segment.GetLabelValue(),
+        source.GetMTime() if source is not None else 0,
+        parent.GetTransformToWorldMTime() if parent is not None else 0,
+    )
+
+
 def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """The voxels (K, J, I) of a volume node and where they lie in the world (LPS, mm); a linear parent
     transform is applied.

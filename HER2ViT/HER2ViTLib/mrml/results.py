@@ -96,6 +96,14 @@ def put_attention(
     return node
 
 
+def show_attention_from(node: slicer.vtkMRMLScalarVolumeNode, threshold: float) -> None:
+    """Leaves the image as it is where an attention map is below `threshold` (0-1)."""
+    display = node.GetDisplayNode()
+    display.AutoThresholdOff()
+    display.SetThreshold(threshold, 1.0)
+    display.ApplyThresholdOn()
+
+
 COLORS_TAG = "HER2ViTAttention"
 COLOR_STOPS = (
     (0.0, 0.25, 0.05, 0.45),

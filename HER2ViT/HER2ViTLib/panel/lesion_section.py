@@ -1,5 +1,6 @@
 """The panel's lesion section: the segment that is read, and the Segment Editor to draw it with."""
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -12,9 +13,12 @@ class LesionSection:
         self.ui = panel.ui
         self._logic = panel.logic
         self._watched = None
+        self._seed = None
         self.editor = self._newEditor()
         self.ui.segmentEditorSection.layout().addWidget(self.editor)
-        self.ui.outlineButton.connect("clicked(bool)", self.onOutlineFromSeed)
+        self.ui.growButton.connect("toggled(bool)", self.onPlaceAndGrow)
+        self.ui.seedPlaceWidget.connect("activeMarkupsPlaceModeChanged(bool)", self.onPlaceMode)
+        self.ui.growAgainButton.connect("clicked(bool)", self.onOutlineFromSeed)
         self.ui.newOutlineButton.connect("clicked(bool)", self.onNewOutline)
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
         self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
@@ -63,8 +67,11 @@ class LesionSection:
 
     # Parameter node to panel
 
-    def update(self):
+    def update(self, state):
         parameters = self._panel.parameterNode
+        self._logic.showOutline(parameters)
+        if parameters.seed is not self._seed:
+            self._watchSeed(parameters.seed)
         segmentation = parameters.segmentation
         segmentID = parameters.segmentID
         if self.ui.segmentSelector.currentNode() is not segmentation:
@@ -80,6 +87,25 @@ class LesionSection:
             self.editor.setSourceVolumeNode(paintingNode)
         if segmentID and self.editor.currentSegmentID() != segmentID:
             self.editor.setCurrentSegmentID(segmentID)
+
+    def _watchSeed(self, seed):
+        """Hears of points placed in this list, and taken off it, from now on."""
+        markups = slicer.vtkMRMLMarkupsNode
+        heard = {
+            markups.PointPositionDefinedEvent: self.onPointPlaced,
+            markups.PointRemovedEvent: self._panel.updateButtons,
+        }
+        for event, method in heard.items():
+            if self._seed:
+                self._panel.removeObserver(self._seed, event, method)
+            if seed:
+                self._panel.addObserver(seed, event, method)
+        self._seed = seed
+
+    def unwatch(self):
+        """Hears of nothing any more."""
+        self.watch(None)
+        self._watchSeed(None)
 
     def watch(self, segmentation):
         """Hears of edits of this segmentation from now on; of none for None."""
@@ -99,6 +125,7 @@ class LesionSection:
     # Panel to parameter node
 
     def onEdited(self, caller, event):
+        self._panel.updateSoon()
         # Once is enough: an edit is told at every stroke of the brush.
         if not self._logic.readFrom(self._panel.parameterNode).outline_edited:
             self._logic.outlineEdited(self._panel.parameterNode)
@@ -121,6 +148,25 @@ class LesionSection:
         existing = self._logic.segmentIDs(parameters.segmentation)
         parameters.segmentID = chosen_segment(parameters.segmentID, segmentID, existing)
         self._panel.updateGui()
+
+    def onPlaceAndGrow(self, checked):
+        """Waits for a point; the lesion is grown from it as soon as it is placed."""
+        if checked:
+            self.ui.seedPlaceWidget.setCurrentNode(self._logic.seedNode(self._panel.parameterNode))
+        if checked != self.ui.seedPlaceWidget.placeModeEnabled:
+            self.ui.seedPlaceWidget.setPlaceModeEnabled(checked)
+
+    def onPlaceMode(self, enabled):
+        """Placing has ended, be it by a point or because the user took something else in hand."""
+        if not enabled:
+            self.ui.growButton.checked = False
+
+    def onPointPlaced(self, caller, event):
+        self._panel.updateButtons()
+        if self.ui.growButton.checked:
+            self.ui.growButton.checked = False
+            # Once the views are done with the click that placed the point.
+            qt.QTimer.singleShot(0, self.onOutlineFromSeed)
 
     def onOutlineFromSeed(self, checked=False):
         # Corrections by hand to the former outline are not lost: the editor's undo brings them back.

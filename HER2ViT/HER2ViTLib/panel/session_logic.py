@@ -4,7 +4,12 @@ from typing import Any
 
 import slicer
 
+from .slice_view import showImage
+
 # Slicer imports this file at start-up: the functions import what is heavy.
+
+SESSION = "HER2ViT.Session"
+"""Marks the images of a session's case."""
 
 
 class SessionLogic:
@@ -19,7 +24,8 @@ class SessionLogic:
         """Where the session stands, as the panel's state holds it; None without one."""
         from HER2ViTLib.workflow.panel_state import SessionState
 
-        return SessionState(self._session.progress, self._session.finished) if self._session else None
+        session = self._session
+        return SessionState(session.progress, session.left, session.elapsed_s) if session else None
 
     def open(self, parameters, path, reason=""):
         """Opens a read and shows its next case. `reason` is for opening it before its wash-out is over.
@@ -61,24 +67,19 @@ class SessionLogic:
         self._forgetCase(parameters)
         phases = [slicer.util.loadVolume(str(path), {"show": False}) for path in self._session.images]
         for node in phases:
-            node.SetAttribute("HER2ViT.Session", self._session.read.label)
+            node.SetAttribute(SESSION, self._session.read.label)
         with slicer.util.NodeModify(parameters):
             parameters.phases = phases
             parameters.earlyPhase = -1 if case is None or case.early_phase is None else case.early_phase
-        if phases:
-            slicer.util.setSliceViewerLayers(background=self._logic.paintingNode(parameters), fit=True)
+        showImage(self._logic.paintingNode(parameters))
 
     def _forgetCase(self, parameters):
-        """Chooses nothing, and removes what was loaded and outlined for the session's case before."""
-        former = [node for node in self._logic.phaseNodes(parameters) if node.GetAttribute("HER2ViT.Session")]
-        if parameters.segmentation and parameters.segmentation.GetAttribute("HER2ViT.Outline"):
-            former.append(parameters.segmentation)
-        if parameters.seed:
-            parameters.seed.RemoveAllControlPoints()
-        with slicer.util.NodeModify(parameters):
-            parameters.phases = []
-            parameters.sequence = None
-            parameters.segmentation = None
-            parameters.segmentID = ""
-        for node in former:
-            slicer.mrmlScene.RemoveNode(node)
+        """Chooses nothing, and removes what was loaded and outlined for the session's case before. What the
+        user had open before the session stays in the scene.
+        """
+        nodes = self._logic.caseNodes(parameters)
+        is_of_session = any(node.GetAttribute(SESSION) for node in nodes)
+        self._logic.clearCase(parameters)
+        for node in nodes if is_of_session else ():
+            if node.GetAttribute(SESSION) or node.GetAttribute("HER2ViT.Outline"):
+                slicer.mrmlScene.RemoveNode(node)

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import qt
 from slicer.i18n import tr as _
 
 from .packages import ensureSessionPackages
@@ -14,6 +15,9 @@ class SessionSection:
         self._panel = panel
         self.ui = panel.ui
         self._logic = panel.logic.session
+        self._clock = qt.QTimer()
+        self._clock.setInterval(1000)
+        self._clock.connect("timeout()", self.onSecond)
         self.ui.sessionOpenButton.connect("clicked(bool)", self.onOpen)
         self.ui.sessionSaveButton.connect("clicked(bool)", self.onSave)
         self.ui.sessionSkipButton.connect("clicked(bool)", self.onSkip)
@@ -21,11 +25,20 @@ class SessionSection:
 
     def update(self, state):
         self.ui.sessionLabel.text = state.session_progress
-        self.ui.sessionPath.enabled = state.can_open_session
-        self.ui.sessionOpenButton.enabled = state.can_open_session
-        self.ui.sessionCloseButton.enabled = state.can_close_session
-        self.ui.sessionSkipButton.enabled = state.can_skip_case
-        self.ui.sessionSaveButton.enabled = state.can_save_outline
+        self.ui.sessionPath.enabled = state.session is None
+        if state.session is None or state.session.finished:
+            self._clock.stop()
+        elif not self._clock.isActive():
+            self._clock.start()
+
+    def cleanup(self):
+        self._clock.stop()
+
+    def onSecond(self):
+        """Shows how long the case has been open."""
+        state = self._logic.state
+        if state:
+            self.ui.sessionLabel.text = state.text
 
     def onOpen(self, checked=False):
         if not ensureSessionPackages():
@@ -59,6 +72,6 @@ class SessionSection:
 
     def _makeRoom(self):
         # A read needs the outline and the session's buttons, case after case, without scrolling from one to
-        # the other.
-        for section in (self.ui.imagesSection, self.ui.modelsSection, self.ui.resultSection):
+        # the other. Reading, result and export are hidden then: no outline is drawn by what a model says.
+        for section in (self.ui.caseSection, self.ui.sliceSection):
             section.collapsed = self._logic.state is not None

@@ -6,22 +6,28 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from .case_section import CaseSection
+from .export_section import ExportSection
 from .lesion_section import LesionSection
 from .logic import HER2ViTLogic
-from .packages import ensureReadingPackages
+from .read_section import ReadSection
 from .reloading import forgetLibraries
+from .result_section import ResultSection
 from .session_section import SessionSection
+from .slice_section import SliceSection
 
 # Slicer imports this file at start-up: the functions import what is heavy.
+
+AFTER_EDIT_MS = 300
+"""How long after an edit of the outline its curve and areas are drawn anew: not at every stroke."""
 
 
 class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Binds the panel to the parameter node and calls the logic. A `PanelState` decides what it shows and
-    allows.
+    allows; each section of the panel is a class of its own.
     """
 
     def __init__(self, parent=None):
@@ -29,11 +35,14 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic: Any = None
         self.ui: Any = None
         self.lesionSection: Any = None
+        self.resultSection: Any = None
         self.sessionSection: Any = None
+        self.sections: Any = ()
         self.parameterNode: Any = None
         self._parameterNodeGuiTag = None
         self._updatingGui = False
-        self._shownOverlay = None
+        self._toolTips: dict[str, str] = {}
+        self._editTimer: Any = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -46,30 +55,27 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.ui.noticeLabel.text = RESEARCH_NOTICE
         self.logic = HER2ViTLogic()
+        self._editTimer = qt.QTimer()
+        self._editTimer.setSingleShot(True)
+        self._editTimer.setInterval(AFTER_EDIT_MS)
+        self._editTimer.connect("timeout()", self.updateGui)
         self.lesionSection = LesionSection(self)
+        self.resultSection = ResultSection(self)
         self.sessionSection = SessionSection(self)
+        self.sections = (
+            CaseSection(self),
+            self.lesionSection,
+            SliceSection(self),
+            ReadSection(self),
+            self.resultSection,
+            ExportSection(self),
+            self.sessionSection,
+        )
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-
-        self.ui.sampleButton.connect("clicked(bool)", self.onLoadSample)
-        self.ui.phaseSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._updatePhaseButtons)
-        self.ui.phaseSelector.connect("nodeAdded(vtkMRMLNode*)", self._updatePhaseButtons)
-        self.ui.phasesList.connect("currentRowChanged(int)", self._updatePhaseButtons)
-        self.ui.addPhaseButton.connect("clicked(bool)", self.onAddPhase)
-        self.ui.addAllPhasesButton.connect("clicked(bool)", self.onAddAllPhases)
-        self.ui.removePhaseButton.connect("clicked(bool)", self.onRemovePhase)
-        self.ui.movePhaseUpButton.connect("clicked(bool)", self.onMovePhaseUp)
-        for path in (self.ui.task1BundlePath, self.ui.task2BundlePath):
-            # The path widget itself is silent when it is emptied or names no folder: the reading would take
-            # the folder before.
-            path.comboBox().connect("editTextChanged(QString)", self.onBundlesChanged)
-        self.ui.demoModelsButton.connect("clicked(bool)", self.onDemoModels)
-        self.ui.runButton.connect("clicked(bool)", self.onRun)
-        self.ui.jumpButton.connect("clicked(bool)", self.onJump)
-        self.ui.saveDicomButton.connect("clicked(bool)", self.onSaveDicom)
         self.initializeParameterNode()
 
     # Life of the panel
@@ -79,7 +85,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.session.close()
         self.setParameterNode(None)
         self.removeObservers()
+        self._editTimer.stop()
         self.lesionSection.cleanup()
+        self.sessionSection.cleanup()
 
     def onReload(self):
         """Called by the button Reload, which Slicer shows to developers."""
@@ -89,6 +97,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         """Called each time the user opens this module."""
         self.initializeParameterNode()
+        self.logic.chooseLoadedSequence(self.parameterNode)
         self.lesionSection.enter()
 
     def exit(self):
@@ -100,7 +109,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called just before the scene is closed."""
         self.logic.session.close()
         self.lesionSection.leaveScene()
-        self.logic.archive.forget()
+        self.logic.forgetCase()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
@@ -125,11 +134,11 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateGui)
         self.parameterNode = parameterNode
         if self.parameterNode:
-            self._shownOverlay = (self.parameterNode.shownTask, self.parameterNode.attentionOpacity)
+            self.resultSection.enterScene()
             self._parameterNodeGuiTag = self._connectGui()
             self.addObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateGui)
         else:
-            self.lesionSection.watch(None)
+            self.lesionSection.unwatch()
         self.updateGui()
 
     def _connectGui(self):
@@ -157,143 +166,57 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._updatingGui = True
         try:
-            self._updatePhases()
-            self.lesionSection.update()
-            self._updateBundles()
             state = self._state()
-            self._updateActions(state)
-            self.sessionSection.update(state)
-            self._updateResult(state)
+            for section in self.sections:
+                section.update(state)
+            self._updateButtons(state)
         finally:
             self._updatingGui = False
 
+    def updateSoon(self):
+        """Updates the panel once edits of the outline pause."""
+        self._editTimer.start()
+
+    def updateButtons(self, *changed):
+        """Says anew which buttons can be pressed: after choices that no parameter holds. Takes whatever a
+        signal or event comes with.
+        """
+        if self.isChosenByUser():
+            self._updateButtons(self._state())
+
+    def _updateButtons(self, state):
+        """Every button that cannot be pressed says in its tool tip why."""
+        for name, obstacle in state.obstacles.items():
+            button = getattr(self.ui, name)
+            tip = self._toolTips.setdefault(name, button.toolTip)
+            button.enabled = not obstacle
+            button.toolTip = obstacle or tip
+
     def _state(self):
         return self.logic.panelState(
-            self.parameterNode, self.ui.phaseSelector.currentNode(), self.ui.phasesList.currentRow
+            self.parameterNode,
+            self.ui.phaseSelector.currentNode(),
+            self.ui.phasesTable.currentRow(),
+            self.ui.exportTablePath.currentPath,
         )
 
-    def _updatePhases(self):
-        row = self.ui.phasesList.currentRow
-        self.ui.phasesList.clear()
-        for index, node in enumerate(self.logic.phaseNodes(self.parameterNode)):
-            self.ui.phasesList.addItem(f"{index}: {node.GetName()}")
-        self.ui.phasesList.currentRow = min(row, self.ui.phasesList.count - 1)
-        self.ui.phaseOrderLabel.text = self.logic.phaseOrderText(self.parameterNode)
-        self._updatePhaseButtons()
+    # For the sections
 
-    def _updatePhaseButtons(self, changed=None):
-        if not self.parameterNode:
-            return
-        state = self._state()
-        self.ui.phasesList.enabled = state.can_list_phases
-        self.ui.phaseSelector.enabled = state.can_list_phases
-        self.ui.addPhaseButton.enabled = state.can_add_phase
-        self.ui.addAllPhasesButton.enabled = state.can_add_all_phases
-        self.ui.movePhaseUpButton.enabled = state.can_move_phase_up
-        self.ui.removePhaseButton.enabled = state.can_remove_phase
+    def showProgress(self, text):
+        # Repainted at once, without running the event loop: nobody can press a button while a reading runs.
+        self.ui.progressLabel.text = text
+        self.ui.progressLabel.repaint()
 
-    def _updateBundles(self):
-        chosen = {
-            self.ui.task1BundlePath: self.parameterNode.task1Bundle,
-            self.ui.task2BundlePath: self.parameterNode.task2Bundle,
-        }
-        for path, folder in chosen.items():
-            # Setting the same text again would move the cursor of somebody who types.
-            if path.currentPath != folder:
-                path.currentPath = folder
-
-    def _updateActions(self, state):
-        self.ui.outlineButton.enabled = state.can_outline_from_seed
-        self.ui.newOutlineButton.enabled = state.can_draw_outline
-        self.ui.runButton.enabled = state.can_run
-        self.ui.runButton.toolTip = state.run_tool_tip
-        self.ui.progressLabel.text = state.missing
-
-    def _updateResult(self, state):
-        self.ui.headlineLabel.text = state.headline
-        self.ui.remarksLabel.text = "\n".join(state.remarks)
-        if self.ui.resultTableView.mrmlTableNode() is not self.parameterNode.resultTable:
-            self.ui.resultTableView.setMRMLTableNode(self.parameterNode.resultTable)
-        if state.has_table:
-            self.ui.resultTableView.resizeColumnToContents(0)
-            self.ui.resultTableView.resizeRowsToContents()
-        self.ui.jumpButton.enabled = state.can_jump
-        self.ui.saveDicomButton.enabled = not state.missing_to_save
-        self.ui.saveDicomButton.toolTip = state.save_tool_tip
-        overlay = (self.parameterNode.shownTask, self.parameterNode.attentionOpacity)
-        if overlay != self._shownOverlay:
-            self._shownOverlay = overlay
-            self.logic.showOverlay(self.parameterNode)
-
-    # Panel to parameter node
-
-    def onLoadSample(self, checked=False):
-        with self.reporting(_("Loading the sample failed.")):
-            self.logic.loadSample(self.parameterNode)
-
-    def onAddPhase(self, checked=False):
-        self._addPhases([self.ui.phaseSelector.currentNode()])
-
-    def onAddAllPhases(self, checked=False):
-        self._addPhases(self.logic.loadedVolumes(self.parameterNode))
-
-    def _addPhases(self, nodes):
-        with self.reporting(_("The phases could not be put in order.")):
-            self.logic.addPhases(self.parameterNode, nodes)
-
-    def onRemovePhase(self, checked=False):
-        row = self.ui.phasesList.currentRow
-        nodes = self.logic.phaseNodes(self.parameterNode)
-        self.parameterNode.phases = [node for index, node in enumerate(nodes) if index != row]
-
-    def onMovePhaseUp(self, checked=False):
-        from HER2ViTLib.workflow.phase_order import BY_USER, moved_up
-
-        row = self.ui.phasesList.currentRow
-        self.parameterNode.phaseOrder = BY_USER
-        self.parameterNode.phases = moved_up(self.logic.phaseNodes(self.parameterNode), row)
-        self.ui.phasesList.currentRow = max(row - 1, 0)
-
-    def onBundlesChanged(self, path):
-        if not self.isChosenByUser():
-            return
-        with slicer.util.NodeModify(self.parameterNode):
-            self.parameterNode.task1Bundle = self.ui.task1BundlePath.currentPath
-            self.parameterNode.task2Bundle = self.ui.task2BundlePath.currentPath
-
-    def onDemoModels(self, checked=False):
-        self.logic.chooseDemoModels(self.parameterNode)
-
-    # Actions
-
-    def onRun(self, checked=False):
-        if not ensureReadingPackages():
-            return
-        with self.reporting(_("Reading failed.")):
-            self.logic.run(self.parameterNode, self._showProgress)
-            self._scrollTo(self.ui.resultSection)
-
-    def _scrollTo(self, section):
+    def scrollTo(self, section):
+        """Brings a section to the top of the panel."""
         area = section
         while area and not isinstance(area, qt.QScrollArea):
             area = area.parent()
         if area:
             # The section's new height counts only once the layout is done.
             slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
-            area.ensureWidgetVisible(section)
-
-    def onJump(self, checked=False):
-        self.logic.jumpToSlice(self.parameterNode)
-
-    def onSaveDicom(self, checked=False):
-        with self.reporting(_("Saving to DICOM failed.")):
-            count = self.logic.archive.save()
-            self._showProgress(_("{count} objects saved to the DICOM database.").format(count=count))
-
-    def _showProgress(self, text):
-        # Repainted at once, without running the event loop: nobody can press a button while a reading runs.
-        self.ui.progressLabel.text = text
-        self.ui.progressLabel.repaint()
+            top = section.mapTo(area.widget(), qt.QPoint(0, 0)).y()
+            area.verticalScrollBar().setValue(top)
 
     @contextlib.contextmanager
     def reporting(self, failure):

@@ -120,6 +120,16 @@ class Session:
             return f"Read {self.read.label} is finished: {total} cases, {counts}"
         return f"Read {self.read.label}, case {len(done) + 1} of {total} ({self.current.code}); {counts}"
 
+    @property
+    def left(self) -> int:
+        """How many cases are still to be outlined, the current one included."""
+        return len(self.read.cases) - len(finished_cases(self._entries))
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the current case has been shown, s; 0 while none is."""
+        return 0.0 if self._shown_at is None else self._seconds() - self._shown_at
+
     # What the panel does
 
     def open(self, override: str = "") -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 AUTO = -1
-"""The early phase's number when it is left to the rule."""
+"""The early phase's or the slice's number when it is left to the rule."""
+AS_THE_MODELS_SAY = 0
+"""The number of slices when it is left to the models."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,18 @@ class Choices:
     bundles: tuple[str, ...] = ()
     device: str = "auto"
     method: str = "rollout"
+    slice_index: int = AUTO
+    slice_count: int = AS_THE_MODELS_SAY
+
+    @property
+    def slice_override(self) -> int | None:
+        """The slice for the reader: its index, or None for the rule."""
+        return None if self.slice_index == AUTO else self.slice_index
+
+    @property
+    def slice_count_override(self) -> int | None:
+        """How many slices the reader reads, or None for as many as the models say."""
+        return None if self.slice_count == AS_THE_MODELS_SAY else self.slice_count
 
     @property
     def early_phase_override(self) -> int | None:

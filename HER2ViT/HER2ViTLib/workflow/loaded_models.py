@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """The reader of the last run, kept until models, device or attention method change, so that only the
+    """The reader of the last run, kept until models, device, attention method or number of slices change, so that only the
     first run waits for torch.
     """
 
@@ -29,7 +29,8 @@ class LoadedModels:
         """A reader with the chosen models. Raises `InputError` as `load_bundle` and `Reader` do, and for
         a model that the panel has no place for; the next call then loads again.
         """
-        key = (tuple(map(_fingerprint, choices.bundle_folders)), choices.device, choices.method)
+        settings = (choices.device, choices.method, choices.slice_count_override)
+        key = (tuple(map(_fingerprint, choices.bundle_folders)), settings)
         if self._reader is None or key != self._key:
             self._reader = None
             progress("Loading torch and the models...")
@@ -39,7 +40,7 @@ class LoadedModels:
             bundles = [load_bundle(folder) for folder in choices.bundle_folders]
             for folder, bundle in zip(choices.bundle_folders, bundles):
                 _require_of_two_step(bundle, folder)
-            self._reader = Reader(bundles, choices.device, choices.method)
+            self._reader = Reader(bundles, *settings)
             self._key = key
         return self._reader
 

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from HER2ViTLib.her2 import NO_CALL
 
-from .choices import Choices
+from .case_facts import NOTHING_KNOWN, CaseFacts, slice_text
+from .choices import AUTO, Choices
 from .shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading
+
+IN_SESSION = "A session is open: it shows its own cases, and reads nothing. Close it first."
+OUTDATED = "Outline, images or models have changed since the reading: read again."
+HAS_SEQUENCE = "A sequence is chosen: it holds all phases. Choose none to list volumes."
 
 
 @dataclass(frozen=True)
 class SessionState:
-    """An open session: where it stands, in one line, and whether all its cases are done."""
+    """An open session: where it stands, in one line, how many cases are left, and for how long the current
+    one has been shown (s).
+    """
 
     progress: str
-    finished: bool
+    left: int
+    elapsed_s: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether all cases are done."""
+        return not self.left
+
+    @property
+    def text(self) -> str:
+        """Where the session stands, with what is left and the time of the current case."""
+        if self.finished:
+            return self.progress
+        minutes, seconds = divmod(int(self.elapsed_s), 60)
+        return f"{self.progress}; {self.left} left. This case: {minutes}:{seconds:02d}"
 
 
 @dataclass(frozen=True)
@@ -25,10 +47,12 @@ class PanelState:
     `listed` are the phases in the panel's list and `loaded` the images in the scene, `offered` is the one in
     the selector beside the list (empty: none): node IDs. `row` is the selected line of the list, -1 for none.
     `has_map` is true when there is an attention map of the task that is shown. `reading` is None without a
-    reading, and for a result table that carries none. `missing_for_archive`: see there.
+    reading, and for a result table that carries none. `missing_for_export`, `missing_for_archive`: see
+    `exporting`. `table`: the CSV to append to, as typed.
     """
 
     inputs: Inputs
+    facts: CaseFacts = NOTHING_KNOWN
     listed: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
     offered: str = ""
@@ -39,57 +63,113 @@ class PanelState:
     has_map: bool = False
     reading: ShownReading | None = None
     read_from: ReadFrom = CAME_WITH_SCENE
+    missing_for_export: str = ""
     missing_for_archive: str = ""
+    table: str = ""
     session: SessionState | None = None
 
     @property
     def choices(self) -> Choices:
         return self.inputs.choices
 
-    # The list of phases; a sequence stands in for all of it
+    # What the buttons do
+
+    @property
+    def obstacles(self) -> Mapping[str, str]:
+        """{button: why it cannot be pressed now, in one line; empty where it can}."""
+        return {
+            **self._case_obstacles(),
+            **self._lesion_obstacles(),
+            "runButton": self.missing,
+            "jumpButton": self._no_map(),
+            **self._export_obstacles(),
+            **self._session_obstacles(),
+        }
+
+    def _case_obstacles(self) -> dict[str, str]:
+        of_list = self._in_session() or (HAS_SEQUENCE if self.has_sequence else "")
+        no_row = "" if self.row >= 0 else "Select a phase in the table."
+        no_earlier = "" if self.row else "The first phase is the earliest already."
+        no_pre = "" if self.facts.pre is not None else "No phase before contrast is known to subtract."
+        nothing_new = "" if set(self.loaded) - set(self.listed) else "Every loaded volume is a phase already."
+        return {
+            "dicomButton": self._in_session(),
+            "sampleButton": self._in_session(),
+            "addPhaseButton": of_list or self._not_addable(),
+            "addAllPhasesButton": of_list or nothing_new,
+            "movePhaseUpButton": of_list or no_row or no_earlier,
+            "removePhaseButton": of_list or no_row,
+            "subtractionButton": self.choices.missing_images() or no_pre,
+        }
+
+    def _not_addable(self) -> str:
+        if not self.offered:
+            return "Choose a volume beside this button."
+        return "This volume is a phase already." if self.offered in self.listed else ""
+
+    def _lesion_obstacles(self) -> dict[str, str]:
+        no_images = self.choices.missing_images()
+        no_seed = "" if self.has_seed else "Place a point in the lesion first."
+        is_largest = "The largest slice is read already." if self.choices.slice_index == AUTO else ""
+        return {
+            "growButton": no_images,
+            "growAgainButton": no_images or no_seed,
+            "newOutlineButton": no_images,
+            "largestSliceButton": is_largest,
+        }
+
+    def _no_map(self) -> str:
+        return "" if self.has_map else "There is no attention map of this task: read with its model."
+
+    def _export_obstacles(self) -> dict[str, str]:
+        missing = self._in_session() or self.missing_to_export
+        no_file = "" if self.table.strip() else "Choose the table's file beside this button."
+        nothing_open = "" if self.choices.phases else "There is no case to leave."
+        return {
+            "exportReportButton": missing,
+            "exportPdfButton": missing,
+            "exportRowButton": missing or no_file,
+            "exportSceneButton": self._in_session() or nothing_open,
+            "saveDicomButton": missing or self.missing_for_archive,
+            "nextCaseButton": self._in_session() or nothing_open,
+        }
+
+    def _session_obstacles(self) -> dict[str, str]:
+        none_open = "" if self.session else "Open a session first."
+        all_done = "All cases of this read are done." if self.session and self.session.finished else ""
+        no_outline = "" if self.choices.segment else "Outline the lesion first, or skip the case."
+        return {
+            "sessionOpenButton": "A session is open already." if self.session else "",
+            "sessionSaveButton": none_open or all_done or no_outline,
+            "sessionSkipButton": none_open or all_done,
+            "sessionCloseButton": none_open,
+        }
+
+    def _in_session(self) -> str:
+        return IN_SESSION if self.session else ""
 
     @property
     def can_list_phases(self) -> bool:
+        """Whether the list of phases counts: a sequence stands in for all of it."""
         return not self.has_sequence
 
-    @property
-    def can_add_phase(self) -> bool:
-        return self.can_list_phases and bool(self.offered) and self.offered not in self.listed
+    # Case and slice
 
     @property
-    def can_add_all_phases(self) -> bool:
-        return self.can_list_phases and not set(self.loaded) <= set(self.listed)
+    def case_text(self) -> str:
+        """Which phase is read and why, and what is doubtful."""
+        return "\n".join(self.facts.explanation)
 
     @property
-    def can_move_phase_up(self) -> bool:
-        return self.can_list_phases and self.row > 0
+    def slice_text(self) -> str:
+        return slice_text(self.facts.lesion, self.choices.slice_index, self.choices.slice_count)
 
-    @property
-    def can_remove_phase(self) -> bool:
-        return self.can_list_phases and self.row >= 0
-
-    # Outlining and reading
-
-    @property
-    def can_draw_outline(self) -> bool:
-        return not self.choices.missing_images()
-
-    @property
-    def can_outline_from_seed(self) -> bool:
-        return self.can_draw_outline and self.has_seed
+    # Reading
 
     @property
     def missing(self) -> str:
         """Why no reading can run, in one line; empty when one can."""
-        return self.choices.missing()
-
-    @property
-    def can_run(self) -> bool:
-        return not self.missing
-
-    @property
-    def run_tool_tip(self) -> str:
-        return self.missing or "Read HER2 status of the outlined lesion."
+        return self._in_session() or self.choices.missing()
 
     # The result
 
@@ -112,47 +192,16 @@ class PanelState:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What must be read with the result."""
-        outdated = "Outline, images or models have changed since this reading: read again."
         told = self.reading.remarks if self.reading else ()
-        return (outdated, *told) if self.is_outdated else told
+        return (OUTDATED, *told) if self.is_outdated else told
 
     @property
-    def can_jump(self) -> bool:
-        """Whether there is a slice to turn the view to."""
-        return self.has_map
-
-    @property
-    def missing_to_save(self) -> str:
-        """Why the reading cannot be saved as DICOM, in one line; empty where it can."""
-        if self.is_outdated:
-            return "Outline, images or models have changed since the reading: read again."
-        return self.missing_for_archive
-
-    @property
-    def save_tool_tip(self) -> str:
-        return self.missing_to_save or (
-            "Save outline, reading and attention maps into Slicer's DICOM database, in the study of the"
-            " images. Research use only."
-        )
+    def missing_to_export(self) -> str:
+        """Why the reading cannot leave the scene, in one line; empty where it can."""
+        return OUTDATED if self.is_outdated else self.missing_for_export
 
     # The session
 
     @property
     def session_progress(self) -> str:
-        return self.session.progress if self.session else ""
-
-    @property
-    def can_open_session(self) -> bool:
-        return self.session is None
-
-    @property
-    def can_close_session(self) -> bool:
-        return self.session is not None
-
-    @property
-    def can_skip_case(self) -> bool:
-        return self.session is not None and not self.session.finished
-
-    @property
-    def can_save_outline(self) -> bool:
-        return self.can_skip_case and bool(self.choices.segment)
+        return self.session.text if self.session else ""

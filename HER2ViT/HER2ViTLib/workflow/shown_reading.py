@@ -69,9 +69,11 @@ class ReadFrom:
 CAME_WITH_SCENE = ReadFrom()
 
 
-def reading_view(visible: Mapping[str, bool]) -> str | None:
-    """The slice view that shows a reading, of {name: is it on the screen}: Red if it is shown, else the first
-    that is, else Red or any.
+def reading_view(views: Mapping[str, tuple[bool, str]], plane: str) -> str | None:
+    """The slice view that shows a reading in the plane it was acquired in, of {name: (is it on the screen, its
+    orientation)}: one on the screen, of that plane where there is one, else Red or any, which is turned then.
     """
-    candidates = [name for name, shown in visible.items() if shown] or list(visible)
-    return "Red" if "Red" in candidates else next(iter(candidates), None)
+    shown = {name: orientation for name, (visible, orientation) in views.items() if visible}
+    candidates = shown or {name: orientation for name, (_, orientation) in views.items()}
+    fitting = [name for name, orientation in candidates.items() if orientation == plane] or list(candidates)
+    return "Red" if "Red" in fitting else next(iter(fitting), None)

@@ -1,0 +1,98 @@
+"""The panel's export section: the reading out of the scene, and on to the next case."""
+
+import contextlib
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .packages import ensureReportPackages
+
+# Slicer imports this file at start-up: the functions import what is heavy.
+
+FOLDER_KEY = "HER2ViT/exportFolder"
+"""Where the last file was exported to, among the application's settings."""
+
+
+class ExportSection:
+    """The ways out, in the panel whose widgets are `panel.ui`."""
+
+    def __init__(self, panel):
+        self._panel = panel
+        self.ui = panel.ui
+        self._logic = panel.logic
+        self.ui.exportReportButton.connect("clicked(bool)", self.onReport)
+        self.ui.exportPdfButton.connect("clicked(bool)", self.onPdf)
+        self.ui.exportSceneButton.connect("clicked(bool)", self.onScene)
+        self.ui.saveDicomButton.connect("clicked(bool)", self.onSaveDicom)
+        self.ui.exportRowButton.connect("clicked(bool)", self.onRow)
+        self.ui.exportTablePath.comboBox().connect("editTextChanged(QString)", panel.updateButtons)
+        self.ui.nextCaseButton.connect("clicked(bool)", self.onNextCase)
+
+    def update(self, state):
+        self.ui.exportSection.visible = state.session is None
+        if not state.has_table:
+            self.ui.exportLabel.text = ""
+
+    def onReport(self, checked=False):
+        self.export(_("Report"), "html", self._logic.export.saveReport)
+
+    def onPdf(self, checked=False):
+        self.export(_("Report"), "pdf", self._logic.export.savePdf)
+
+    def onScene(self, checked=False):
+        self.export(_("Scene"), "mrb", lambda path, name: self._logic.export.saveScene(path))
+
+    def export(self, what, ending, save):
+        """Asks for a file and saves into it; `save` takes its path and the case's name."""
+        if ending != "mrb" and not ensureReportPackages():
+            return
+        name = self._panel.parameterNode.caseName.strip() or "her2-reading"
+        path = self.askPath(what, f"{name}.{ending}")
+        if path:
+            with self._told(_("Saving {what} failed.").format(what=what), str(path)):
+                save(path, self._panel.parameterNode.caseName)
+
+    def askPath(self, what, name):
+        """Where to save, as the user says; empty for nowhere."""
+        settings = slicer.app.userSettings()
+        folder = qt.QDir(settings.value(FOLDER_KEY) or qt.QDir.homePath())
+        ending = name.rpartition(".")[2]
+        path = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), what, folder.filePath(name), f"{what} (*.{ending})"
+        )
+        if path:
+            settings.setValue(FOLDER_KEY, qt.QFileInfo(path).absolutePath())
+        return path
+
+    def onRow(self, checked=False):
+        path = self.ui.exportTablePath.currentPath
+        with self._told(_("Adding the row failed."), path):
+            self._logic.export.appendRow(path, self._panel.parameterNode.caseName)
+            self.ui.exportTablePath.addCurrentPathToHistory()
+
+    def onSaveDicom(self, checked=False):
+        with self._told(_("Saving to DICOM failed."), _("Slicer's DICOM database")):
+            self._logic.export.saveToDicom()
+
+    @contextlib.contextmanager
+    def _told(self, failure, where):
+        """One way out; where it led is said beside the buttons once it is through."""
+        self.ui.exportLabel.text = ""
+        with self._panel.reporting(failure):
+            yield
+            self.ui.exportLabel.text = _("Saved: {where}").format(where=where)
+
+    def onNextCase(self, checked=False):
+        unsaved = self._logic.unsaved(self._panel.parameterNode)
+        if unsaved and not self.confirm(unsaved):
+            return
+        with self._panel.reporting(_("Clearing the case failed.")):
+            self._logic.nextCase(self._panel.parameterNode)
+            self._panel.scrollTo(self.ui.caseSection)
+
+    def confirm(self, unsaved):
+        """Whether the user lets go of what exists in the scene only."""
+        text = _("Not saved yet, and removed with the case: {what}. Go on to the next case?")
+        what = _(" and ").join(unsaved)
+        return slicer.util.confirmOkCancelDisplay(text.format(what=what), windowTitle=_("Next case"))
