@@ -61,8 +61,9 @@ def enhancement_svg(
     drawn over the phases' numbers. `early` and `pre` are indices of `signals` (one at least) or None; the
     early phase is marked.
     """
-    relative = pre is not None and signals[pre] > 0
-    values = [100 * signal / signals[pre] for signal in signals] if relative else list(signals)
+    reference = 0.0 if pre is None else signals[pre]
+    relative = reference > 0
+    values = [100 * signal / reference for signal in signals] if relative else list(signals)
     places = list(range(len(signals))) if times_s is None else list(times_s)
     unit = f"% of phase {pre}" if relative else "as stored"
     across, x_labels = _places_axis(places, times_s is not None, colours, width, height)
