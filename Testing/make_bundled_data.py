@@ -20,7 +20,8 @@ from pathlib import Path
 from HER2ViTLib.files.output import csv_bytes, write_atomically
 from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.messages import RESEARCH_NOTICE
-from HER2ViTLib.model.bundle import CARD_FILE, load_bundle, save_bundle
+from HER2ViTLib.model.bundle import load_bundle, save_bundle
+from HER2ViTLib.model.config_file import CARD_FILE
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.commands.options import progress_bar

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from HER2ViTLib.her2 import Task
+from HER2ViTLib.model.operating_point import OUT_OF_FOLD
 from HER2ViTTrainingLib.cohort.manifest import read_manifest
 from HER2ViTTrainingLib.cohort.splits import make_splits
 from HER2ViTTrainingLib.stats.ridge import fit_ridge_logit
@@ -16,7 +17,7 @@ from HER2ViTTrainingLib.training.experiment import Experiment
 from HER2ViTTrainingLib.training.networks import Network, build_network
 from HER2ViTTrainingLib.training.probe import embeddings_of
 from HER2ViTTrainingLib.training.recipes import RECIPES
-from HER2ViTTrainingLib.training.runs import OUT_OF_FOLD, TrainingJob
+from HER2ViTTrainingLib.training.runs import TrainingJob
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from HER2ViTLib.lesion.masks import read_roi
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.model.calibration import Calibration
+from HER2ViTLib.model.operating_point import Rate
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.study.loading import load_study
@@ -98,6 +99,14 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
     labels = np.array([int(row["label"]) for row in validation])
     scores = np.array([float(row["score"]) for row in validation])
     assert bundle.settings.threshold == youden_threshold(labels, scores)
+    kinds = {point.set_name: point.kind for point in bundle.settings.operating_points}
+    assert kinds == {"validation": "validation", "elsewhere": "external"}
+    for point in bundle.settings.operating_points:
+        of_set = [row for row in predictions if row["set"] == point.set_name]
+        reaching = [(row["label"], float(row["score"]) >= float(row["threshold"])) for row in of_set]
+        labels = [label for label, _ in reaching]
+        assert point.sensitivity == Rate(reaching.count(("1", True)), labels.count("1"))
+        assert point.specificity == Rate(reaching.count(("0", False)), labels.count("0"))
     assert bundle.settings.splits_sha256 == splits.sha256
     assert bundle.settings.provenance["pretrained_sha256"] == file_sha256(weights)
     assert bundle.settings.provenance["fingerprint"] in (out / "README.md").read_text()
@@ -108,6 +117,8 @@ def test_a_training_writes_a_bundle_that_reads_as_its_predictions_say(
     assert reading.tasks["task1"].score == pytest.approx(float(predictions[-1]["score"]), abs=1e-5)
     card = (out / "README.md").read_text()
     assert "optimistic" in card
+    assert "At the threshold, elsewhere: sensitivity" in card
+    assert reading.tasks["task1"].operating_point.set_name == "elsewhere"
     assert "Research use only" in card
     assert len(rows_of(out / "history.csv")) == 2
 

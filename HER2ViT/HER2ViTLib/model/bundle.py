@@ -26,19 +26,11 @@ from HER2ViTLib.files.output import write_atomically
 from HER2ViTLib.her2 import Task
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
-from .config import (
-    CONFIG_FILE,
-    MAX_CONFIG_BYTES,
-    Settings,
-    architecture_of,
-    parse_config,
-    section_of,
-    settings_of,
-)
+from .config import Settings, architecture_of, settings_of
+from .config_file import CARD_FILE, CONFIG_FILE, MAX_CONFIG_BYTES, parse_config, section_of
 from .preprocessing import Preprocessing
 
 WEIGHTS_FILE = "model.safetensors"
-CARD_FILE = "README.md"
 MAX_WEIGHTS_BYTES = 16 << 30
 MAX_TOKENS = 4096
 """Patches of an image that a model may look at: 1024 x 1024 pixels in patches of 16. Attention takes memory

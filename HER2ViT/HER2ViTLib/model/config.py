@@ -11,19 +11,16 @@ from typing import Any
 
 import timm
 
-from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import InputError
 
 from .calibration import Calibration
+from .config_file import CONFIG_FILE, number_of, section_of
+from .operating_point import OperatingPoint, operating_point_of
 from .preprocessing import Preprocessing, preprocessing_from_json
 
 SCHEMA = 1
-CONFIG_FILE = "config.json"
-MAX_CONFIG_BYTES = 1 << 20
 MAX_NOTICE = 500
-_OPTIONAL = ("training_percentiles", "provenance", "model_args")
-"""Sections that may be left out."""
 MAX_MODEL_ARGUMENT = {
     "img_size": 1024,
     "patch_size": 64,
@@ -45,7 +42,8 @@ class Settings:
 
     `threshold` is on the calibrated scale. `prevalence` is the target's share of the development set.
     `training_percentiles` gives per property the 1st and 99th percentile over the training set; a case
-    outside is reported as unlike it. `notice` is shown wherever the model's result is.
+    outside is reported as unlike it. `notice` is shown wherever the model's result is. `operating_points`:
+    what the threshold gave on sets of cases, none of them trained on; none in bundles of earlier versions.
     """
 
     task: Task
@@ -57,6 +55,7 @@ class Settings:
     splits_sha256: str | None = None
     notice: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    operating_points: tuple[OperatingPoint, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,28 +71,8 @@ class Settings:
             "splits_sha256": self.splits_sha256,
             "notice": self.notice,
             "provenance": dict(self.provenance),
+            "operating_point": {point.set_name: point.to_json() for point in self.operating_points},
         }
-
-
-def parse_config(raw: bytes) -> Mapping[str, Any]:
-    """What a config.json holds. Raises `InputError` for what is no JSON, or no object."""
-    try:
-        config = parse_json(raw)
-    except ValueError as error:
-        raise InputError(f"{CONFIG_FILE} is not JSON ({str(error)[:80]}); get the bundle anew") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{CONFIG_FILE} holds no settings; get the bundle anew")
-    return config
-
-
-def section_of(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object in the config, empty where it may be left out. Raises `InputError` where it is missing."""
-    value = config.get(key, {} if key in _OPTIONAL else None)
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{CONFIG_FILE}: section {key!r} is missing; only bundles written by her2vit can be read"
-        )
-    return value
 
 
 def settings_of(ours: Mapping[str, Any]) -> Settings:
@@ -108,13 +87,16 @@ def settings_of(ours: Mapping[str, Any]) -> Settings:
     return Settings(
         task=_task(ours.get("task")),
         preprocessing=preprocessing_from_json(section_of(ours, "preprocessing")),
-        threshold=_number(ours, "threshold", 0, 1),
+        threshold=number_of(ours, "threshold", 0, 1),
         calibration=_calibration(section_of(ours, "calibration")),
-        prevalence=_number(ours, "prevalence", 0, 1),
+        prevalence=number_of(ours, "prevalence", 0, 1),
         training_percentiles={name: _percentiles(name, pair) for name, pair in limits.items()},
         splits_sha256=splits if isinstance(splits, str) else None,
         notice=_notice(ours.get("notice", "")),
         provenance=section_of(ours, "provenance"),
+        operating_points=tuple(
+            operating_point_of(name, point) for name, point in section_of(ours, "operating_point").items()
+        ),
     )
 
 
@@ -126,12 +108,12 @@ def _task(name: Any) -> Task:
 
 
 def _calibration(platt: Mapping[str, Any]) -> Calibration:
-    slope = _number(platt, "slope", -1e6, 1e6)
+    slope = number_of(platt, "slope", -1e6, 1e6)
     if slope <= 0:
         raise InputError(
             f"{CONFIG_FILE}: calibration slope {slope:g} would turn the scores round; train the model again"
         )
-    return Calibration(slope, _number(platt, "intercept", -1e6, 1e6))
+    return Calibration(slope, number_of(platt, "intercept", -1e6, 1e6))
 
 
 def _notice(text: Any) -> str:
@@ -145,15 +127,8 @@ def _notice(text: Any) -> str:
 def _percentiles(name: str, pair: Any) -> tuple[float, float]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise InputError(f"{CONFIG_FILE}: training percentiles of {name!r} must be two numbers")
-    low, high = (_number({name: value}, name, -1e12, 1e12) for value in pair)
+    low, high = (number_of({name: value}, name, -1e12, 1e12) for value in pair)
     return low, high
-
-
-def _number(ours: Mapping[str, Any], key: str, low: float, high: float) -> float:
-    value = ours.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise InputError(f"{CONFIG_FILE}: {key} is {value!r}; it must be a number from {low:g} to {high:g}")
-    return float(value)
 
 
 def architecture_of(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

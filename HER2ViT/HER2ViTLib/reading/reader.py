@@ -17,6 +17,7 @@ from HER2ViTLib.model import attention
 from HER2ViTLib.model.bundle import Bundle, model_input
 from HER2ViTLib.model.calibration import sigmoid
 from HER2ViTLib.model.devices import choose_device
+from HER2ViTLib.model.operating_point import most_telling
 from HER2ViTLib.model.preprocessing import Patch, Preprocessing
 from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.phases import choose_phases
@@ -179,6 +180,7 @@ class Reader:
             attention_map=attention.display_map(grid, patch.image.shape),
             patch=patch,
             bundle_sha256=bundle.sha256,
+            operating_point=most_telling(settings.operating_points),
         )
 
     def _combine(self, case: PreparedCase, tasks: Mapping[str, TaskReading]) -> Reading:

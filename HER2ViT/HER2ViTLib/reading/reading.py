@@ -12,6 +12,7 @@ from HER2ViTLib.her2 import LOW_VS_POSITIVE
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import ReadingWarning
 from HER2ViTLib.model.attention import AttentionStatistics
+from HER2ViTLib.model.operating_point import OperatingPoint
 from HER2ViTLib.model.preprocessing import Patch
 from HER2ViTLib.study.phases import EarlyPhase
 
@@ -53,6 +54,9 @@ class TaskReading:
 
     `slice` is the leading one of the slices, the largest or the one that was given: area, attention and
     `patch` are of it. `attention_map` (H, W) float32 lies on the pixels of `patch`, 1 at the strongest.
+
+    `operating_point`: what the threshold gave on the most telling cases that the bundle knows of; None of a
+    bundle that knows of none.
     """
 
     score_raw: float
@@ -67,6 +71,7 @@ class TaskReading:
     attention_map: np.ndarray
     patch: Patch
     bundle_sha256: str
+    operating_point: OperatingPoint | None = None
 
     @property
     def attention_volume(self) -> Volume:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from HER2ViTLib.files.output import UNWRITABLE
-from HER2ViTLib.her2 import NO_CALL, TASKS, TWO_STEP
+from HER2ViTLib.her2 import NO_CALL, TASKS, TWO_STEP, Task
+from HER2ViTLib.model.operating_point import OperatingPoint, threshold_meaning
 
 from .reading import Reading, TaskReading
 
@@ -40,6 +41,7 @@ def _task_json(task: TaskReading) -> dict[str, Any]:
         "score_raw": task.score_raw,
         "score": task.score,
         "threshold": task.threshold,
+        "operating_point": _operating_point_json(task.operating_point),
         "prevalence": task.prevalence,
         "slice": task.slice,
         **several,
@@ -47,6 +49,10 @@ def _task_json(task: TaskReading) -> dict[str, Any]:
         "attention": asdict(task.attention),
         "bundle_sha256": task.bundle_sha256,
     }
+
+
+def _operating_point_json(point: OperatingPoint | None) -> dict[str, Any] | None:
+    return None if point is None else {"set": point.set_name, **point.to_json()}
 
 
 def table_rows(reading: Reading) -> list[tuple[str, str]]:
@@ -60,7 +66,7 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
     rows.append(("Early phase", f"{early.index} ({early.rule}{when})"))
     for task in TASKS.values():
         if task.key in reading.tasks:
-            rows += _task_rows(task.title, task.target_name, reading.tasks[task.key])
+            rows += _task_rows(task, reading.tasks[task.key])
             if task not in TWO_STEP:
                 # Beside a call there are two probabilities of one status.
                 rows.append(("  two-step call", "no part of it; a model of its own"))
@@ -78,14 +84,16 @@ def table_text(reading: Reading) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _task_rows(title: str, target: str, task: TaskReading) -> list[tuple[str, str]]:
-    side, sign = ("reached", ">=") if task.score >= task.threshold else ("not reached", "<")
-    attention = task.attention
+def _task_rows(task: Task, found: TaskReading) -> list[tuple[str, str]]:
+    side, sign = ("reached", ">=") if found.score >= found.threshold else ("not reached", "<")
+    target = task.target_name
+    attention = found.attention
     return [
-        (title, f"P({target}) {task.score:.3f} {sign} threshold {task.threshold:.3f} ({side})"),
-        ("  at prevalence", f"{task.prevalence:.2f} of {target} in the development set"),
-        ("  slice, area", f"{task.slice}, {task.area_mm2:.1f} mm2"),
-        *_slices_rows(task),
+        (task.title, f"P({target}) {found.score:.3f} {sign} threshold {found.threshold:.3f} ({side})"),
+        ("  at the threshold", threshold_meaning(task, found.operating_point)),
+        ("  at prevalence", f"{found.prevalence:.2f} of {target} in the development set"),
+        ("  slice, area", f"{found.slice}, {found.area_mm2:.1f} mm2"),
+        *_slices_rows(found),
         (
             f"  attention ({attention.method})",
             f"{attention.share_in_roi:.0%} in the outline, entropy {attention.entropy:.2f}",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from HER2ViTLib.model.operating_point import wilson_interval
+
 from .estimates import Z_95, Estimate
 from .resampling import is_probability
 from .roc import class_sizes
@@ -163,11 +165,7 @@ def calibration_groups(labels: np.ndarray, scores: np.ndarray) -> list[Calibrati
 
 def wilson(successes: int, n: int) -> Estimate:
     """A share with its score interval (Wilson 1927)."""
-    share = successes / n
-    scale = 1 + Z_95**2 / n
-    centre = (share + Z_95**2 / (2 * n)) / scale
-    reach = Z_95 / scale * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    return Estimate(share, max(0.0, centre - reach), min(1.0, centre + reach))
+    return Estimate(successes / n, *wilson_interval(successes, n))
 
 
 # Decision curve

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from HER2ViTLib.files.output import csv_bytes
+from HER2ViTLib.model.operating_point import EXTERNAL, OUT_OF_FOLD, VALIDATION, OperatingPoint, Rate
+from HER2ViTTrainingLib.cohort.columns import SET_NAMES
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,22 @@ def predictions_csv(predictions: Sequence[Prediction]) -> bytes:
         for row in rows:
             del row["fold"]
     return csv_bytes(columns, rows)
+
+
+def operating_points(predictions: Sequence[Prediction]) -> tuple[OperatingPoint, ...]:
+    """What the model's threshold gives on each set it was not trained on, counted by case."""
+    training, _ = SET_NAMES
+    by_set: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        by_set.setdefault(prediction.set, []).append(prediction)
+    return tuple(_operating_point(name, of_set) for name, of_set in by_set.items() if name != training)
+
+
+def _operating_point(name: str, predictions: Sequence[Prediction]) -> OperatingPoint:
+    target = [one.score >= one.threshold for one in predictions if one.label == 1]
+    other = [one.score < one.threshold for one in predictions if one.label == 0]
+    kind = name if name in (VALIDATION, OUT_OF_FOLD) else EXTERNAL
+    return OperatingPoint(name, kind, Rate(sum(target), len(target)), Rate(sum(other), len(other)))
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:

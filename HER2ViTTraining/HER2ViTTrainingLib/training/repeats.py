@@ -10,6 +10,7 @@ from pathlib import Path
 from HER2ViTLib.files.output import prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.devices import choose_device
+from HER2ViTLib.model.operating_point import OUT_OF_FOLD
 from HER2ViTTrainingLib.parallel.executors import executor
 from HER2ViTTrainingLib.parallel.progress import Progress, prefixed
 
@@ -17,7 +18,6 @@ from .networks import build_network
 from .predictions import predictions_csv, seeds_csv
 from .runs import (
     CACHE_FOLDER,
-    OUT_OF_FOLD,
     PREDICTIONS_FILE,
     RESULT_FILES,
     Trained,

@@ -18,10 +18,12 @@ from torch import nn
 
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
 from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.bundle import CARD_FILE, WEIGHTS_FILE, save_bundle
+from HER2ViTLib.model.bundle import WEIGHTS_FILE, save_bundle
 from HER2ViTLib.model.calibration import Calibration, sigmoid
-from HER2ViTLib.model.config import CONFIG_FILE, Settings
+from HER2ViTLib.model.config import Settings
+from HER2ViTLib.model.config_file import CARD_FILE, CONFIG_FILE
 from HER2ViTLib.model.devices import choose_device
+from HER2ViTLib.model.operating_point import OUT_OF_FOLD
 from HER2ViTTrainingLib.cohort.columns import SET_NAMES, SUBGROUP_COLUMNS
 from HER2ViTTrainingLib.cohort.manifest import Cohort
 from HER2ViTTrainingLib.cohort.splits import Splits, TaskSplit, inner_validation
@@ -34,7 +36,7 @@ from .experiment import Data, Experiment, fingerprint, load_data, percentiles
 from .fitted import Fitted
 from .model_card import history_png, model_card, provenance_of
 from .networks import build_network, stored_model_args
-from .predictions import Prediction, predictions_csv
+from .predictions import Prediction, operating_points, predictions_csv
 from .recipes import Probe
 from .trainer import Trainer, case_logits
 
@@ -53,7 +55,6 @@ RESULT_FILES = (
     "fold*",
     "seed*",
 )
-OUT_OF_FOLD = "out-of-fold"
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
         training_percentiles=percentiles([one.properties for one in data.inputs["training"]]),
         splits_sha256=job.splits.sha256,
         notice=experiment.notice,
+        operating_points=operating_points(predictions),
         provenance=provenance_of(experiment, data, fitted, named, str(device), job.fold_name),
     )
     card = model_card(settings, experiment)
