@@ -62,7 +62,9 @@ def segment_fingerprint(
     segmentation: slicer.vtkMRMLSegmentationNode | None, segment_id: str
 ) -> tuple[object, ...]:
     """Tells a segment from another one, and from itself after an edit; empty where there is none."""
-    segment = segmentation.GetSegmentation().GetSegment(segment_id) if segmentation and segment_id else None
+    if segmentation is None or not segment_id:
+        return ()
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
     if segment is None:
         return ()
     source = segment.GetRepresentation(segmentation.GetSegmentation().GetSourceRepresentationName())

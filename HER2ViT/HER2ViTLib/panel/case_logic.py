@@ -2,6 +2,9 @@
 how it makes room for the next one.
 """
 
+import contextlib
+from typing import Any
+
 import slicer
 
 # Slicer imports this file at start-up: the functions import what is heavy.
@@ -10,9 +13,13 @@ import slicer
 class CaseLogic:
     """The part of the module's logic that knows the images."""
 
+    # The module's logic brings these.
+    choices: Any
+    export: Any
+
     def __init__(self):
-        self._study = (None, None)
-        self._facts = (None, None)
+        self._study: Any = (None, None)
+        self._facts: Any = (None, None)
 
     # The phases
 
@@ -147,10 +154,9 @@ class CaseLogic:
         choices = self.choices(parameters)
         mask = None
         if choices.segment:
-            try:
+            # Empty so far, or elsewhere: the reading will say so, and until then there is no outline.
+            with contextlib.suppress(InputError):
                 mask = segment_roi(parameters.segmentation, choices.segment, study.geometry).mask
-            except InputError:
-                pass  # empty so far, or elsewhere: the reading says so, and until then there is no outline
         return case_facts(study, mask, choices.early_phase_override)
 
     # Volumes to look at

@@ -51,9 +51,23 @@ class ExportLogic:
 
     def saveReport(self, path, name):
         """Writes the report as a page that stands alone (HTML). Raises InputError."""
-        from HER2ViTLib.files.output import write_whole
+        from HER2ViTLib.files.output import write_atomically
 
-        write_whole(Path(path), self._reportPage(name))
+        write_atomically(path, self._reportPage(name))
+        self.done = True
+
+    def savePdf(self, path, name):
+        """Writes the report as a PDF, printed by Qt. Raises InputError."""
+        from HER2ViTLib.files.output import temporary_name
+
+        document = qt.QTextDocument()
+        document.setHtml(self._reportPage(name).decode())
+        temporary = temporary_name(Path(path))
+        printer = qt.QPrinter(qt.QPrinter.HighResolution)
+        printer.setOutputFormat(qt.QPrinter.PdfFormat)
+        printer.setOutputFileName(str(temporary))
+        document.print(printer)
+        temporary.replace(path)
         self.done = True
 
     def _reportPage(self, name):

@@ -1,5 +1,7 @@
 """The lesion's outline in the scene: grown from a point, or begun empty, to draw in."""
 
+from typing import Any
+
 import slicer
 
 from .case_logic import ours
@@ -9,6 +11,12 @@ from .case_logic import ours
 
 class OutlineLogic:
     """The part of the module's logic that makes outlines."""
+
+    # The module's logic brings these.
+    choices: Any
+    imageNode: Any
+    moduleName: str
+    study: Any
 
     def segmentEditorNode(self):
         """The embedded Segment Editor's own parameter node, apart from that of the Segment Editor module."""

@@ -39,9 +39,13 @@ class ReadSection:
         self.ui.progressLabel.text = state.missing
 
     def _card(self, folder):
+        from HER2ViTLib.messages import InputError
         from HER2ViTLib.model.card import model_card_lines
 
-        return "\n".join(model_card_lines(folder)) if folder.strip() else ""
+        try:
+            return "\n".join(model_card_lines(folder)) if folder.strip() else ""
+        except InputError as error:
+            return str(error)
 
     def onBundlesChanged(self, path):
         if not self._panel.isChosenByUser():

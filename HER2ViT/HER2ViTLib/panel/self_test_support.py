@@ -2,37 +2,114 @@
 it checks with.
 """
 
+import logging
+import unittest
+
+import qt
 import slicer
 import vtk
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+from .logic import HER2ViTLogic
 from .slice_view import readingSliceWidget
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 
 
-def seed_in_outline(logic, parameters):
-    """A point in the middle of the sample's outline, as a user would place it."""
+class ReadingTest(ScriptedLoadableModuleTest):
+    """What every part of the self-test needs."""
+
+    def sample(self):
+        """The sample in the scene, chosen, without the panel."""
+        logic = HER2ViTLogic()
+        parameters = logic.getParameterNode()
+        logic.loadSample(parameters)
+        return logic, parameters
+
+    def panel(self):
+        """The module's panel, opened."""
+        if slicer.app.layoutManager() is None:
+            self.skipTest("the panel needs a main window")
+        slicer.util.selectModule("HER2ViT")
+        slicer.app.processEvents()
+        return slicer.modules.HER2ViTWidget
+
+    def canRead(self):
+        """Whether torch and the like are there. A test installs nothing: it says so and leaves the readings
+        out.
+        """
+        from HER2ViTLib.workflow import dependencies
+
+        missing = [
+            *dependencies.missing_packages(dependencies.READING),
+            *(["torch"] if dependencies.missing_torch() else []),
+        ]
+        if missing:
+            logging.warning(f"HER2ViTTest: readings are not tested, for want of {', '.join(missing)}")
+        return not missing
+
+    def needsReading(self):
+        """Leaves out the rest of a test that reads, where nothing can be read."""
+        if not self.canRead():
+            raise unittest.SkipTest("readings are not tested: packages are missing")
+
+
+def place_in_view(seed, place):
+    """Places a point (RAS) as a click into a slice view does, and lets the application answer."""
+    seed.AddControlPoint(place)
+    slicer.app.processEvents()
+
+
+def click(widget, x):
+    """Releases the left mouse button over a widget, `x` pixels from its left edge."""
+    at = qt.QPointF(x, widget.height / 2)
+    button = qt.Qt.LeftButton
+    event = qt.QMouseEvent(qt.QEvent.MouseButtonRelease, at, button, button, qt.Qt.NoModifier)
+    qt.QCoreApplication.sendEvent(widget, event)
+
+
+def sample_lesion_ras():
+    """A place inside the sample's lesion (RAS, mm)."""
+    from HER2ViTLib.imaging.image_files import read_volume
+    from HER2ViTLib.lesion.masks import read_roi
+    from HER2ViTLib.sample import sample_phases, sample_roi
+
+    geometry = read_volume(sample_phases()[0]).geometry
+    mask = read_roi(sample_roi(), geometry).mask
+    return _ras(geometry, _middle_voxel(mask))
+
+
+def _middle_voxel(mask):
+    """The voxel (i, j, k) of a mask that is nearest to its middle."""
     import numpy as np
 
+    voxels = np.argwhere(mask)
+    return voxels[np.argmin(np.square(voxels - voxels.mean(axis=0)).sum(axis=1))][::-1]
+
+
+def _ras(geometry, voxel):
+    left, posterior, superior = geometry.to_lps(voxel)
+    return [-left, -posterior, superior]
+
+
+def seed_in_outline(logic, parameters):
+    """A point in the middle of the sample's outline, as a user would place it."""
     from HER2ViTLib.mrml.inputs import segment_roi
 
     study = logic.study(parameters)
     mask = segment_roi(parameters.segmentation, parameters.segmentID, study.geometry).mask
-    voxels = np.argwhere(mask)
-    middle = voxels[np.argmin(np.square(voxels - voxels.mean(axis=0)).sum(axis=1))][::-1]
-    left, posterior, superior = study.geometry.to_lps(middle)
     seed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Seed")
-    seed.AddControlPoint(-left, -posterior, superior)
+    seed.AddControlPoint(_ras(study.geometry, _middle_voxel(mask)))
     return seed, mask
 
 
 def check_shown(test, logic, parameters):
     """The slice view shows the image, the attention map of the shown task over it, and its slice."""
-    widget = readingSliceWidget()
+    attention = logic.attentionNode(parameters)
+    widget = readingSliceWidget(attention)
     if widget is None:
         return
     layers = widget.mrmlSliceCompositeNode()
-    attention = logic.attentionNode(parameters)
     test.assertEqual(layers.GetBackgroundVolumeID(), parameters.image.GetID())
     test.assertEqual(layers.GetForegroundVolumeID(), attention.GetID())
     test.assertAlmostEqual(layers.GetForegroundOpacity(), parameters.attentionOpacity)
@@ -114,6 +191,7 @@ def _write_slice(path, volume, k, tags):
         "Modality": "MR",
         "SeriesNumber": 5,
         "SeriesDescription": "dyn",
+        "BodyPartExamined": "BREAST",
         "ImageType": ["ORIGINAL", "PRIMARY"],
         "Rows": pixels.shape[0],
         "Columns": pixels.shape[1],

@@ -36,6 +36,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui: Any = None
         self.lesionSection: Any = None
         self.resultSection: Any = None
+        self.exportSection: Any = None
         self.sessionSection: Any = None
         self.sections: Any = ()
         self.parameterNode: Any = None
@@ -62,13 +63,14 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.lesionSection = LesionSection(self)
         self.resultSection = ResultSection(self)
         self.sessionSection = SessionSection(self)
+        self.exportSection = ExportSection(self)
         self.sections = (
             CaseSection(self),
             self.lesionSection,
             SliceSection(self),
             ReadSection(self),
             self.resultSection,
-            ExportSection(self),
+            self.exportSection,
             self.sessionSection,
         )
         uiWidget.setMRMLScene(slicer.mrmlScene)

@@ -4,7 +4,6 @@ the lesion enhances, how large it is on each slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,9 +99,7 @@ def _lesion_facts(study: Study, roi: np.ndarray) -> LesionFacts:
     from HER2ViTLib.study.enhancement import mean_signals
 
     areas = areas_mm2(roi, study.geometry)
-    return LesionFacts(
-        tuple(mean_signals(study, roi).tolist()), tuple(areas.tolist()), int(areas.argmax())
-    )
+    return LesionFacts(tuple(mean_signals(study, roi).tolist()), tuple(areas.tolist()), int(areas.argmax()))
 
 
 def slice_text(lesion: LesionFacts | None, chosen: int, count: int) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """The reader of the last run, kept until models, device, attention method or number of slices change, so that only the
-    first run waits for torch.
+    """The reader of the last run, kept until models, device, attention method or number of slices change, so
+    that only the first run waits for torch.
     """
 
     def __init__(self) -> None:

@@ -196,6 +196,11 @@ class PanelState:
         return (OUTDATED, *told) if self.is_outdated else told
 
     @property
+    def threshold_lines(self) -> tuple[str, ...]:
+        """What each task's threshold gives, and on which cases that was counted."""
+        return self.reading.threshold_lines if self.reading else ()
+
+    @property
     def missing_to_export(self) -> str:
         """Why the reading cannot leave the scene, in one line; empty where it can."""
         return OUTDATED if self.is_outdated else self.missing_for_export
