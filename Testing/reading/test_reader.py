@@ -322,7 +322,7 @@ def test_written_files_and_what_a_second_run_may_replace(bundles, tmp_path):
 
 def test_the_report_escapes_what_it_shows(bundles):
     reading = replace(read(bundles), case_id="<script>alert(1)</script>")
-    page = report_html(reading, None).decode()
+    page = report_html(reading).decode()
     assert "<script>" not in page
     assert "Research use only" in page
     assert "not causal evidence" in page

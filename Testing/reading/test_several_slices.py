@@ -185,7 +185,7 @@ def test_what_is_written_names_slices_and_spread_in_words(bundles, tmp_path):
     task = reading.tasks["task2"]
     stored = reading_json(reading)["tasks"]["task2"]
     assert (stored["slice"], stored["slices"], stored["spread"]) == (4, [3, 4, 5], task.spread)
-    page = report_html(reading, None).decode()
+    page = report_html(reading).decode()
     for text in (page, table_text(reading)):
         assert "spread over slices" in text
         assert f"{task.spread:.3f} (SD of the logits; no confidence)" in text

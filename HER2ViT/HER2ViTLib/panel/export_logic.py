@@ -32,13 +32,13 @@ class ExportLogic:
 
     def missing(self):
         """Why there is nothing to export, in one line; empty where there is."""
-        from HER2ViTLib.workflow.exporting import missing_for_export
+        from HER2ViTLib.workflow.export import missing_for_export
 
         return missing_for_export(self._kept is not None)
 
     def missingForArchive(self):
         """Why the reading cannot be saved as DICOM, in one line; empty where it can."""
-        from HER2ViTLib.workflow.exporting import missing_for_archive
+        from HER2ViTLib.workflow.export import missing_for_archive
 
         kept = self._kept
         places = kept.study.phases[kept.reading.early_phase.index].stored if kept else ()
@@ -71,17 +71,18 @@ class ExportLogic:
         self.done = True
 
     def _reportPage(self, name):
-        from HER2ViTLib.reading.figure import figure_png
-        from HER2ViTLib.reading.report import report_html
+        from HER2ViTLib.workflow.export import report_page
 
-        reading = self._reading(name)
-        return report_html(reading, figure_png(reading, self._kept.study, self._kept.mask))
+        return report_page(self._reading(name), self._kept.study, self._kept.mask)
 
-    def appendRow(self, path, name):
-        """Adds the reading to a table (CSV). Raises InputError where the file has other columns."""
+    def appendRow(self, path, name, replace=False):
+        """Adds the reading to a table (CSV); a row of the same case that says something else gives way only
+        with `replace`. Raises CaseThereError without it, InputError where the file has other columns.
+        """
+        from HER2ViTLib.reading.report import reading_json
         from HER2ViTLib.workflow.export import append_row
 
-        append_row(Path(path), self._reading(name))
+        append_row(path, reading_json(self._kept.reading), name.strip(), replace=replace)
         self.done = True
 
     def saveToDicom(self):

@@ -6,8 +6,6 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .packages import ensureReportPackages
-
 # Slicer imports this file at start-up: the functions import what is heavy.
 
 FOLDER_KEY = "HER2ViT/exportFolder"
@@ -45,8 +43,6 @@ class ExportSection:
 
     def export(self, what, ending, save):
         """Asks for a file and saves into it; `save` takes its path and the case's name."""
-        if ending != "mrb" and not ensureReportPackages():
-            return
         name = self._panel.parameterNode.caseName.strip() or "her2-reading"
         path = self.askPath(what, f"{name}.{ending}")
         if path:
@@ -66,9 +62,17 @@ class ExportSection:
         return path
 
     def onRow(self, checked=False):
+        from HER2ViTLib.workflow.export import CaseThereError
+
         path = self.ui.exportTablePath.currentPath
+        name = self._panel.parameterNode.caseName
         with self._told(_("Adding the row failed."), path):
-            self._logic.export.appendRow(path, self._panel.parameterNode.caseName)
+            try:
+                self._logic.export.appendRow(path, name)
+            except CaseThereError as error:
+                if not self.confirm(_("{fault}. Replace the row?").format(fault=error)):
+                    raise
+                self._logic.export.appendRow(path, name, replace=True)
             self.ui.exportTablePath.addCurrentPathToHistory()
 
     def onSaveDicom(self, checked=False):
@@ -85,14 +89,13 @@ class ExportSection:
 
     def onNextCase(self, checked=False):
         unsaved = self._logic.unsaved(self._panel.parameterNode)
-        if unsaved and not self.confirm(unsaved):
+        text = _("Not saved yet, and removed with the case: {what}. Go on to the next case?")
+        if unsaved and not self.confirm(text.format(what=_(" and ").join(unsaved))):
             return
         with self._panel.reporting(_("Clearing the case failed.")):
             self._logic.nextCase(self._panel.parameterNode)
             self._panel.scrollTo(self.ui.caseSection)
 
-    def confirm(self, unsaved):
-        """Whether the user lets go of what exists in the scene only."""
-        text = _("Not saved yet, and removed with the case: {what}. Go on to the next case?")
-        what = _(" and ").join(unsaved)
-        return slicer.util.confirmOkCancelDisplay(text.format(what=what), windowTitle=_("Next case"))
+    def confirm(self, question):
+        """Whether the user agrees."""
+        return slicer.util.confirmOkCancelDisplay(question, windowTitle=_("HER2ViT"))

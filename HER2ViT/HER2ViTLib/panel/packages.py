@@ -31,11 +31,6 @@ def ensureReadingPackages():
     return True
 
 
-def ensureReportPackages():
-    """Whether what draws a report is there."""
-    return True
-
-
 def ensureSessionPackages():
     """Whether the package that locks a session is there (torch brings it along); if not, it is installed, if
     the user agrees.

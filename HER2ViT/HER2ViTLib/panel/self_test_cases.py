@@ -182,8 +182,8 @@ class CaseTests(ReadingTest):
         section = panel.exportSection
         asked = []
 
-        def agree(unsaved):
-            asked.extend(unsaved)
+        def agree(question):
+            asked.append(question)
             return True
 
         section.confirm = agree
@@ -191,7 +191,7 @@ class CaseTests(ReadingTest):
             panel.ui.nextCaseButton.click()
         finally:
             del section.confirm
-        self.assertIn("the outline", asked)
+        self.assertIn("the outline and the reading", asked[0])
 
     def test_export(self):
         """The reading leaves as a page, a PDF, rows of a table and a scene."""

@@ -11,10 +11,13 @@ from HER2ViTLib.files.output import plain
 from HER2ViTLib.her2 import NO_CALL, TASKS
 from HER2ViTLib.study.study import Study
 
+from .pictures import ATTENTION_OPACITY, grey_window
 from .reading import Reading, TaskReading
 
 ATTENTION_COLOURS = "inferno"
-ATTENTION_OPACITY = 0.55
+FIGURE_TEXT = "Slice with outline, attention maps, probabilities against thresholds"
+FIGURE_WIDTH = 640
+"""On a page, in pixels."""
 FILLED = "#3f6fb5"
 PALE = "#b9c4d6"
 """Colours of the bars: of the call, or of a score that reaches its threshold; and of the others."""
@@ -81,10 +84,7 @@ def _draw_outline(axis: Any, mask: np.ndarray, spacing: tuple[float, float, floa
 
 
 def _draw_grey(axis: Any, image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]) -> None:
-    low, high = np.percentile(image, (1, 99.7))
-    if mask.any():
-        # A small, bright lesion would else be a white patch without texture.
-        high = max(high, np.percentile(image[mask], 95))
+    low, high = grey_window(image, mask)
     axis.imshow(
         image,
         cmap="gray",

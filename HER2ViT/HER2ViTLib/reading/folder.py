@@ -15,7 +15,8 @@ from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.imaging.image_files import write_volume
 from HER2ViTLib.study.study import Study
 
-from .figure import figure_png
+from .figure import FIGURE_TEXT, FIGURE_WIDTH, figure_png
+from .pictures import PNG, Picture
 from .reading import Reading
 from .report import reading_json, report_html
 
@@ -69,7 +70,8 @@ def write_reading(
     for name, write_to in further.items():
         write_to(folder / name)
         written.append(name)
-    write_atomically(folder / "report.html", report_html(reading, figure))
+    pictures = [] if figure is None else [Picture(figure, PNG, FIGURE_WIDTH, FIGURE_TEXT)]
+    write_atomically(folder / "report.html", report_html(reading, pictures))
     write_atomically(folder / "reading.json", json_bytes(reading_json(reading)))
     written += ["report.html", "reading.json"]
     for name in set(RESULT_FILES) - set(written):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import functools
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from HER2ViTLib.files.output import UNWRITABLE
 from HER2ViTLib.her2 import NO_CALL, TASKS, TWO_STEP, Task
 from HER2ViTLib.model.operating_point import OperatingPoint, threshold_meaning
 
+from .pictures import Picture
 from .reading import Reading, TaskReading
 
 
@@ -113,14 +114,15 @@ def _slices_rows(task: TaskReading) -> list[tuple[str, str]]:
     ]
 
 
-def report_html(reading: Reading, figure: bytes | None) -> bytes:
-    """A self-contained page: notices, call, picture, table, warnings, and what it was made from. All texts
+def report_html(reading: Reading, pictures: Sequence[Picture] = ()) -> bytes:
+    """A self-contained page: call, notices, warnings, pictures, table, and what it was made from. All texts
     are escaped.
+
+    For browsers, and in the HTML that Qt's QTextDocument prints.
     """
-    picture = base64.b64encode(figure).decode() if figure is not None else None
     rows = [row for row in table_rows(reading) if row[0] not in ("Warning", "Notice")]
     page = _page_template().render(
-        reading=reading, no_call=NO_CALL, rows=rows, picture=picture, data=reading_json(reading)
+        reading=reading, no_call=NO_CALL, rows=rows, pictures=pictures, data=reading_json(reading)
     )
     return page.encode(errors=UNWRITABLE)
 

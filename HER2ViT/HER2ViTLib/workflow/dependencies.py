@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import metadata
 
 READING = {
+    "jinja2": "jinja2>=3.1",
     "cv2": "opencv-python-headless>=4.9",
     "safetensors": "safetensors>=0.4",
     "timm": "timm>=1.0.20",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
-from HER2ViTLib.her2 import TASKS, TWO_STEP
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.reading.readings_table import reading_row, readings_columns
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
 from HER2ViTTrainingLib.parallel.progress import Progress
@@ -44,31 +44,6 @@ ENDED = (
     " alone with: her2vit read"
 )
 
-_TASK_COLUMNS = (
-    "score",
-    "score_raw",
-    "threshold",
-    "slice",
-    "area_mm2",
-    "entropy",
-    "share_in_roi",
-    "foci",
-    "focal_area_mm2",
-    "bundle_sha256",
-)
-_TASK_COLUMNS_OF_SEVERAL_SLICES = ("slices", "spread")
-_COLUMNS_BEFORE = (
-    "case_id",
-    "call",
-    "p_zero",
-    "p_low",
-    "p_positive",
-    "slice",
-    "early_phase",
-    "early_phase_rule",
-    "attention",
-)
-_COLUMNS_AFTER = ("warnings", "her2vit", "notice")
 FAILURE_COLUMNS = ("case_id", "stage", "reason")
 
 
@@ -294,23 +269,9 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     if faults:
         raise InputError(faults)
     with room_to_write(out):
-        write_atomically(out / "readings.csv", csv_bytes(_columns_of(rows), rows))
+        write_atomically(out / "readings.csv", csv_bytes(readings_columns(rows), rows))
         write_atomically(out / "failures.csv", csv_bytes(FAILURE_COLUMNS, failures))
     return len(failures)
-
-
-def _columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table's columns: those of the two-step call always, those of another task where it was read, those
-    of several slices where some case of the task was read on several.
-    """
-    filled = set().union(*rows)
-    columns = [*_COLUMNS_BEFORE]
-    for task in TASKS.values():
-        if task in TWO_STEP or f"{task.key}_score" in filled:
-            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
-        if f"{task.key}_spread" in filled:
-            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS_OF_SEVERAL_SLICES]
-    return [*columns, *_COLUMNS_AFTER]
 
 
 def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
@@ -322,28 +283,3 @@ def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
         yield reading_row(parse_json(path.read_bytes()))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         faults.append(f"{path}: is missing or damaged; remove the folder {job.folder.name} and run again")
-
-
-def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a `reading.json` as a row of `readings.csv`; numbers with a fraction to six decimals."""
-    tasks = reading["tasks"]
-    early = reading["early_phase"]
-    row = {
-        "case_id": reading["case_id"],
-        "call": reading["call"],
-        **{f"p_{status}": value for status, value in (reading["probabilities"] or {}).items()},
-        "slice": reading["slice"],
-        "early_phase": early["index"],
-        "early_phase_rule": early["rule"],
-        "attention": next(iter(tasks.values()))["attention"]["method"],
-        "warnings": " ".join(dict.fromkeys(warning["code"] for warning in reading["warnings"])),
-        "her2vit": reading["versions"]["her2vit"],
-        "notice": reading["notice"],
-    }
-    for key, task in tasks.items():
-        values = {**task, **task["attention"]}
-        row.update({f"{key}_{column}": values[column] for column in _TASK_COLUMNS})
-        if "slices" in task:
-            row[f"{key}_slices"] = ";".join(map(str, task["slices"]))
-            row[f"{key}_spread"] = task["spread"]
-    return {column: f"{value:.6f}" if isinstance(value, float) else value for column, value in row.items()}
