@@ -19,6 +19,7 @@ class CaseSection:
         self._logic = panel.logic
         self.ui.phasesTable.setColumnCount(4)
         self.ui.phasesTable.setHorizontalHeaderLabels([_("Phase"), _("Name"), _("Time"), _("Use")])
+        self.ui.phasesTable.verticalHeader().setDefaultSectionSize(22)
         self.ui.dicomButton.connect("clicked(bool)", self.onDicom)
         self.ui.sampleButton.connect("clicked(bool)", self.onLoadSample)
         self.ui.phaseSelector.connect("currentNodeChanged(vtkMRMLNode*)", panel.updateButtons)

@@ -4,6 +4,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+PLACE_POINT_KEY = "Shift+L"
+
 
 class LesionSection:
     """Outlining, in the panel whose widgets are `panel.ui`."""
@@ -14,6 +16,7 @@ class LesionSection:
         self._logic = panel.logic
         self._watched = None
         self._seed = None
+        self._shortcut = self._newShortcut()
         self.editor = self._newEditor()
         self.ui.segmentEditorSection.layout().addWidget(self.editor)
         self.ui.growButton.connect("toggled(bool)", self.onPlaceAndGrow)
@@ -22,6 +25,13 @@ class LesionSection:
         self.ui.newOutlineButton.connect("clicked(bool)", self.onNewOutline)
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onSegmentationChanged)
         self.ui.segmentSelector.connect("currentSegmentChanged(QString)", self.onSegmentChanged)
+
+    def _newShortcut(self):
+        """A key for *place a point and grow*, while this panel is open."""
+        shortcut = qt.QShortcut(qt.QKeySequence(PLACE_POINT_KEY), slicer.util.mainWindow())
+        shortcut.connect("activated()", self.ui.growButton.click)
+        shortcut.setEnabled(False)
+        return shortcut
 
     def _newEditor(self):
         import qSlicerSegmentationsModuleWidgetsPythonQt
@@ -42,9 +52,11 @@ class LesionSection:
     # Life of the section
 
     def enter(self):
+        self._shortcut.setEnabled(True)
         self.editor.installKeyboardShortcuts()
 
     def exit(self):
+        self._shortcut.setEnabled(False)
         self.editor.setActiveEffect(None)
         self.editor.uninstallKeyboardShortcuts()
         self.editor.removeViewObservations()
@@ -62,6 +74,7 @@ class LesionSection:
         if self.editor:
             # An editor that outlives the panel crashes the application on its way out.
             self.exit()
+            self._shortcut.deleteLater()
             self.editor.deleteLater()
             self.editor = None
 

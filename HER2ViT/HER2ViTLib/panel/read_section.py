@@ -43,7 +43,7 @@ class ReadSection:
         from HER2ViTLib.model.card import model_card_lines
 
         try:
-            return "\n".join(model_card_lines(folder)) if folder.strip() else ""
+            return "\n".join(model_card_lines(folder)[1:]) if folder.strip() else ""
         except InputError as error:
             return str(error)
 

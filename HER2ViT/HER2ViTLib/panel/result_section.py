@@ -49,7 +49,7 @@ class ResultSection:
             return ""
         reading = state.reading
         return probabilities_svg(
-            reading.probabilities, reading.scores, reading.call, styleColours(), WIDTH, 150
+            reading.probabilities, reading.scores, reading.call, styleColours(), WIDTH, 105
         )
 
     def onJump(self, checked=False):

@@ -157,8 +157,8 @@ class PanelState:
 
     @property
     def case_text(self) -> str:
-        """Which phase is read and why, and what is doubtful."""
-        return "\n".join(self.facts.explanation)
+        """What to do for a case, or which phase is read and why, and what is doubtful."""
+        return self.choices.missing_images() or "\n".join(self.facts.explanation)
 
     @property
     def slice_text(self) -> str:

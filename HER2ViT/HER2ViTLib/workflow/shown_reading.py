@@ -44,7 +44,7 @@ def shown_reading(text: str | None) -> ShownReading | None:
         by_key = {task.key: task for task in TASKS.values()}
         tasks = {by_key[key]: told for key, told in content["tasks"].items()}
         scores = [
-            Score(task.target_name, float(told["score"]), float(told["threshold"]))
+            Score(f"{_short(task)}: {task.target_name}", float(told["score"]), float(told["threshold"]))
             for task, told in tasks.items()
         ]
         lines = [_threshold_line(task, told.get("operating_point")) for task, told in tasks.items()]
@@ -60,7 +60,12 @@ def shown_reading(text: str | None) -> ShownReading | None:
 def _threshold_line(task: Task, told: Any) -> str:
     """What a task's threshold gives, in words; `told` is its operating point in a reading's JSON, if any."""
     point = operating_point_of(str(told["set"]), told) if told else None
-    return f"{task.title}: {threshold_meaning(task, point)}"
+    return f"{_short(task)}: {threshold_meaning(task, point)}"
+
+
+def _short(task: Task) -> str:
+    """Its number, as in "Task 1"."""
+    return task.title.partition(":")[0]
 
 
 @dataclass(frozen=True)
