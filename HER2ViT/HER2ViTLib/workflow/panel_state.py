@@ -9,6 +9,8 @@ from HER2ViTLib.her2 import NO_CALL
 from .choices import Choices
 from .shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading
 
+OUTDATED = "Outline, images or models have changed since this reading: read again."
+
 
 @dataclass(frozen=True)
 class SessionState:
@@ -112,9 +114,19 @@ class PanelState:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What must be read with the result."""
-        outdated = "Outline, images or models have changed since this reading: read again."
         told = self.reading.remarks if self.reading else ()
-        return (outdated, *told) if self.is_outdated else told
+        return (OUTDATED, *told) if self.is_outdated else told
+
+    @property
+    def remarks_html(self) -> tuple[str, ...]:
+        """The remarks as rich text, codes small."""
+        told = self.reading.remarks_html if self.reading else ()
+        return (f"<b>{OUTDATED}</b>", *told) if self.is_outdated else told
+
+    @property
+    def thresholds(self) -> tuple[str, ...]:
+        """What the threshold of each task means, a sentence each."""
+        return self.reading.thresholds if self.reading else ()
 
     @property
     def can_jump(self) -> bool:
