@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.workflow.archiving import missing_for_archive
 from HER2ViTLib.workflow.choices import Choices
+from HER2ViTLib.workflow.drawings import Score
 from HER2ViTLib.workflow.panel_state import PanelState, SessionState
 from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading, shown_reading
 
@@ -183,3 +185,87 @@ def test_the_button_says_what_is_missing():
     assert "Research use only" in SHOWN.save_tool_tip
     assert replace(SHOWN, missing_for_archive="Read the case first").save_tool_tip == "Read the case first"
     assert "read again" in replace(SHOWN, inputs=SOMETHING_ELSE).save_tool_tip
+
+
+# What is told under the call
+
+POINT = {
+    "set": "validation",
+    "cases": "validation",
+    "sensitivity": {"right": 84, "n": 100},
+    "specificity": {"right": 41, "n": 60},
+}
+FULL = {
+    "call": "positive",
+    "probabilities": {"zero": 0.1, "low": 0.3, "positive": 0.6},
+    "tasks": {
+        "task1": {"score": 0.9, "threshold": 0.85, "operating_point": POINT},
+        "task2": {
+            "score": 0.33,
+            "threshold": 0.5,
+            "operating_point": {**POINT, "cases": "external", "set": "B"},
+        },
+    },
+    "warnings": [
+        {"code": "device_fallback", "text": "no GPU was found, the CPU was used"},
+        {"code": "multifocal", "text": "the outline has <2> parts"},
+    ],
+    "notice": f"{RESEARCH_NOTICE} Demo model: trained on simulated images.",
+}
+
+
+def test_the_case_is_told_first_then_the_models_limits_then_the_machine():
+    shown = shown_reading(json.dumps(FULL))
+    assert shown.remarks == (
+        "the outline has <2> parts",
+        "Task 1: optimistic, the threshold was tried only on the cases it was chosen on",
+        "Demo model: trained on simulated images.",
+        "no GPU was found, the CPU was used",
+        RESEARCH_NOTICE,
+    )
+    assert shown.codes == ("multifocal", "", "", "device_fallback", "")
+
+
+def test_words_come_first_and_codes_small_as_rich_text():
+    html = replace(SHOWN, reading=shown_reading(json.dumps(FULL))).remarks_html
+    assert html[0] == "the outline has &lt;2&gt; parts <small><code>multifocal</code></small>"
+    assert html[2] == "Demo model: trained on simulated images."
+    edited = replace(SHOWN, read_from=CAME_WITH_SCENE.with_outline_edited())
+    assert edited.remarks_html[0].startswith("<b>Outline, images or models have changed")
+
+
+def test_each_threshold_says_what_it_means():
+    state = replace(SHOWN, reading=shown_reading(json.dumps(FULL)))
+    first, second = state.thresholds
+    assert first.startswith("Task 1, threshold 0.850: sensitivity for low/positive 84% (84 of 100;")
+    assert "optimistic" in first
+    assert second.endswith("; on external cases (B).")
+    assert NOTHING.thresholds == ()
+
+
+def test_a_reading_of_before_does_not_know_what_its_thresholds_mean():
+    tasks = {"task1": {"score": 0.9, "threshold": 0.85}}
+    shown = shown_reading(json.dumps({**FULL, "tasks": tasks, "call": None, "probabilities": None}))
+    assert shown.thresholds == (
+        "Task 1, threshold 0.850: unknown how often it is right: the model does not say.",
+    )
+    assert shown.remarks[1].startswith("Demo model")
+
+
+def test_scores_and_probabilities_are_ready_to_draw():
+    shown = shown_reading(json.dumps(FULL))
+    assert shown.probabilities == FULL["probabilities"]
+    assert shown.scores == (Score("Task 1: low/positive", 0.9, 0.85), Score("Task 2: low", 0.33, 0.5))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tasks": {"task1": {"score": "high", "threshold": 0.5}}},
+        {"tasks": {"task1": {"score": 0.9, "threshold": 0.5, "operating_point": {"cases": "all"}}}},
+        {"probabilities": [0.1]},
+        {"notice": None},
+    ],
+)
+def test_an_edited_text_is_no_reading(change):
+    assert shown_reading(json.dumps({**FULL, **change})) is None

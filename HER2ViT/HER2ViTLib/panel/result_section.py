@@ -23,11 +23,11 @@ class ResultSection:
         parameters = self._panel.parameterNode
         self.ui.resultSection.visible = state.session is None
         self.ui.headlineLabel.text = state.headline
-        self.ui.remarksLabel.text = "\n".join(state.remarks)
+        self.ui.remarksLabel.text = "<br>".join(state.remarks_html)
         self.ui.remarksLabel.visible = bool(state.remarks)
         showDrawing(self.ui.probabilitiesPlot, self._probabilities(state))
-        self.ui.thresholdsLabel.text = "\n".join(state.threshold_lines)
-        self.ui.thresholdsLabel.visible = bool(state.threshold_lines)
+        self.ui.thresholdsLabel.text = "\n".join(state.thresholds)
+        self.ui.thresholdsLabel.visible = bool(state.thresholds)
         if self.ui.resultTableView.mrmlTableNode() is not parameters.resultTable:
             self.ui.resultTableView.setMRMLTableNode(parameters.resultTable)
         if state.has_table:

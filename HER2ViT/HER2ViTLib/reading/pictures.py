@@ -96,8 +96,8 @@ class _View:
 def _view(pixel_to_index: np.ndarray, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> _View:
     """All of an image whose pixels (H, W) lie on a slice, true to its size in mm."""
     height, width = shape
-    height_mm = height * pixel_to_index[1, 1] * spacing[1]
-    width_mm = width * pixel_to_index[0, 0] * spacing[0]
+    height_mm = float(height * pixel_to_index[1, 1] * spacing[1])
+    width_mm = float(width * pixel_to_index[0, 0] * spacing[0])
     scale = min(_HEIGHT_PX / height_mm, _MAX_WIDTH_PX / width_mm)
     wide = max(round(width_mm * scale), 1)
     high = max(round(height_mm * scale), 1)
@@ -112,7 +112,7 @@ def _view(pixel_to_index: np.ndarray, shape: tuple[int, ...], spacing: tuple[flo
 def _grey(view: _View, plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The slice in grey (height, width, 3)."""
     low, high = grey_window(plane, mask)
-    share = (view.sampled(plane) - low) / max(high - low, np.finfo(np.float32).tiny)
+    share = (view.sampled(plane) - low) / max(high - low, float(np.finfo(np.float32).tiny))
     return cv2.cvtColor((255 * share.clip(0, 1)).astype(np.uint8), cv2.COLOR_GRAY2BGR)
 
 

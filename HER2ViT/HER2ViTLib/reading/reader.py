@@ -26,6 +26,7 @@ from HER2ViTLib.study.study import Study
 from .checks import attention_warnings, call_warnings, slice_count_warnings, slice_warnings, unlike_training
 from .provenance import default_case_id, versions
 from .reading import NO_NAMES, NO_OVERRIDES, Overrides, PreparedCase, Reading, TaskReading
+from .warning_order import in_order
 
 
 class Reader:
@@ -201,7 +202,7 @@ class Reader:
             probabilities=probabilities,
             early_phase=case.early_phase,
             tasks=tasks,
-            warnings=tuple(warnings),
+            warnings=tuple(in_order(warnings)),
             device=str(self.device),
             versions=versions(),
             inputs=case.inputs,

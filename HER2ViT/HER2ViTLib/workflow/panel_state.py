@@ -196,9 +196,15 @@ class PanelState:
         return (OUTDATED, *told) if self.is_outdated else told
 
     @property
-    def threshold_lines(self) -> tuple[str, ...]:
-        """What each task's threshold gives, and on which cases that was counted."""
-        return self.reading.threshold_lines if self.reading else ()
+    def remarks_html(self) -> tuple[str, ...]:
+        """The remarks as rich text, codes small."""
+        told = self.reading.remarks_html if self.reading else ()
+        return (f"<b>{OUTDATED}</b>", *told) if self.is_outdated else told
+
+    @property
+    def thresholds(self) -> tuple[str, ...]:
+        """What the threshold of each task means, a sentence each."""
+        return self.reading.thresholds if self.reading else ()
 
     @property
     def missing_to_export(self) -> str:

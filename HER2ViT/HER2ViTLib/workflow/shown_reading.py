@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.her2 import TASKS, HER2Status, Task
-from HER2ViTLib.messages import InputError
-from HER2ViTLib.model.operating_point import operating_point_of, threshold_meaning
+from HER2ViTLib.messages import RESEARCH_NOTICE, ReadingWarning
+from HER2ViTLib.model.operating_point import OperatingPoint, operating_point_of, threshold_meaning
+from HER2ViTLib.reading.warning_order import TECHNICAL, in_order
 
 from .choices import Choices
 from .drawings import Score
@@ -19,15 +22,31 @@ CALLS = (None, HER2Status.ZERO, HER2Status.LOW, HER2Status.POSITIVE)
 
 @dataclass(frozen=True)
 class ShownReading:
-    """The call of a reading and the probabilities of the statuses (None unless Task 1 and Task 2 were run),
-    its warnings and notice; of each task the score and, in words, what its threshold gives.
+    """What the panel tells of a reading.
+
+    `call` and `probabilities` are None unless Task 1 and Task 2 were run. `remarks`: first what matters for
+    this case, then the models' limits, then technical warnings, last the notice of research use; `codes` are
+    the warnings' own, empty for a remark that is none. `scores` are the tasks', `thresholds` says of each in
+    a sentence what its threshold means.
     """
 
     call: str | None
     remarks: tuple[str, ...]
+    codes: tuple[str, ...] = ()
     probabilities: Mapping[str, float] | None = None
     scores: tuple[Score, ...] = ()
-    threshold_lines: tuple[str, ...] = ()
+    thresholds: tuple[str, ...] = ()
+
+    @property
+    def remarks_html(self) -> tuple[str, ...]:
+        """The remarks in words, their codes small beside them, as a label with rich text shows them."""
+        told = itertools.zip_longest(self.remarks, self.codes, fillvalue="")
+        return tuple(_remark_html(remark, code) for remark, code in told)
+
+
+def _remark_html(remark: str, code: str) -> str:
+    words = html.escape(remark)
+    return f"{words} <small><code>{html.escape(code)}</code></small>" if code else words
 
 
 def shown_reading(text: str | None) -> ShownReading | None:
@@ -38,34 +57,67 @@ def shown_reading(text: str | None) -> ShownReading | None:
     """
     try:
         content = parse_json(text or "")
-        call = content["call"]
-        remarks = [*(warning["text"] for warning in content["warnings"]), content["notice"]]
-        probabilities = content["probabilities"]
-        by_key = {task.key: task for task in TASKS.values()}
-        tasks = {by_key[key]: told for key, told in content["tasks"].items()}
-        scores = [
-            Score(f"{_short(task)}: {task.target_name}", float(told["score"]), float(told["threshold"]))
-            for task, told in tasks.items()
-        ]
-        lines = [_threshold_line(task, told.get("operating_point")) for task, told in tasks.items()]
-        if probabilities is not None:
-            probabilities = {str(status): float(value) for status, value in probabilities.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, InputError):
+        return _shown(content)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if call not in CALLS or not all(isinstance(remark, str) for remark in remarks):
-        return None
-    return ShownReading(call, tuple(remarks), probabilities, tuple(scores), tuple(lines))
 
 
-def _threshold_line(task: Task, told: Any) -> str:
-    """What a task's threshold gives, in words; `told` is its operating point in a reading's JSON, if any."""
-    point = operating_point_of(str(told["set"]), told) if told else None
-    return f"{_short(task)}: {threshold_meaning(task, point)}"
+def _shown(content: Mapping[str, Any]) -> ShownReading:
+    """Raises `ValueError` and what a missing or odd value raises."""
+    tasks = [task for task in TASKS.values() if task.key in content.get("tasks", {})]
+    told = [(task, content["tasks"][task.key]) for task in tasks]
+    points = [_operating_point(found.get("operating_point")) for _, found in told]
+    remarks = _remarks(content, tasks, points)
+    texts = tuple(text for text, _ in remarks)
+    if content["call"] not in CALLS or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no reading")
+    probabilities = content.get("probabilities")
+    numbers = [(float(found["score"]), float(found["threshold"])) for _, found in told]
+    return ShownReading(
+        call=content["call"],
+        remarks=texts,
+        codes=tuple(code for _, code in remarks),
+        probabilities=probabilities and {name: float(value) for name, value in probabilities.items()},
+        scores=tuple(Score(_short(task), *pair) for task, pair in zip(tasks, numbers)),
+        thresholds=tuple(
+            f"{_number(task)}, threshold {threshold:.3f}: {threshold_meaning(task, point)}."
+            for task, (_, threshold), point in zip(tasks, numbers, points)
+        ),
+    )
+
+
+def _remarks(
+    content: Mapping[str, Any], tasks: Sequence[Task], points: Sequence[OperatingPoint | None]
+) -> list[tuple[str, str]]:
+    """(text, code) of each remark, in the order in which they are told."""
+    warnings = [ReadingWarning(str(one["code"]), one["text"]) for one in content["warnings"]]
+    ordered = in_order(warnings)
+    technical = [(one.text, one.code) for one in ordered if one.code in TECHNICAL]
+    others = [(one.text, one.code) for one in ordered if one.code not in TECHNICAL]
+    optimistic = [
+        _number(task) for task, point in zip(tasks, points) if point is not None and point.optimistic
+    ]
+    limits = []
+    if optimistic:
+        of = " and ".join(optimistic)
+        limits.append((f"{of}: optimistic, the threshold was tried only on the cases it was chosen on", ""))
+    notice = content["notice"]
+    if notice.startswith(RESEARCH_NOTICE):
+        limits += [(text, "") for text in [notice.removeprefix(RESEARCH_NOTICE).strip()] if text]
+        notice = RESEARCH_NOTICE
+    return [*others, *limits, *technical, (notice, "")]
+
+
+def _operating_point(content: Any) -> OperatingPoint | None:
+    return None if content is None else operating_point_of(content["set"], content)
+
+
+def _number(task: Task) -> str:
+    return task.title.partition(":")[0]
 
 
 def _short(task: Task) -> str:
-    """Its number, as in "Task 1"."""
-    return task.title.partition(":")[0]
+    return f"{_number(task)}: {task.target_name}"
 
 
 @dataclass(frozen=True)
