@@ -15,11 +15,15 @@ import pytest
 from conftest import REPOSITORY
 from HER2ViTLib.her2 import TWO_STEP
 from HER2ViTLib.model import attention
+from HER2ViTLib.workflow.choices import Choices
+from HER2ViTLib.workflow.panel_state import PanelState
+from HER2ViTLib.workflow.shown_reading import Inputs
 
 MODULES = ("HER2ViT", "HER2ViTTraining")
 CHEAP = {
     "DICOMLib",
     "contextlib",
+    "dataclasses",
     "importlib",
     "logging",
     "pathlib",
@@ -201,6 +205,13 @@ def test_ui_file_fits_slicer(module):
     assert wired == {
         name for name, kind in widgets.items() if kind.startswith(("qMRML", "qSlicer")) and name != module
     }
+
+
+def test_every_button_of_the_panel_says_why_it_cannot_be_pressed():
+    names = {w.get("name") for w in ui_of("HER2ViT").iter("widget") if w.get("class") == "QPushButton"}
+    state = PanelState(Inputs(Choices(), ()))
+    assert names - set(state.obstacles) == {"demoModelsButton"}, "all but the one that always can"
+    assert set(state.obstacles) <= names
 
 
 def test_every_bound_widget_has_its_parameter():

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from HER2ViTLib.messages import RESEARCH_NOTICE
-from HER2ViTLib.workflow.archiving import missing_for_archive
+from HER2ViTLib.workflow.case_facts import CaseFacts
 from HER2ViTLib.workflow.choices import Choices
 from HER2ViTLib.workflow.drawings import Score
+from HER2ViTLib.workflow.export import missing_for_archive, missing_for_export
 from HER2ViTLib.workflow.panel_state import PanelState, SessionState
 from HER2ViTLib.workflow.shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading, shown_reading
 
@@ -25,11 +26,13 @@ READING = {
 SHOWN = PanelState(
     READY, has_table=True, reading=shown_reading(json.dumps(READING)), read_from=ReadFrom(READY)
 )
-SESSION_ANSWERS = ("can_open_session", "can_close_session", "can_skip_case", "can_save_outline")
+LIST_BUTTONS = ("addPhaseButton", "addAllPhasesButton", "movePhaseUpButton", "removePhaseButton")
+SESSION_BUTTONS = ("sessionOpenButton", "sessionSaveButton", "sessionSkipButton", "sessionCloseButton")
+EXPORT_BUTTONS = ("exportReportButton", "exportPdfButton", "exportRowButton", "saveDicomButton")
 
 
-def possible(state: PanelState, *names: str) -> list[bool]:
-    return [getattr(state, name) for name in names]
+def possible(state: PanelState, *buttons: str) -> list[bool]:
+    return [not state.obstacles[button] for button in buttons]
 
 
 # The phases
@@ -37,54 +40,51 @@ def possible(state: PanelState, *names: str) -> list[bool]:
 
 def test_a_volume_is_added_once():
     state = replace(NOTHING, listed=("a",), loaded=("a", "b"), offered="b")
-    assert possible(state, "can_add_phase", "can_add_all_phases") == [True, True]
-    assert not replace(state, offered="a").can_add_phase
-    assert not replace(state, offered="").can_add_phase
-    assert not replace(state, listed=("b", "a")).can_add_all_phases
-    assert not NOTHING.can_add_all_phases
+    assert possible(state, "addPhaseButton", "addAllPhasesButton") == [True, True]
+    assert "a phase already" in replace(state, offered="a").obstacles["addPhaseButton"]
+    assert "Choose a volume" in replace(state, offered="").obstacles["addPhaseButton"]
+    assert "a phase already" in replace(state, listed=("b", "a")).obstacles["addAllPhasesButton"]
+    assert NOTHING.obstacles["addAllPhasesButton"]
 
 
 @pytest.mark.parametrize(("row", "up", "remove"), [(-1, False, False), (0, False, True), (2, True, True)])
 def test_a_listed_phase_moves_up_unless_it_is_the_first(row, up, remove):
     state = replace(NOTHING, listed=("a", "b", "c"), row=row)
-    assert possible(state, "can_move_phase_up", "can_remove_phase") == [up, remove]
+    assert possible(state, "movePhaseUpButton", "removePhaseButton") == [up, remove]
 
 
 def test_a_sequence_stands_in_for_the_list():
     state = replace(NOTHING, listed=("a", "b"), loaded=("a", "b", "c"), offered="c", row=1)
-    names = (
-        "can_list_phases",
-        "can_add_phase",
-        "can_add_all_phases",
-        "can_move_phase_up",
-        "can_remove_phase",
-    )
-    assert possible(state, *names) == [True] * 5
-    assert possible(replace(state, has_sequence=True), *names) == [False] * 5
+    assert possible(state, *LIST_BUTTONS) == [True] * 4
+    of_sequence = replace(state, has_sequence=True)
+    assert all("A sequence is chosen" in of_sequence.obstacles[button] for button in LIST_BUTTONS)
+
+
+def test_a_subtraction_needs_a_phase_before_contrast():
+    assert "before contrast" in PanelState(READY, CaseFacts(4)).obstacles["subtractionButton"]
+    assert PanelState(READY, CaseFacts(4, pre=0)).obstacles["subtractionButton"] == ""
 
 
 # Outlining and reading
 
 
 def test_outlining_needs_images_and_a_seed_where_it_grows_from_one():
-    assert possible(replace(NOTHING, has_seed=True), "can_draw_outline", "can_outline_from_seed") == [
-        False,
-        False,
-    ]
-    assert possible(PanelState(READY), "can_draw_outline", "can_outline_from_seed") == [True, False]
-    assert PanelState(READY, has_seed=True).can_outline_from_seed
+    buttons = ("growButton", "newOutlineButton", "growAgainButton")
+    assert possible(replace(NOTHING, has_seed=True), *buttons) == [False] * 3
+    assert possible(PanelState(READY), *buttons) == [True, True, False]
+    assert possible(PanelState(READY, has_seed=True), *buttons) == [True] * 3
 
 
 def test_the_run_button_works_or_says_what_is_missing():
-    assert PanelState(READY).can_run
-    assert PanelState(READY).run_tool_tip == "Read HER2 status of the outlined lesion."
-    state = NOTHING
-    assert not state.can_run
-    assert (
-        state.run_tool_tip
-        == state.missing
-        == "Choose the phases of a DCE-MRI study, in time order, or a sequence."
-    )
+    assert PanelState(READY).obstacles["runButton"] == ""
+    told = "Choose the phases of a DCE-MRI study, in time order, or a sequence."
+    assert NOTHING.obstacles["runButton"] == NOTHING.missing == NOTHING.case_text == told
+
+
+def test_the_largest_slice_is_offered_once_another_one_was_picked():
+    picked = replace(READY, choices=replace(READY.choices, slice_index=3))
+    assert possible(PanelState(READY), "largestSliceButton") == [False]
+    assert possible(PanelState(picked), "largestSliceButton") == [True]
 
 
 # The result
@@ -150,8 +150,8 @@ def test_without_a_reading_nothing_is_outdated():
 
 
 def test_view_turns_only_to_a_slice_that_was_read():
-    assert not SHOWN.can_jump
-    assert replace(SHOWN, has_map=True).can_jump
+    assert "no attention map" in SHOWN.obstacles["jumpButton"]
+    assert replace(SHOWN, has_map=True).obstacles["jumpButton"] == ""
 
 
 # The session
@@ -159,32 +159,48 @@ def test_view_turns_only_to_a_slice_that_was_read():
 
 def test_session_is_opened_once_and_its_cases_are_saved_or_skipped_until_all_are_done():
     state = PanelState(READY)
-    assert possible(state, *SESSION_ANSWERS) == [True, False, False, False]
+    assert possible(state, *SESSION_BUTTONS) == [True, False, False, False]
     assert state.session_progress == ""
-    working = replace(state, session=SessionState("case 1 of 3", False))
-    assert possible(working, *SESSION_ANSWERS) == [False, True, True, True]
-    assert working.session_progress == "case 1 of 3"
+    working = replace(state, session=SessionState("case 1 of 3", 3, 83.4))
+    assert possible(working, *SESSION_BUTTONS) == [False, True, True, True]
+    assert working.session_progress == "case 1 of 3; 3 left. This case: 1:23"
     without_outline = replace(working, inputs=Inputs(Choices(phases=4), ()))
-    assert possible(without_outline, *SESSION_ANSWERS) == [False, True, True, False]
-    done = replace(working, session=SessionState("finished", True))
-    assert possible(done, *SESSION_ANSWERS) == [False, True, False, False]
+    assert possible(without_outline, *SESSION_BUTTONS) == [False, False, True, True]
+    assert "or skip the case" in without_outline.obstacles["sessionSaveButton"]
+    done = replace(working, session=SessionState("finished", 0, 0.0))
+    assert possible(done, *SESSION_BUTTONS) == [False, False, False, True]
+    assert done.session_progress == "finished"
 
 
-# Saving as DICOM
+def test_a_session_keeps_everything_out_that_could_tell_the_reader_more():
+    state = replace(SHOWN, session=SessionState("case 1 of 3", 3, 0.0), table="readings.csv")
+    kept_out = (*LIST_BUTTONS, *EXPORT_BUTTONS, "dicomButton", "sampleButton", "runButton", "nextCaseButton")
+    assert all("A session is open" in state.obstacles[button] for button in kept_out)
+    assert possible(state, "growButton", "newOutlineButton", "subtractionButton") == [True, True, False]
+
+
+# Out of the scene
+
+
+def test_a_reading_is_exported_while_it_is_the_one_of_what_is_chosen():
+    state = replace(SHOWN, table="readings.csv")
+    assert possible(state, *EXPORT_BUTTONS) == [True] * 4
+    outdated = replace(state, inputs=SOMETHING_ELSE)
+    assert all("read again" in outdated.obstacles[button] for button in EXPORT_BUTTONS)
+    of_scene = replace(state, missing_for_export=missing_for_export(False))
+    assert all("Read the case first" in of_scene.obstacles[button] for button in EXPORT_BUTTONS)
+    assert "Choose the table's file" in replace(state, table=" ").obstacles["exportRowButton"]
+    assert possible(NOTHING, "exportSceneButton", "nextCaseButton") == [False, False]
+    assert possible(state, "exportSceneButton", "nextCaseButton") == [True, True]
 
 
 def test_a_reading_is_saved_to_dicom_only_where_an_archive_could_tie_it_to_its_images():
-    assert missing_for_archive(True, True, True) == ""
-    assert "Read the case first" in missing_for_archive(False, False, True)
-    assert "not open" in missing_for_archive(True, False, False)
-    assert "load them there" in missing_for_archive(True, False, True)
-
-
-def test_the_button_says_what_is_missing():
-    assert SHOWN.missing_to_save == ""
-    assert "Research use only" in SHOWN.save_tool_tip
-    assert replace(SHOWN, missing_for_archive="Read the case first").save_tool_tip == "Read the case first"
-    assert "read again" in replace(SHOWN, inputs=SOMETHING_ELSE).save_tool_tip
+    assert missing_for_export(True) == missing_for_archive(True, True) == ""
+    assert "not open" in missing_for_archive(False, False)
+    assert "load them there" in missing_for_archive(False, True)
+    state = replace(SHOWN, missing_for_archive=missing_for_archive(False, True))
+    assert "load them there" in state.obstacles["saveDicomButton"]
+    assert state.obstacles["exportReportButton"] == ""
 
 
 # What is told under the call

@@ -57,18 +57,27 @@ def test_a_segment_is_chosen_never_guessed():
     )
 
 
+SHOWN = {"Red": (True, "Axial"), "Green": (True, "Coronal"), "Yellow": (True, "Sagittal")}
+
+
 @pytest.mark.parametrize(
-    ("visible", "view"),
+    ("views", "plane", "view"),
     [
-        ({"Green": True, "Red": True}, "Red"),
-        ({"Red": False, "Green": False, "Yellow": True}, "Yellow"),
-        ({"Green": False, "Red": False}, "Red"),
-        ({"Slice4": False}, "Slice4"),
-        ({}, None),
+        (SHOWN, "Axial", "Red"),
+        (SHOWN, "Sagittal", "Yellow"),
+        ({**SHOWN, "Yellow": (False, "Sagittal")}, "Sagittal", "Red"),
+        (
+            {"Red": (False, "Axial"), "Green": (False, "Coronal"), "Yellow": (True, "Axial")},
+            "Sagittal",
+            "Yellow",
+        ),
+        ({"Green": (False, "Coronal"), "Red": (False, "Axial")}, "Coronal", "Green"),
+        ({"Slice4": (False, "Axial")}, "Sagittal", "Slice4"),
+        ({}, "Axial", None),
     ],
 )
-def test_reading_is_shown_in_a_view_that_is_on_the_screen(visible, view):
-    assert reading_view(visible) == view
+def test_reading_is_shown_on_the_screen_in_the_view_of_its_plane(views, plane, view):
+    assert reading_view(views, plane) == view
 
 
 def test_phases_move_up_one_place():

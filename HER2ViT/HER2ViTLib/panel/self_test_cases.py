@@ -1,6 +1,5 @@
 """Self-test of the panel: what a user does with a case, and what the user sees of it."""
 
-import csv
 import tempfile
 from pathlib import Path
 
@@ -221,6 +220,8 @@ class CaseTests(ReadingTest):
             self._checkRows(panel, Path(folder, "readings.csv"))
 
     def _checkRows(self, panel, path):
+        import csv
+
         ui = panel.ui
         ui.exportTablePath.currentPath = ""
         self.assertFalse(ui.exportRowButton.enabled)
