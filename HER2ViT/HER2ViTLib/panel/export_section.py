@@ -29,8 +29,8 @@ class ExportSection:
 
     def update(self, state):
         self.ui.exportSection.visible = state.session is None
-        if not state.has_table:
-            self.ui.exportLabel.text = ""
+        if not self._logic.export.done:
+            self._tell("")
 
     def onReport(self, checked=False):
         self.export(_("Report"), "html", self._logic.export.saveReport)
@@ -82,10 +82,17 @@ class ExportSection:
     @contextlib.contextmanager
     def _told(self, failure, where):
         """One way out; where it led is said beside the buttons once it is through."""
-        self.ui.exportLabel.text = ""
+        self._tell("")
         with self._panel.reporting(failure):
             yield
-            self.ui.exportLabel.text = _("Saved: {where}").format(where=where)
+            self._tell(where)
+
+    def _tell(self, where):
+        """Where the last export went: its name, all of it in the tool tip; empty for none."""
+        name = qt.QFileInfo(where).fileName()
+        self.ui.exportLabel.text = _("Saved: {where}").format(where=name) if where else ""
+        self.ui.exportLabel.toolTip = where
+        self.ui.exportLabel.visible = bool(where)
 
     def onNextCase(self, checked=False):
         unsaved = self._logic.unsaved(self._panel.parameterNode)

@@ -39,6 +39,7 @@ class HER2ViTTest(CaseTests, DicomTests, SessionTests, ReadingTest):
             self.test_workflow,
             self.test_export,
             self.test_views,
+            self.test_result_fits,
             self.test_saved_scene,
             self.test_session,
         )

@@ -234,7 +234,7 @@ class CaseTests(ReadingTest):
             rows = list(csv.DictReader(file))
         self.assertEqual([row["case_id"] for row in rows], ["case 7", "case 8"])
         self.assertIn(rows[0]["call"], ui.headlineLabel.text)
-        self.assertIn(str(path), ui.exportLabel.text)
+        self.assertIn(path.name, ui.exportLabel.text)
 
     def test_views(self):
         """After a reading every slice view shows the lesion, in its own orientation; outside the crop and
@@ -264,9 +264,26 @@ class CaseTests(ReadingTest):
         self.assertTrue(display.GetApplyThreshold())
         self.assertAlmostEqual(display.GetLowerThreshold(), 0.3)
         self.assertTrue(ui.detailsSection.collapsed)
-        self.assertLessEqual(self._lowestOf(ui.nextCaseButton), slicer.util.mainWindow().height)
 
-    def _lowestOf(self, widget):
-        """The lower edge of a widget in the main window."""
-        corner = widget.mapTo(slicer.util.mainWindow(), qt.QPoint(0, widget.height))
-        return corner.y()
+    def test_result_fits(self):
+        """On a window of 1280 x 800 the way from *Read* to the result needs no searching: from the call to
+        the export everything is in sight.
+        """
+        panel = self.panel()
+        ui = panel.ui
+        ui.sampleButton.click()
+        self.needsReading()
+        window = slicer.util.mainWindow()
+        former = window.size
+        window.resize(1280, 800)
+        slicer.app.processEvents()
+        ui.runButton.click()
+        for _attempt in range(5):
+            slicer.app.processEvents()
+        panel.scrollTo(ui.resultSection)
+        area = panel.scrollArea(ui.resultSection)
+        for widget in (ui.headlineLabel, ui.remarksLabel, ui.probabilitiesPlot, ui.nextCaseButton):
+            upper = widget.mapTo(area.viewport(), qt.QPoint(0, 0)).y()
+            self.assertGreaterEqual(upper, 0, widget.name)
+            self.assertLessEqual(upper + widget.height, area.viewport().height, widget.name)
+        window.resize(former)

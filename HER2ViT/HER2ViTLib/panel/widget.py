@@ -209,11 +209,16 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.progressLabel.text = text
         self.ui.progressLabel.repaint()
 
-    def scrollTo(self, section):
-        """Brings a section to the top of the panel."""
+    def scrollArea(self, section):
+        """What the panel scrolls in; None where it stands alone."""
         area = section
         while area and not isinstance(area, qt.QScrollArea):
             area = area.parent()
+        return area
+
+    def scrollTo(self, section):
+        """Brings a section to the top of the panel."""
+        area = self.scrollArea(section)
         if area:
             # The section's new height counts only once the layout is done.
             slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
