@@ -250,10 +250,20 @@ def test_words_come_first_and_codes_small_as_rich_text():
     assert edited.remarks_html[0].startswith("<b>Outline, images or models have changed")
 
 
+def test_of_many_remarks_the_first_are_shown_and_always_the_notice():
+    warnings = [{"code": "multifocal", "text": f"remark {n}"} for n in range(9)]
+    state = replace(SHOWN, reading=shown_reading(json.dumps({**READING, "warnings": warnings})))
+    told = state.remarks_html
+    assert len(told) == 6
+    assert told[0].startswith("remark 0")
+    assert told[-2:] == ("<i>5 more under All values</i>", "Research use only.")
+    assert len(state.remarks) == 10
+
+
 def test_each_threshold_says_what_it_means():
     state = replace(SHOWN, reading=shown_reading(json.dumps(FULL)))
     first, second = state.thresholds
-    assert first.startswith("Task 1, threshold 0.850: sensitivity for low/positive 84% (84 of 100;")
+    assert first.startswith("Task 1: sensitivity for low/positive 84% (84 of 100;")
     assert "optimistic" in first
     assert second.endswith("; on external cases (B).")
     assert NOTHING.thresholds == ()
@@ -262,9 +272,7 @@ def test_each_threshold_says_what_it_means():
 def test_a_reading_of_before_does_not_know_what_its_thresholds_mean():
     tasks = {"task1": {"score": 0.9, "threshold": 0.85}}
     shown = shown_reading(json.dumps({**FULL, "tasks": tasks, "call": None, "probabilities": None}))
-    assert shown.thresholds == (
-        "Task 1, threshold 0.850: unknown how often it is right: the model does not say.",
-    )
+    assert shown.thresholds == ("Task 1: unknown how often it is right: the model does not say.",)
     assert shown.remarks[1].startswith("Demo model")
 
 

@@ -65,6 +65,7 @@ class ExportLogic:
         temporary = temporary_name(Path(path))
         printer = qt.QPrinter(qt.QPrinter.HighResolution)
         printer.setOutputFormat(qt.QPrinter.PdfFormat)
+        printer.setPageSize(qt.QPageSize(qt.QPageSize.A4))
         printer.setOutputFileName(str(temporary))
         document.print(printer)
         temporary.replace(path)

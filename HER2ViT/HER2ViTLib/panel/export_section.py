@@ -92,7 +92,6 @@ class ExportSection:
         name = qt.QFileInfo(where).fileName()
         self.ui.exportLabel.text = _("Saved: {where}").format(where=name) if where else ""
         self.ui.exportLabel.toolTip = where
-        self.ui.exportLabel.visible = bool(where)
 
     def onNextCase(self, checked=False):
         unsaved = self._logic.unsaved(self._panel.parameterNode)

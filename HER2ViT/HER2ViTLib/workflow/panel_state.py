@@ -13,6 +13,8 @@ from .shown_reading import CAME_WITH_SCENE, Inputs, ReadFrom, ShownReading
 
 IN_SESSION = "A session is open: it shows its own cases, and reads nothing. Close it first."
 OUTDATED = "Outline, images or models have changed since the reading: read again."
+MAX_REMARKS = 6
+"""So many are shown under the call; more of them would push the export off the screen."""
 HAS_SEQUENCE = "A sequence is chosen: it holds all phases. Choose none to list volumes."
 
 
@@ -197,8 +199,11 @@ class PanelState:
 
     @property
     def remarks_html(self) -> tuple[str, ...]:
-        """The remarks as rich text, codes small."""
+        """The remarks as rich text, codes small: the first of many, and always the last, the notice."""
         told = self.reading.remarks_html if self.reading else ()
+        if len(told) > MAX_REMARKS:
+            more = f"<i>{len(told) - MAX_REMARKS + 1} more under All values</i>"
+            told = (*told[: MAX_REMARKS - 2], more, told[-1])
         return (f"<b>{OUTDATED}</b>", *told) if self.is_outdated else told
 
     @property

@@ -80,8 +80,7 @@ def _shown(content: Mapping[str, Any]) -> ShownReading:
         probabilities=probabilities and {name: float(value) for name, value in probabilities.items()},
         scores=tuple(Score(_short(task), *pair) for task, pair in zip(tasks, numbers)),
         thresholds=tuple(
-            f"{_number(task)}, threshold {threshold:.3f}: {threshold_meaning(task, point)}."
-            for task, (_, threshold), point in zip(tasks, numbers, points)
+            f"{_number(task)}: {threshold_meaning(task, point)}." for task, point in zip(tasks, points)
         ),
     )
 
