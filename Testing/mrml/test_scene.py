@@ -38,8 +38,8 @@ from HER2ViTLib.mrml.inputs import (
     study_from_sequence,
     volume_from_node,
 )
-from HER2ViTLib.mrml.scene_file import new_scene, save_scene, write_reading_scene
-from HER2ViTLib.mrml.views import show_layers, show_patch, slice_to_ras
+from HER2ViTLib.mrml.scene_file import VIEWS, new_scene, save_scene, write_reading_scene
+from HER2ViTLib.mrml.views import orientation_of, plane_of, show_layers, show_patch, slice_to_ras
 from HER2ViTLib.reading.reading import Reading, TaskReading
 from HER2ViTLib.reading.report import reading_json
 from HER2ViTLib.study.loading import load_study
@@ -512,20 +512,21 @@ def test_scene_file_holds_the_reading_and_tells_nothing_else(geometry, tmp_path)
     for entry in (0, 12, 13, 255):
         np.testing.assert_allclose(rgba_of(colors, entry), rgba_of(mrml.attention_colors(new_scene()), entry))
     assert scene.GetFirstNodeByName("HER2 reading").GetCellText(0, 1) == "case-0123"
-    view = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
-    assert (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation()) == (
-        "Red",
-        "R",
-        "Axial",
-    )
-    np.testing.assert_allclose(
-        to_array(view.GetSliceToRAS()), slice_to_ras(reading.leading_task.patch.geometry), atol=1e-3
-    )
-    layers = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
-    assert (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()) == (
-        image.GetID(),
-        attention.GetID(),
-    )
+    patch = reading.leading_task.patch.geometry
+    middle = slice_to_ras(patch)[:3, 3]
+    for name, orientation in VIEWS.items():
+        view = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        told = (view.GetLayoutName(), view.GetLayoutLabel(), view.GetDefaultOrientation())
+        assert told == (name, name[0], orientation)
+        layers = scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
+        assert layers.GetBackgroundVolumeID() == image.GetID()
+        if orientation == plane_of(patch):
+            np.testing.assert_allclose(to_array(view.GetSliceToRAS()), slice_to_ras(patch), atol=1e-3)
+            assert layers.GetForegroundVolumeID() == attention.GetID()
+        else:
+            assert (view.GetOrientation(), orientation_of(view)) == (orientation, orientation)
+            np.testing.assert_allclose(to_array(view.GetSliceToRAS())[:3, 3], middle, atol=1e-3)
+            assert not layers.GetForegroundVolumeID()
 
 
 def test_without_slicer_core_one_line_says_what_to_install(tmp_path):

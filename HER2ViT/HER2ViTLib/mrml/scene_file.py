@@ -16,14 +16,13 @@ from HER2ViTLib.imaging.volume import Geometry
 from HER2ViTLib.study.study import Study
 
 from .results import put_reading, put_segment, put_volume
-from .views import show_layers, show_patch
+from .views import plane_of, show_layers, show_patch, show_place
 
 if TYPE_CHECKING:
     from HER2ViTLib.reading.reading import Reading
 
-VIEW = "Red"
-VIEW_COLOR = (0.953, 0.290, 0.200)
-"""The slice view of the file: Slicer's first, in Slicer's own colour (RGB)."""
+VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+"""Slicer's slice views, and the planes they show."""
 
 
 def new_scene() -> slicer.vtkMRMLScene:
@@ -47,32 +46,39 @@ def write_reading_scene(reading: Reading, study: Study, roi: np.ndarray, path: s
     image = put_volume(scene, study.phases[reading.early_phase.index].volume, "Early phase")
     put_segment(scene, roi, study.geometry, "Outline", reference=image)
     nodes = put_reading(scene, reading)
-    _add_view(scene, image, nodes.task2 or nodes.task1 or nodes.task3, reading.leading_task.patch.geometry)
+    # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost
+    # when it opens the scene.
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    attention = nodes.task2 or nodes.task1 or nodes.task3
+    for name in VIEWS:
+        _add_view(scene, name, image, attention, reading.leading_task.patch.geometry)
     save_scene(scene, path)
 
 
 def _add_view(
-    scene: slicer.vtkMRMLScene, image: slicer.vtkMRMLNode, attention: slicer.vtkMRMLNode, geometry: Geometry
+    scene: slicer.vtkMRMLScene,
+    name: str,
+    image: slicer.vtkMRMLNode,
+    attention: slicer.vtkMRMLNode,
+    geometry: Geometry,
 ) -> None:
-    """Slicer's first slice view, set to the slice: views carry a layout name, by which Slicer finds them when
-    it opens the scene.
+    """One of Slicer's slice views, at the lesion; the one of the slice's plane shows it with its attention
+    map. Views carry a layout name, by which Slicer finds them when it opens the scene.
     """
-    # A view in a file brings its label, colour and standard orientations along, else Slicer's own are lost
-    # when it opens the scene.
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     view = scene.CreateNodeByClass("vtkMRMLSliceNode")
     layers = scene.CreateNodeByClass("vtkMRMLSliceCompositeNode")
     for node in (view, layers):
         node.UnRegister(None)
-        node.SetSingletonTag(VIEW)
-        node.SetLayoutName(VIEW)
+        node.SetSingletonTag(name)
+        node.SetLayoutName(name)
         scene.AddNode(node)
-    view.SetLayoutLabel(VIEW[0])
-    view.SetLayoutColor(*VIEW_COLOR)
-    view.SetDefaultOrientation("Axial")
-    view.SetOrientation("Axial")
-    show_patch(view, geometry)
-    show_layers(layers, image, attention, opacity=0.5)
+    view.SetLayoutLabel(name[0])
+    view.SetLayoutColor(getattr(slicer.vtkMRMLAbstractViewNode, f"Get{name}Color")())
+    view.SetDefaultOrientation(VIEWS[name])
+    view.SetOrientation(VIEWS[name])
+    is_of_the_slice = VIEWS[name] == plane_of(geometry)
+    (show_patch if is_of_the_slice else show_place)(view, geometry)
+    show_layers(layers, image, attention if is_of_the_slice else None, opacity=0.5)
 
 
 def save_scene(scene: slicer.vtkMRMLScene, path: str | os.PathLike) -> None:
