@@ -32,9 +32,14 @@ def a_study(starts=(0.0, 60.0, 120.0, 180.0)):
     return study_from_volumes(volumes, starts)
 
 
+def facts_of(study, mask=None, early=None):
+    roi = mask if mask is not None and mask.any() else None
+    return case_facts(study, choose_phases(study, roi, early), mask)
+
+
 def test_the_panel_names_the_phase_that_a_reading_takes_and_why():
     study = a_study()
-    facts = case_facts(study, a_mask())
+    facts = facts_of(study, a_mask())
     chosen = choose_phases(study, a_mask())
     assert (facts.early, facts.pre) == (chosen.early, chosen.pre) == (chosen.early, 0)
     assert facts.explanation[0] == f"Phase {chosen.early.index} is read: {chosen.early.detail}."
@@ -44,7 +49,7 @@ def test_the_panel_names_the_phase_that_a_reading_takes_and_why():
 
 
 def test_without_times_enhancement_decides_and_times_are_unknown():
-    facts = case_facts(a_study(None), a_mask())
+    facts = facts_of(a_study(None), a_mask())
     assert facts.times_s is None
     assert [facts.time_text(phase) for phase in (0, 1)] == ["before contrast", "unknown"]
     assert "90 % of the maximal mean enhancement over the ROI" in facts.explanation[0]
@@ -53,24 +58,22 @@ def test_without_times_enhancement_decides_and_times_are_unknown():
 def test_without_an_outline_nothing_is_told_of_a_lesion():
     study = a_study(None)
     for mask in (None, np.zeros(GEOMETRY.shape, bool)):
-        facts = case_facts(study, mask)
+        facts = facts_of(study, mask)
         assert facts.lesion is None
         assert "top 1 % of enhancement" in facts.explanation[0]
     assert "Outline the lesion" in slice_text(None, -1, 0)
 
 
 def test_the_lesion_is_measured_as_it_was_drawn():
-    lesion = case_facts(a_study(), a_mask()).lesion
+    lesion = facts_of(a_study(), a_mask()).lesion
     assert lesion.signals == pytest.approx(LESION)
     assert lesion.areas_mm2 == (0, 0, 16, 64, 24, 0)
     assert lesion.largest == 3
 
 
-def test_a_phase_that_cannot_be_read_is_told_with_its_reason():
-    facts = case_facts(a_study(), a_mask(), early=0)
-    assert facts.early is None
-    assert "is the pre-contrast phase" in facts.explanation[0]
-    assert case_facts(a_study(), a_mask(), early=3).explanation[0] == "Phase 3 is read: chosen by the user."
+def test_the_users_choice_is_named_as_such():
+    facts = facts_of(a_study(), a_mask(), early=3)
+    assert facts.explanation[0] == "Phase 3 is read: chosen by the user."
     assert NOTHING_KNOWN.explanation == ()
 
 
@@ -85,4 +88,4 @@ def test_a_phase_that_cannot_be_read_is_told_with_its_reason():
     ],
 )
 def test_the_slice_that_is_read_is_named(chosen, count, told):
-    assert slice_text(case_facts(a_study(), a_mask()).lesion, chosen, count) == told
+    assert slice_text(facts_of(a_study(), a_mask()).lesion, chosen, count) == told

@@ -49,9 +49,9 @@ def fingerprint(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
     image = node.GetImageData()
     parent = node.GetParentTransformNode()
     return (
-        node.GetID() or id(node),
+        node.GetID(),
         node.GetName(),
-        id(image),
+        # VTK's clock ticks at every change of anything: no two images share a time.
         image.GetMTime() if image is not None else 0,
         to_array(matrix).tobytes(),
         parent.GetTransformToWorldMTime() if parent is not None else 0,

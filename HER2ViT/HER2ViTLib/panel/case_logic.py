@@ -7,6 +7,8 @@ from typing import Any
 
 import slicer
 
+from .slice_view import showImage
+
 # Slicer imports this file at start-up: the functions import what is heavy.
 
 
@@ -19,6 +21,7 @@ class CaseLogic:
 
     def __init__(self):
         self._study: Any = (None, None)
+        self._choice: Any = (None, None)
         self._facts: Any = (None, None)
 
     # The phases
@@ -139,27 +142,58 @@ class CaseLogic:
         key = (self._imagesKey(parameters), parameters.earlyPhase, segment)
         if self._facts[0] != key:
             try:
-                facts = self._newFacts(parameters)
+                # A second or two for a large study.
+                with slicer.util.WaitCursor():
+                    facts = self._newFacts(parameters)
             except InputError as error:
                 facts = CaseFacts(self.phaseCount(parameters), remarks=(str(error),))
             self._facts = (key, facts)
         return self._facts[1]
 
     def _newFacts(self, parameters):
-        from HER2ViTLib.messages import InputError
-        from HER2ViTLib.mrml.inputs import segment_roi
+        from HER2ViTLib.study.phases import choose_phases
         from HER2ViTLib.workflow.case_facts import case_facts
 
         study = self.study(parameters)
-        choices = self.choices(parameters)
-        mask = None
-        if choices.segment:
-            # Empty so far, or elsewhere: the reading will say so, and until then there is no outline.
-            with contextlib.suppress(InputError):
-                mask = segment_roi(parameters.segmentation, choices.segment, study.geometry).mask
-        return case_facts(study, mask, choices.early_phase_override)
+        mask = self._mask(parameters, study)
+        if mask is None:
+            return case_facts(study, self.choiceByEnhancement(parameters), None)
+        return case_facts(
+            study, choose_phases(study, mask, self.choices(parameters).early_phase_override), mask
+        )
+
+    def _mask(self, parameters, study):
+        """The chosen segment on the study's grid; None without any, or with nothing in it: the reading will
+        say so.
+        """
+        from HER2ViTLib.messages import InputError
+        from HER2ViTLib.mrml.inputs import segment_roi
+
+        segment = self.choices(parameters).segment
+        with contextlib.suppress(InputError):
+            return segment_roi(parameters.segmentation, segment, study.geometry).mask if segment else None
+
+    def choiceByEnhancement(self, parameters):
+        """The phases as they are chosen before there is an outline: by what enhances most. It takes a second
+        for a large study, so the last one is kept. Raises InputError as `choose_phases` does.
+        """
+        from HER2ViTLib.study.phases import choose_phases
+
+        key = (self._imagesKey(parameters), parameters.earlyPhase)
+        if self._choice[0] != key:
+            early = self.choices(parameters).early_phase_override
+            self._choice = (key, choose_phases(self.study(parameters), None, early))
+        return self._choice[1]
 
     # Volumes to look at
+
+    def showPhase(self, parameters, phase):
+        """Shows a phase in the slice views."""
+        if parameters.sequence:
+            for browser in _browsers(parameters.sequence):
+                browser.SetSelectedItemNumber(phase)
+        else:
+            showImage(self.phaseNodes(parameters)[phase])
 
     def paintingNode(self, parameters):
         """The volume to outline the lesion on; None when no phase is a volume in the scene."""
@@ -220,9 +254,11 @@ class CaseLogic:
 
     def caseNodes(self, parameters):
         """Every node of the chosen case."""
+        browsers = _browsers(parameters.sequence)
         chosen = [
             *self.phaseNodes(parameters),
-            *_browsing(parameters.sequence),
+            *(browser.GetProxyNode(parameters.sequence) for browser in browsers),
+            *browsers,
             parameters.sequence,
             parameters.image,
             parameters.subtraction,
@@ -237,6 +273,7 @@ class CaseLogic:
         """Lets go of what was kept beside the scene."""
         self.export.forget()
         self._study = (None, None)
+        self._choice = (None, None)
         self._facts = (None, None)
 
     def clearCase(self, parameters):
@@ -272,16 +309,10 @@ def ours(node, mark):
     return node if node and node.GetAttribute(mark) else None
 
 
-def _browsing(sequence):
-    """What shows a sequence: its browsers and the volumes that they put into the views."""
-    if not sequence:
-        return []
-    browsers = [
-        node
-        for node in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
-        if node.IsSynchronizedSequenceNode(sequence, True)
-    ]
-    return [*(node.GetProxyNode(sequence) for node in browsers), *browsers]
+def _browsers(sequence):
+    """What shows a sequence in the views; none for none."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    return [node for node in nodes if sequence and node.IsSynchronizedSequenceNode(sequence, True)]
 
 
 def _fileOfInstance():

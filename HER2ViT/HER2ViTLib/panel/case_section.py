@@ -24,7 +24,9 @@ class CaseSection:
         self.ui.sampleButton.connect("clicked(bool)", self.onLoadSample)
         self.ui.phaseSelector.connect("currentNodeChanged(vtkMRMLNode*)", panel.updateButtons)
         self.ui.phaseSelector.connect("nodeAdded(vtkMRMLNode*)", panel.updateButtons)
+        self._looked = None
         self.ui.phasesTable.connect("itemSelectionChanged()", panel.updateButtons)
+        self.ui.phasesTable.connect("cellClicked(int,int)", self.onPhaseClicked)
         self.ui.addPhaseButton.connect("clicked(bool)", self.onAddPhase)
         self.ui.addAllPhasesButton.connect("clicked(bool)", self.onAddAllPhases)
         self.ui.removePhaseButton.connect("clicked(bool)", self.onRemovePhase)
@@ -35,6 +37,7 @@ class CaseSection:
 
     def update(self, state):
         self._updateTable(state)
+        self._lookAtEarlyPhase(state)
         self.ui.phaseSelector.enabled = state.can_list_phases
         lines = [self._logic.phaseOrderText(self._panel.parameterNode), state.case_text]
         self.ui.phasesLabel.text = "\n".join(line for line in lines if line)
@@ -51,6 +54,16 @@ class CaseSection:
                 table.setItem(index, column, self._cell(text, bool(cells[3])))
         table.setCurrentCell(min(row, len(names) - 1), 0)
         table.resizeColumnsToContents()
+
+    def _lookAtEarlyPhase(self, state):
+        """A sequence comes with its first phase in view, which shows no lesion: the one that is read does."""
+        parameters = self._panel.parameterNode
+        if state.facts.early is None or parameters.sequence is None or state.has_table:
+            return
+        looked = (parameters.sequence.GetID(), state.facts.early.index)
+        if looked != self._looked:
+            self._looked = looked
+            self._logic.showPhase(parameters, state.facts.early.index)
 
     def _cell(self, text, is_marked):
         cell = qt.QTableWidgetItem(text)
@@ -71,6 +84,9 @@ class CaseSection:
         )
 
     # Panel to parameter node
+
+    def onPhaseClicked(self, row, column):
+        self._logic.showPhase(self._panel.parameterNode, row)
 
     def onDicom(self, checked=False):
         slicer.util.selectModule("DICOM")

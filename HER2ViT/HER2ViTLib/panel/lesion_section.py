@@ -19,6 +19,7 @@ class LesionSection:
         self._shortcut = self._newShortcut()
         self.editor = self._newEditor()
         self.ui.segmentEditorSection.layout().addWidget(self.editor)
+        self.ui.segmentEditorSection.connect("contentsCollapsed(bool)", panel.updateGui)
         self.ui.growButton.connect("toggled(bool)", self.onPlaceAndGrow)
         self.ui.seedPlaceWidget.connect("activeMarkupsPlaceModeChanged(bool)", self.onPlaceMode)
         self.ui.growAgainButton.connect("clicked(bool)", self.onOutlineFromSeed)
@@ -95,8 +96,10 @@ class LesionSection:
             self.editor.setSegmentationNode(segmentation)
         self.watch(segmentation)
         paintingNode = self._logic.paintingNode(parameters)
-        # Without a segmentation the editor refuses a volume, and complains in the log.
-        if segmentation and self.editor.sourceVolumeNode() is not paintingNode:
+        # Without a segmentation the editor refuses a volume, and complains in the log. While it is closed it
+        # gets none: it would look for the range of a large one's values, for a second or two.
+        is_open = not self.ui.segmentEditorSection.collapsed
+        if is_open and segmentation and self.editor.sourceVolumeNode() is not paintingNode:
             self.editor.setSourceVolumeNode(paintingNode)
         if segmentID and self.editor.currentSegmentID() != segmentID:
             self.editor.setCurrentSegmentID(segmentID)
@@ -186,6 +189,7 @@ class LesionSection:
         if self._panel.parameterNode.segmentation:
             self.editor.saveStateForUndo()
         with self._panel.reporting(_("Outlining failed.")):
+            self._panel.showProgress(_("Outlining the lesion..."))
             self._logic.outlineFromSeed(self._panel.parameterNode)
 
     def onNewOutline(self, checked=False):

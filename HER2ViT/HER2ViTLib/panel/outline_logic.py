@@ -13,7 +13,7 @@ class OutlineLogic:
     """The part of the module's logic that makes outlines."""
 
     # The module's logic brings these.
-    choices: Any
+    choiceByEnhancement: Any
     imageNode: Any
     moduleName: str
     study: Any
@@ -43,10 +43,9 @@ class OutlineLogic:
         """Outlines the lesion around the seed into our own segmentation and chooses it. Raises InputError."""
         from HER2ViTLib.lesion import outlining as lesion
         from HER2ViTLib.mrml.inputs import seed_lps
-        from HER2ViTLib.study.phases import choose_phases
 
         study = self.study(parameters)
-        chosen = choose_phases(study, None, self.choices(parameters).early_phase_override)
+        chosen = self.choiceByEnhancement(parameters)
         early = chosen.early.index
         mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), seed_lps(parameters.seed))
         # A segmentation of the user's own stays as it is.

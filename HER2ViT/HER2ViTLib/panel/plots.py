@@ -23,6 +23,8 @@ def showDrawing(label, svg):
     pixmap = qt.QPixmap()
     if svg:
         pixmap.loadFromData(qt.QByteArray(svg.encode()), "SVG")
+    # A layout that is short of room would cut the drawing.
+    label.minimumHeight = pixmap.height()
     label.setPixmap(pixmap)
 
 

@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 
 from .case_section import CaseSection
 from .export_section import ExportSection
+from .labels import WrappedLabels
 from .lesion_section import LesionSection
 from .logic import HER2ViTLogic
 from .read_section import ReadSection
@@ -44,6 +45,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updatingGui = False
         self._toolTips: dict[str, str] = {}
         self._editTimer: Any = None
+        self._labels: Any = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -55,6 +57,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.ui.noticeLabel.text = RESEARCH_NOTICE
+        self._labels = WrappedLabels(uiWidget)
         self.logic = HER2ViTLogic()
         self._editTimer = qt.QTimer()
         self._editTimer.setSingleShot(True)
@@ -172,6 +175,7 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             for section in self.sections:
                 section.update(state)
             self._updateButtons(state)
+            self._labels.fitSoon()
         finally:
             self._updatingGui = False
 
@@ -220,8 +224,9 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Brings a section to the top of the panel."""
         area = self.scrollArea(section)
         if area:
-            # The section's new height counts only once the layout is done.
-            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+            # The sections' new heights count once the labels have theirs and the layout is done.
+            for _round in range(2):
+                slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
             top = section.mapTo(area.widget(), qt.QPoint(0, 0)).y()
             area.verticalScrollBar().setValue(top)
 

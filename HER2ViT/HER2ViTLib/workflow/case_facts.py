@@ -7,12 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from HER2ViTLib.messages import InputError
-
 if TYPE_CHECKING:
     import numpy as np
 
-    from HER2ViTLib.study.phases import EarlyPhase
+    from HER2ViTLib.study.phases import EarlyPhase, PhaseChoice
     from HER2ViTLib.study.study import Study
 
 
@@ -69,19 +67,12 @@ class CaseFacts:
 NOTHING_KNOWN = CaseFacts(0)
 
 
-def case_facts(study: Study, mask: np.ndarray | None, early: int | None = None) -> CaseFacts:
-    """What is known of a study and its outline `mask` (boolean, K J I; None or empty = no outline yet: the
-    top 1 % of enhancement stands for it, and the early phase may still change). `early`: the user's choice.
+def case_facts(study: Study, chosen: PhaseChoice, mask: np.ndarray | None) -> CaseFacts:
+    """What is known of a study whose phases are `chosen`, and of its outline `mask` (boolean, K J I; None or
+    empty = no outline yet).
     """
-    from HER2ViTLib.study.phases import choose_phases
     from HER2ViTLib.study.timing import timing_of
 
-    roi = mask if mask is not None and mask.any() else None
-    lesion = None if roi is None else _lesion_facts(study, roi)
-    try:
-        chosen = choose_phases(study, roi, early)
-    except InputError as error:
-        return CaseFacts(len(study.phases), remarks=(str(error),), lesion=lesion)
     times = timing_of(study, chosen.pre).times_s
     doubts = [*study.warnings, *chosen.warnings]
     return CaseFacts(
@@ -90,7 +81,7 @@ def case_facts(study: Study, mask: np.ndarray | None, early: int | None = None) 
         early=chosen.early,
         pre=chosen.pre,
         remarks=tuple(dict.fromkeys(warning.text for warning in doubts)),
-        lesion=lesion,
+        lesion=_lesion_facts(study, mask) if mask is not None and mask.any() else None,
     )
 
 
