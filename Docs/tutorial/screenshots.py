@@ -1,6 +1,7 @@
 """Takes the pictures of the tutorial, in 3D Slicer with a display of at least 1280 x 800:
 
-    Slicer --no-splash --testing --additional-module-paths $PWD/HER2ViT --python-script Docs/tutorial/screenshots.py
+    Slicer --no-splash --testing --additional-module-paths $PWD/HER2ViT \\
+        --python-script Docs/tutorial/screenshots.py
 
 They lie beside this file then. `result.png` is the Extension Index's screenshot, too: Resources/Screenshots.
 """
@@ -34,7 +35,7 @@ def picture(name: str) -> None:
 
 def main() -> None:
     """What the tutorial does, step by step."""
-    from HER2ViTLib.panel.self_test_support import place_in_view, sample_lesion_ras
+    from HER2ViTLib.panel.self_test.support import place_in_view, sample_lesion_ras
 
     window = slicer.util.mainWindow()
     window.move(0, 0)

@@ -44,7 +44,7 @@ def code_of(module: str) -> list[Path]:
     """The module file, and the folder its classes live in."""
     return [
         REPOSITORY / module / f"{module}.py",
-        *sorted((REPOSITORY / module / f"{module}Lib" / "panel").glob("*.py")),
+        *sorted((REPOSITORY / module / f"{module}Lib" / "panel").rglob("*.py")),
     ]
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import qt
 import slicer
 
-from .parameters import TASKS
-from .self_test_support import ReadingTest, check_shown, click, place_in_view, seed_in_outline, table_rows
-from .slice_view import readingSliceWidget, sliceWidgets
+from ..parameters import TASKS
+from ..slice_view import readingSliceWidget, sliceWidgets
+from .support import ReadingTest, check_shown, click, place_in_view, seed_in_outline, table_rows
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 

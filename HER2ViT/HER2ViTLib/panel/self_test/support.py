@@ -10,8 +10,8 @@ import slicer
 import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-from .logic import HER2ViTLogic
-from .slice_view import readingSliceWidget
+from ..logic import HER2ViTLogic
+from ..slice_view import readingSliceWidget
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import slicer
 
-from .self_test_support import ReadingTest, check_shown, place_in_view, sample_lesion_ras, write_dicom
+from .support import ReadingTest, check_shown, place_in_view, sample_lesion_ras, write_dicom
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 
@@ -28,7 +28,7 @@ class DicomTests(ReadingTest):
         from HER2ViTLib.study.loading import load_study
         from HER2ViTLib.study.phases import choose_phases
 
-        from .logic import HER2ViTLogic
+        from ..logic import HER2ViTLogic
 
         logic = HER2ViTLogic()
         parameters = logic.getParameterNode()

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import slicer
 
-from .logic import HER2ViTLogic
-from .self_test_cases import CaseTests
-from .self_test_dicom import DicomTests
-from .self_test_session import SessionTests
-from .self_test_support import (
+from .cases import CaseTests
+from .dicom import DicomTests
+from .session import SessionTests
+from .support import (
     ReadingTest,
     check_shown,
     seed_in_outline,
@@ -169,6 +168,3 @@ class HER2ViTTest(CaseTests, DicomTests, SessionTests, ReadingTest):
         parameters.Modified()
         self.assertIn("earlier version", panel.ui.headlineLabel.text)
         self.assertTrue(table_rows(panel.ui.resultTableView.mrmlTableNode()))
-
-
-__all__ = ["HER2ViTLogic", "HER2ViTTest"]

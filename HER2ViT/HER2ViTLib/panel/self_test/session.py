@@ -6,7 +6,7 @@ from pathlib import Path
 
 import slicer
 
-from .self_test_support import ReadingTest, place_in_view, plan_session, sample_lesion_ras
+from .support import ReadingTest, place_in_view, plan_session, sample_lesion_ras
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 
