@@ -23,7 +23,7 @@ from HER2ViTLib.reading.reader import Reader
 from HER2ViTLib.reading.reading import Overrides
 from HER2ViTLib.reading.report import reading_json, report_html
 from HER2ViTLib.study.study import study_from_volumes
-from support.models import a_bundle_folder
+from support.models import NEEDS_GPU, a_bundle_folder
 
 GEOMETRY = Geometry((8, 60, 64), (0.9, 0.9, 3.0), (5.0, -20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 
@@ -283,6 +283,27 @@ def test_faults_of_bundles_devices_and_outlines(bundles):
         with pytest.raises(InputError, match="cuda: is not there"):
             read(bundles, device="cuda")
         assert "device_fallback" in codes(read(bundles, device="auto"))
+
+
+@NEEDS_GPU
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gpu_reads_as_the_cpu_does(bundles, method):
+    """One case, and sixteen in one forward."""
+    studies = [a_study(levels=(100, 220 + 5 * n, 260, 240)) for n in range(16)]
+
+    def read_all(device):
+        reader = Reader(bundles, device, method)
+        cases = [reader.prepare(study, Roi(a_lesion()), case_id="a") for study in studies]
+        return [*reader.read_prepared(cases), reader.read_prepared(cases[:1])[0]]
+
+    expected = read_all("cpu")
+    found = read_all("cuda")
+    assert {reading.device for reading in found} == {"cuda"}
+    for ours, other in zip(found, expected):
+        assert ours.call == other.call
+        for key, task in ours.tasks.items():
+            assert task.score == pytest.approx(other.tasks[key].score, abs=1e-3)
+            assert np.abs(task.attention_map - other.tasks[key].attention_map).max() < 0.01
 
 
 def test_the_same_inputs_give_the_same_bytes(bundles, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import timm
 import torch
 
@@ -11,6 +12,7 @@ from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.config import Settings
 from HER2ViTLib.model.preprocessing import SquarePreprocessing
 
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3, "img_size": 64}
 
 

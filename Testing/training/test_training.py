@@ -15,11 +15,11 @@ import torch
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.preprocessing import SquarePreprocessing, StudyPreprocessing
 from HER2ViTTrainingLib.stats.roc import auc
-from HER2ViTTrainingLib.training.augmentation import augment
+from HER2ViTTrainingLib.training import augmentation
 from HER2ViTTrainingLib.training.labelled import Labelled, one_slice_each
 from HER2ViTTrainingLib.training.recipes import RECIPES, learning_rate_factor
 from HER2ViTTrainingLib.training.trainer import Trainer, case_logits, predict
-from support.models import TINY
+from support.models import NEEDS_GPU, TINY
 
 SIZE = (64, 64)
 
@@ -39,7 +39,16 @@ def cases(count, seed):
     return one_slice_each(images.astype(np.float32), labels)
 
 
-def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, training=None, validation=None, **changes):
+def a_trainer(
+    recipe="default",
+    fingerprint="x",
+    seed=1,
+    count=48,
+    training=None,
+    validation=None,
+    device="cpu",
+    **changes,
+):
     torch.manual_seed(seed)
     model = timm.create_model("vit_tiny_patch16_224", num_classes=1, **{**TINY, "patch_size": 8})
     preprocessing = StudyPreprocessing(size=SIZE) if recipe == "study" else SquarePreprocessing(size=SIZE)
@@ -50,6 +59,7 @@ def a_trainer(recipe="default", fingerprint="x", seed=1, count=48, training=None
         preprocessing=preprocessing,
         recipe=replace(RECIPES[recipe], **changes),
         seed=seed,
+        device=device,
         fingerprint=fingerprint,
     )
 
@@ -206,8 +216,67 @@ def test_default_schedule_warms_up_and_ends_near_zero():
 
 def test_augmentation_moves_every_image_on_its_own_and_repeats():
     images = torch.from_numpy(cases(1, 3).images)[:, None].expand(6, 1, *SIZE).contiguous()
-    first, again = (augment(images, torch.Generator().manual_seed(5)) for _ in range(2))
+    first, again = (augmentation.augment(images, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, again)
     assert len({round(float(image.std()), 6) for image in first}) == 6
     assert first.shape == images.shape
     assert float((first.mean() - images.mean()).abs()) < 0.05
+
+
+@NEEDS_GPU
+def test_a_gpu_sees_the_same_transforms(monkeypatch):
+    images = torch.from_numpy(cases(6, 3).images)[:, None]
+
+    def on(device):
+        return augmentation.augment(images.to(device), torch.Generator().manual_seed(5)).cpu()
+
+    noisy = on("cuda")
+    assert torch.equal(noisy, on("cuda"))
+    monkeypatch.setattr(augmentation, "NOISE", 0)
+    plain = on("cuda")
+    assert torch.allclose(plain, on("cpu"), atol=1e-4)
+    grain = noisy - plain
+    assert abs(float(grain.mean())) < 1e-3
+    assert len({round(float(image.std()), 6) for image in grain}) == len(images)
+
+
+@NEEDS_GPU
+def test_a_gpu_trains_in_mixed_precision():
+    """Matrices in bfloat16, weights and their gradients in float32, the same results as in float32."""
+    seen = set()
+    changes = {"count": 128, "epochs": 40, "learning_rate": 2e-3, "layer_decay": None}
+    trainer = a_trainer(device="cuda", **changes)
+
+    def look(module, _, output):
+        if module.training:
+            gradient = module.weight.grad
+            seen.add((output.dtype, module.weight.dtype, gradient if gradient is None else gradient.dtype))
+
+    for block in trainer.model.blocks:
+        block.mlp.fc1.register_forward_hook(look)
+    model = trainer.run()
+    assert seen == {(torch.bfloat16, torch.float32, None), (torch.bfloat16, torch.float32, torch.float32)}
+    losses = [epoch.train_loss for epoch in trainer.history]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.7 * losses[0]
+    fresh = cases(100, 9)
+    assert auc(fresh.labels, predict(model, fresh.images, trainer.preprocessing)) > 0.9
+
+
+@NEEDS_GPU
+def test_a_stopped_training_goes_on_on_a_gpu(tmp_path):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    through = a_trainer(device="cuda", epochs=4)
+    through.run()
+
+    def stop(done, total, text=""):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        a_trainer(device="cuda", epochs=4).run(checkpoint, stop)
+    resumed = a_trainer(device="cuda", epochs=4)
+    resumed.run(checkpoint)
+    assert len(resumed.history) == 4
+    for ours, other in zip(resumed.history, through.history):
+        assert ours.train_loss == pytest.approx(other.train_loss, abs=0.01)

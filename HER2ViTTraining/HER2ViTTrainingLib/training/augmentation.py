@@ -25,26 +25,39 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     image.
 
     Flips, rotation and zoom (the edge repeated); then contrast (gamma), sharpness and noise, as shares of the
-    image's own range, so that any preset's intensities will do. Random numbers are drawn on the CPU, so that
-    every device sees the same transforms.
+    image's own range, so that any preset's intensities will do. The transforms are drawn on the CPU, so that
+    every device sees the same.
     """
-    draws = torch.rand(7, len(images), generator=generator).to(images.device) * 2 - 1
+    draws = torch.rand(7, len(images), generator=generator) * 2 - 1
     moved = _move(images, *draws[:4])
     low = moved.amin((1, 2, 3), keepdim=True)
     high = moved.amax((1, 2, 3), keepdim=True)
-    gamma, sharpness, noise = draws[4:].view(3, -1, 1, 1, 1)
+    gamma, sharpness, noise = draws[4:].to(images.device).view(3, -1, 1, 1, 1)
     shares = ((moved - low) / (high - low).clamp_min(MIN_RANGE)) ** (GAMMA**gamma)
     pixels = max(2, round(min(images.shape[2:]) / COARSE_SIDE))
     averaged = functional.avg_pool2d(shares, pixels, ceil_mode=True)
     coarse = functional.interpolate(averaged, images.shape[2:], mode="bilinear")
     shares = shares.lerp(coarse, (sharpness + 1 + MAX_SHARPENED * (sharpness - 1)) / 2)
-    grain = torch.randn(images.shape, generator=generator).to(images.device)
-    shares = shares + (noise + 1) / 2 * NOISE * grain
+    shares = shares + (noise + 1) / 2 * NOISE * _grain(images, generator)
     return low + (high - low) * shares
 
 
+def _grain(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise like the images, of their device's own generator: a number for every pixel, drawn
+    on the CPU, would hold up a GPU. Its seed is drawn from `generator`, so that it repeats.
+    """
+    if images.device != generator.device:
+        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        generator = torch.Generator(images.device).manual_seed(seed)
+    return torch.randn(images.shape, generator=generator, device=images.device)
+
+
 def _move(images: Tensor, turn: Tensor, zoom: Tensor, side: Tensor, up: Tensor) -> Tensor:
-    """The images (B, 1, H, W) turned, zoomed and flipped by draws (B,) from -1 to 1 each."""
+    """The images (B, 1, H, W) turned, zoomed and flipped by draws (B,) from -1 to 1 each.
+
+    The matrices are made where the draws are: on a GPU an operation on so few numbers takes as long as one on
+    the images.
+    """
     angle = turn * math.radians(ROTATION_DEGREES)
     scale = 1 + zoom * ZOOM
     flip_x = side.sign()
@@ -54,6 +67,6 @@ def _move(images: Tensor, turn: Tensor, zoom: Tensor, side: Tensor, up: Tensor) 
     zero = torch.zeros_like(scale)
     row_x = torch.stack([cos * flip_x, -sin * flip_x, zero], 1)
     row_y = torch.stack([sin * flip_y, cos * flip_y, zero], 1)
-    affine = torch.stack([row_x, row_y], 1)
+    affine = torch.stack([row_x, row_y], 1).to(images.device)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -17,6 +17,7 @@ import safetensors.torch
 import timm.optim
 import torch
 from safetensors import SafetensorError, safe_open
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -123,7 +124,10 @@ class Trainer:
             filter_bias_and_bn=recipe.name != "study",
         )
         self.base_rates = [group["lr"] * group.get("lr_scale", 1.0) for group in self.optimizer.param_groups]
-        self.averaged = copy.deepcopy(self.model).requires_grad_(False) if recipe.averaging else self.model
+        self.moving_average = ModelEmaV3(self.model) if recipe.averaging else None
+        self.averaged = (
+            self.model if self.moving_average is None else self.moving_average.module.requires_grad_(False)
+        )
         self.best = copy.deepcopy(self.model.state_dict())
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[Epoch] = []
@@ -197,12 +201,9 @@ class Trainer:
         """Exponential moving average of the weights; it starts fast, so that the first epochs do not drag
         behind.
         """
-        if not self.recipe.averaging:
-            return
-        decay = min(self.recipe.averaging, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for kept, now in zip(self.averaged.state_dict().values(), self.model.state_dict().values()):
-                kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
+        if self.moving_average is not None:
+            self.moving_average.decay = min(self.recipe.averaging, (1 + step) / (10 + step))
+            self.moving_average.update(self.model)
 
     def _validate(self) -> tuple[float, float]:
         logits = case_logits(self.averaged, self.validation, self.preprocessing)
