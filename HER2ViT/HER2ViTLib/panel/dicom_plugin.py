@@ -10,6 +10,8 @@ from slicer.i18n import tr as _
 
 DESCRIBING_TAGS = ("0018,0015", "0018,1030", "0008,1030", "0008,103E")
 """Body part, protocol, study and series description."""
+MODALITY = "0008,0060"
+STUDY = "0020,000D"
 SERIES = "0020,000E"
 
 
@@ -38,8 +40,8 @@ class DCEPlugin(DICOMPlugin):
         """The MR files by study."""
         studies: dict[str, list[str]] = {}
         for files in fileLists:
-            if files and self._value(files[0], self.tags["modality"]) == "MR":
-                studies.setdefault(self._value(files[0], "0020,000D"), []).extend(files)
+            if files and self._value(files[0], MODALITY) == "MR":
+                studies.setdefault(self._value(files[0], STUDY), []).extend(files)
         return studies
 
     def _value(self, file, tag):

@@ -49,7 +49,7 @@ class ResultSection:
             return ""
         reading = state.reading
         return probabilities_svg(
-            reading.probabilities, reading.scores, reading.call, styleColours(), WIDTH, 105
+            reading.probabilities, reading.scores, reading.call, styleColours(), WIDTH, 92
         )
 
     def onJump(self, checked=False):
