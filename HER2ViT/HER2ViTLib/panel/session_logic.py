@@ -36,6 +36,9 @@ class SessionLogic:
         session = Session(path)
         session.open(reason)
         self._session = session
+        # Of the same patient, they would show the reader what was drawn before.
+        for outline in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            outline.SetDisplayVisibility(False)
         self._showCase(parameters)
 
     def saveOutline(self, parameters):
