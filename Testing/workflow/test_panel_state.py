@@ -195,10 +195,11 @@ def test_a_reading_is_exported_while_it_is_the_one_of_what_is_chosen():
 
 
 def test_a_reading_is_saved_to_dicom_only_where_an_archive_could_tie_it_to_its_images():
-    assert missing_for_export(True) == missing_for_archive(True, True) == ""
-    assert "not open" in missing_for_archive(False, False)
-    assert "load them there" in missing_for_archive(False, True)
-    state = replace(SHOWN, missing_for_archive=missing_for_archive(False, True))
+    assert missing_for_export(True) == missing_for_archive(True, True, True) == ""
+    assert "not open" in missing_for_archive(False, False, True)
+    assert "load them there" in missing_for_archive(False, True, True)
+    assert "lacks the Python package highdicom" in missing_for_archive(True, True, False)
+    state = replace(SHOWN, missing_for_archive=missing_for_archive(False, True, True))
     assert "load them there" in state.obstacles["saveDicomButton"]
     assert state.obstacles["exportReportButton"] == ""
 

@@ -1,5 +1,6 @@
 """The last reading, out of the scene: as a report, a row of a table, a scene file, DICOM objects."""
 
+import importlib.util
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,8 @@ class ExportLogic:
         kept = self._kept
         places = kept.study.phases[kept.reading.early_phase.index].stored if kept else ()
         database = getattr(slicer, "dicomDatabase", None)
-        return missing_for_archive(bool(places), bool(database and database.isOpen))
+        has_library = importlib.util.find_spec("highdicom") is not None
+        return missing_for_archive(bool(places), bool(database and database.isOpen), has_library)
 
     def _reading(self, name):
         """The reading, under the name that the user gave the case."""

@@ -43,11 +43,17 @@ def missing_for_export(has_reading: bool) -> str:
     return ""
 
 
-def missing_for_archive(has_places: bool, has_database: bool) -> str:
+def missing_for_archive(has_places: bool, has_database: bool, has_library: bool) -> str:
     """Why a reading cannot be saved as DICOM, in one line; empty where it can.
 
-    `has_places`: it is known where its images are stored, which the objects refer to.
+    `has_places`: it is known where its images are stored, which the objects refer to. `has_library`: highdicom
+    is there, as in Slicer from 5.12 on.
     """
+    if not has_library:
+        return (
+            "This Slicer lacks the Python package highdicom, which 5.12 has: save there, or by her2vit read"
+            " --dicom-out."
+        )
     if not has_database:
         return "Slicer's DICOM database is not open: open the module DICOM once."
     if not has_places:

@@ -97,6 +97,8 @@ class DicomTests(ReadingTest):
         ui.runButton.click()
         self.assertIn("HER2 call", ui.headlineLabel.text)
         check_shown(self, panel.logic, panel.parameterNode)
+        if "lacks the Python package" in ui.saveDicomButton.toolTip:
+            raise unittest.SkipTest(ui.saveDicomButton.toolTip)
         self.assertTrue(ui.saveDicomButton.enabled, ui.saveDicomButton.toolTip)
         ui.saveDicomButton.click()
         self.assertIn("DICOM database", ui.exportLabel.text)
