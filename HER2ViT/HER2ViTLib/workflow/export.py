@@ -46,8 +46,8 @@ def missing_for_export(has_reading: bool) -> str:
 def missing_for_archive(has_places: bool, has_database: bool, has_library: bool) -> str:
     """Why a reading cannot be saved as DICOM, in one line; empty where it can.
 
-    `has_places`: it is known where its images are stored, which the objects refer to. `has_library`: highdicom
-    is there, as in Slicer from 5.12 on.
+    `has_places`: it is known where its images are stored, which the objects refer to. `has_library`:
+    highdicom is there, as in Slicer from 5.12 on.
     """
     if not has_library:
         return (
