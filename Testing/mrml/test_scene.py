@@ -463,6 +463,26 @@ def test_a_table_of_an_earlier_version_carries_no_reading(scene):
     assert mrml.reading_text(None) is None
 
 
+def test_a_small_bright_lesion_is_no_white_patch(scene):
+    array = np.random.default_rng(0).normal(100, 10, (40, 60, 60)).astype(np.float32)
+    array[20, 30:36, 30:36] = np.linspace(300, 500, 36).reshape(6, 6)
+    node = mrml.put_volume(
+        scene, Volume(array, Geometry(array.shape, (1, 1, 1), (0, 0, 0), tuple(np.eye(3).ravel()))), "Image"
+    )
+    mrml.show_whole_range(node)
+    display = node.GetDisplayNode()
+    assert 60 < display.GetWindowLevelMin() < 90
+    assert 400 < display.GetWindowLevelMax() <= 500
+
+
+def test_an_attention_map_leaves_the_image_alone_below_its_threshold(scene, geometry):
+    node = mrml.put_attention(scene, lesion_volume(geometry), "Attention")
+    mrml.show_attention_from(node, 0.4)
+    display = node.GetDisplayNode()
+    assert display.GetApplyThreshold()
+    assert (display.GetLowerThreshold(), display.GetUpperThreshold()) == (pytest.approx(0.4), 1)
+
+
 def test_attention_colours_leave_zero_transparent(scene, geometry):
     nodes = mrml.put_reading(scene, reading_of(lesion_volume(geometry)))
     display = nodes.task2.GetDisplayNode()

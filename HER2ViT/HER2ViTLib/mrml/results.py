@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 
@@ -75,6 +76,21 @@ def put_volume(
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     return node
+
+
+WHOLE_RANGE = (0.5, 99.99)
+"""Percentiles of an image that are shown from black to white."""
+
+
+def show_whole_range(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Shows a volume from its darkest to its brightest voxels, outliers left out. Slicer's own window leaves
+    out the brightest thousandth: of an early phase that is the lesion, which would be a white patch.
+    """
+    array = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
+    low, high = np.percentile(array[::2], WHOLE_RANGE)
+    display = node.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(float(low), float(high))
 
 
 def put_attention(

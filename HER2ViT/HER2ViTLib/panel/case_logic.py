@@ -212,6 +212,8 @@ class CaseLogic:
             return self.phaseNodes(parameters)[phase]
         former = ours(parameters.image, "HER2ViT.Copy")
         node = scene.put_volume(slicer.mrmlScene, study.phases[phase].volume, "Early phase", former)
+        if former is None:
+            scene.show_whole_range(node)
         node.SetAttribute("HER2ViT.Copy", "1")
         return node
 
