@@ -49,17 +49,17 @@ def missing_for_archive(has_places: bool, has_database: bool, has_library: bool)
     `has_places`: it is known where its images are stored, which the objects refer to. `has_library`:
     highdicom is there, as in Slicer from 5.12 on.
     """
-    if not has_library:
-        return (
-            "This Slicer lacks the Python package highdicom, which 5.12 has: save there, or by her2vit read"
-            " --dicom-out."
-        )
     if not has_database:
         return "Slicer's DICOM database is not open: open the module DICOM once."
     if not has_places:
         return (
             "The images did not come from Slicer's DICOM database, or have changed since, so no archive could"
             " tie the reading to them: load them there, as 'Breast DCE-MRI (HER2ViT)'."
+        )
+    if not has_library:
+        return (
+            "This Slicer lacks the Python package highdicom, which 5.12 has: save there, or by her2vit read"
+            " --dicom-out."
         )
     return ""
 
