@@ -28,9 +28,10 @@ def mean_signals(study: Study, where: np.ndarray) -> np.ndarray:
     its bounding box is touched.
     """
     box = bounding_box(where)
-    # Voxels far apart, as the brightest of an image, are found once for all phases.
-    inside = np.nonzero(where[box])
-    return np.array([phase.volume.array[box][inside].mean(dtype=np.float64) for phase in study.phases])
+    # Found once for all phases: of the brightest voxels of an image the box is all of it.
+    inside = np.flatnonzero(where[box])
+    signals = [np.take(phase.volume.array[box], inside).mean(dtype=np.float64) for phase in study.phases]
+    return np.array(signals)
 
 
 def where_enhancing(study: Study, pre: int | None) -> np.ndarray:
