@@ -53,11 +53,11 @@ class ChoiceEditor:
 
 
 class TextEditor:
-    """A word, a number or a path; empty is the default, which is shown in grey."""
+    """A word, a number or a path. Empty it shows in grey its default, or what it is for."""
 
     def __init__(self, field, onChanged):
         self._edit = qt.QLineEdit()
-        self._edit.placeholderText = field.default or field.placeholder
+        self._edit.placeholderText = field.default or field.help
         self._edit.connect("textChanged(QString)", onChanged)
         self.widget = withBrowseButtons(field, self._edit, self._browsed)
 
@@ -76,8 +76,7 @@ class ManyEditor:
 
     def __init__(self, field, onChanged):
         self._edit = qt.QPlainTextEdit()
-        self._edit.placeholderText = _("{name}, one a line").format(name=field.placeholder)
-        self._edit.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
+        self._edit.placeholderText = _("one a line: {help}").format(help=field.help)
         self._edit.tabChangesFocus = True
         self._edit.setFixedHeight(LINES * self._edit.fontMetrics().lineSpacing() + 10)
         self._edit.connect("textChanged()", onChanged)

@@ -50,7 +50,8 @@ class Field:
     @property
     def title(self) -> str:
         """What stands before the field: the flag without its dashes."""
-        return (self.flag.removeprefix("--") or self.placeholder.lower()).replace("-", " ")
+        words = (self.flag.removeprefix("--") or self.placeholder.lower()).replace("-", " ")
+        return words[:1].upper() + words[1:]
 
 
 def fields_of(command: argparse.ArgumentParser) -> list[Field]:
