@@ -9,7 +9,7 @@ from HER2ViTLib.panel.sample_data import icon, registerSource
 # Slicer imports this file at start-up: the functions import what is heavy.
 
 COHORT = {"cases": "60", "scale": "0.25", "seed": "1"}
-"""The form of `simulate` for a cohort that a training can be tried on: half a minute, 40 MB."""
+"""The form of `simulate` for a cohort that a training can be tried on: half a minute, 30 MB."""
 
 
 def registerCohort():
