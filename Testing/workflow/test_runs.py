@@ -195,6 +195,13 @@ def test_a_run_ends_with_all_its_processes_and_goes_on_where_it_was(tmp_path, st
     assert whole, "what was there is not made anew"
 
 
+def test_no_process_is_not_our_own_group(monkeypatch):
+    for name in ("kill", "killpg"):
+        monkeypatch.setattr(os, name, lambda *words: pytest.fail(f"signalled {words}"))
+    interrupt(0)
+    end(0)
+
+
 def test_a_process_that_is_gone_hears_nothing():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

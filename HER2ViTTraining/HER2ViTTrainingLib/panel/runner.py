@@ -63,7 +63,7 @@ class Runner:
         """Ends the run that is under way and empties the queue: the panel closes."""
         from HER2ViTTrainingLib.workflow.process import end, interrupt
 
-        for run in self._queue.unfinished[1:]:
+        for run in self._queue.unfinished:
             self._queue.cancel(run)
         process = self._process
         if process is None:

@@ -1,6 +1,7 @@
 """The runs: what waits, runs and has ended; the output and the progress of the chosen one."""
 
 import qt
+import slicer
 
 from .runner import Runner
 
@@ -68,6 +69,9 @@ class RunsSection:
         """A run has changed: its line in the list, and what is shown of it."""
         from HER2ViTTrainingLib.workflow.runs import UNFINISHED
 
+        if run.state not in UNFINISHED:
+            # Heard of while a case is read in the other module.
+            slicer.util.showStatusMessage(_told(run), 10_000)
         if run in self.queue.runs:
             self.ui.runsList.item(self.queue.runs.index(run)).setText(_told(run))
         if run is self.chosen:

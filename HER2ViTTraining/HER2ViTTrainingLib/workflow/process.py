@@ -70,6 +70,8 @@ def _signal(pid: int, which: signal.Signals) -> None:
     """To the group that the process leads; to the process alone while it does not yet. A process that is gone
     hears nothing.
     """
+    if pid <= 0:  # not there: 0 would mean our own group, the application
+        return
     for send in (os.killpg, os.kill):
         try:
             send(pid, which)
