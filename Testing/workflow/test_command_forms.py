@@ -68,6 +68,17 @@ def test_what_is_required_given_often_or_left_to_a_default_follows_the_parser():
     assert field("simulate", "scale").default == "1.0"
 
 
+def test_a_title_is_the_flag_in_words():
+    titles = {
+        ("read", "roi"): "ROI",
+        ("read", "image"): "Image",
+        ("read", "dicom_out"): "DICOM out",
+        ("table1", "cases"): "CSV",
+        ("train", "folds_by"): "Folds by",
+    }
+    assert {key: field(*key).title for key in titles} == titles
+
+
 def test_a_filled_form_becomes_words_that_the_parser_reads_back():
     options = parsed(
         "read",

@@ -10,8 +10,10 @@ from pathlib import Path
 LEFT_OUT = ("help", "debug")
 """What every command takes; no field of a form."""
 
+_ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
 _FOLDERS = ("DIR", "FOLDER")
-_FILES_OR_FOLDERS = ("IMAGE", "SEG")  # in DICOM a folder
+_FILES_OR_ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
+_FOLDERS = ("IMAGE", "SEG")  # in DICOM a folder
 
 
 class Kind(Enum):
@@ -50,8 +52,9 @@ class Field:
     @property
     def title(self) -> str:
         """What stands before the field: the flag without its dashes."""
-        words = (self.flag.removeprefix("--") or self.placeholder.lower()).replace("-", " ")
-        return words[:1].upper() + words[1:]
+        words = (self.flag.removeprefix("--") or self.placeholder.lower()).split("-")
+        shown = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
+        return shown[:1].upper() + shown[1:]
 
 
 def fields_of(command: argparse.ArgumentParser) -> list[Field]:
