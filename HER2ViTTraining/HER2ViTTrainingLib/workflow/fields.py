@@ -10,10 +10,9 @@ from pathlib import Path
 LEFT_OUT = ("help", "debug")
 """What every command takes; no field of a form."""
 
-_ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
 _FOLDERS = ("DIR", "FOLDER")
-_FILES_OR_ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
-_FOLDERS = ("IMAGE", "SEG")  # in DICOM a folder
+_FILES_OR_FOLDERS = ("IMAGE", "SEG")  # in DICOM a folder
+_ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
 
 
 class Kind(Enum):
