@@ -104,6 +104,8 @@ def test_extension_metadata_agrees_with_the_files():
     text = (REPOSITORY / "CMakeLists.txt").read_text()
     assert re.search(r"project\s*\(\s*(\w+)", text).group(1) == "HER2ViT"
     assert extension("EXTENSION_DEPENDS") == "PyTorch"
+    for name in ("DESCRIPTION", "KEYWORDS"):
+        assert ";" not in extension(f"EXTENSION_{name}"), "to CMake a list: only its head would be shown"
     assert re.findall(r"add_subdirectory\((\w+)\)", text) == list(MODULES)
     for url in (extension("EXTENSION_ICONURL"), *extension("EXTENSION_SCREENSHOTURLS").split()):
         home, _, path = url.partition("/main/")
@@ -127,6 +129,7 @@ def test_extension_index_entry():
     assert entry["category"] == "Quantification"
     assert entry["scm_url"] == extension("EXTENSION_HOMEPAGE") + ".git"
     assert entry["build_dependencies"] == extension("EXTENSION_DEPENDS").split()
+    assert entry["$schema"].endswith("v1.0.2.json#")
 
 
 def test_icons_are_pictures_of_128_pixels():
