@@ -36,14 +36,7 @@ def ensurePackages(packages, torch, requester, tell=slicer.util.showStatusMessag
     wanted = _missing(packages, torch)
     if not wanted:
         return True
-    if slicer.app.testingEnabled() or not _agreed(wanted, requester):
-        tell(_("Not installed: {packages}.").format(packages=", ".join(wanted)))
-        return False
-    try:
-        if torch:
-            _installTorch()
-        _install(packages, requester)
-    except ModuleNotFoundError:
+    if torch and not _canHaveTorch():
         tell(
             _(
                 "torch comes through the extension PyTorch: install it with the Extensions Manager and"
@@ -51,7 +44,14 @@ def ensurePackages(packages, torch, requester, tell=slicer.util.showStatusMessag
             )
         )
         return False
-    except (subprocess.CalledProcessError, RuntimeError, OSError):
+    if slicer.app.testingEnabled() or not _agreed(wanted, requester):
+        tell(_("Not installed: {packages}.").format(packages=", ".join(wanted)))
+        return False
+    try:
+        if torch:
+            _installTorch()
+        _install(packages, requester)
+    except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError):
         pass  # the installer has shown why
     importlib.invalidate_caches()
     left = _missing(packages, torch)
@@ -82,10 +82,14 @@ def _agreed(wanted, requester):
     return slicer.util.confirmOkCancelDisplay(question, windowTitle=requester)
 
 
+def _canHaveTorch():
+    """Whether torch is there, or the extension PyTorch, which picks the build for the GPU."""
+    from HER2ViTLib.workflow import dependencies
+
+    return not dependencies.missing_torch() or importlib.util.find_spec("PyTorchUtils") is not None
+
+
 def _installTorch():
-    """Through the extension PyTorch, which picks the build for the GPU. Raises ModuleNotFoundError without
-    it.
-    """
     from HER2ViTLib.workflow import dependencies
 
     if dependencies.missing_torch():

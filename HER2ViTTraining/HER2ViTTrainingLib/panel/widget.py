@@ -113,6 +113,7 @@ class HER2ViTTrainingWidget(ScriptedLoadableModuleWidget):
         self.form.keep()
         qt.QSettings().setValue(f"{SETTINGS}/command", self.form.command)
         if ensurePackages(packages_for(words), needs_torch(words), _("HER2ViT Training"), self._tell):
+            self._tell("")
             self.runs.add(words)
             self._scrollTo(self.ui.runsSection)
 

@@ -133,5 +133,5 @@ class RunQueue:
             return ""
         return (
             f"HER2ViT Training still works on: {names}. Quit and stop it? Started again with the same"
-            " settings, it goes on where it was."
+            " settings, a training, batch or simulation goes on where it was."
         )
