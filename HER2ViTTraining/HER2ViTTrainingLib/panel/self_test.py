@@ -64,6 +64,7 @@ class HER2ViTTrainingTest(ScriptedLoadableModuleTest):
             training = {
                 "manifest": manifest,
                 "task": "zero-vs-rest",
+                "arch": "test_vit",
                 "img_size": "32",
                 "pretrained": "none",
                 "epochs": str(EPOCHS),
