@@ -6,6 +6,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 from HER2ViTLib.messages import RESEARCH_NOTICE
 from HER2ViTLib.panel.logic import HER2ViTLogic
 from HER2ViTLib.panel.parameters import HER2ViTParameterNode
+from HER2ViTLib.panel.sample_data import registerSample
 from HER2ViTLib.panel.self_test import HER2ViTTest
 from HER2ViTLib.panel.widget import HER2ViTWidget
 
@@ -38,6 +39,8 @@ DCE-MRI; see the documentation for the citation.
         if not hasattr(slicer.modules, "dicomPlugins"):
             slicer.modules.dicomPlugins = {}
         slicer.modules.dicomPlugins["HER2ViTDCEPlugin"] = dcePlugin
+        # Sample Data may load after this module, too.
+        slicer.app.connect("startupCompleted()", registerSample)
 
 
 def dcePlugin():

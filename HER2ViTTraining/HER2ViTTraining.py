@@ -1,101 +1,37 @@
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
-# Slicer imports every module file at start-up: the libraries are imported by the functions that need them.
+from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTTrainingLib.panel.sample_data import registerCohort
+from HER2ViTTrainingLib.panel.self_test import HER2ViTTrainingTest
+from HER2ViTTrainingLib.panel.widget import HER2ViTTrainingWidget
 
-
-#
-# HER2ViTTraining
-#
+# Slicer looks for these names in this file.
+__all__ = ["HER2ViTTraining", "HER2ViTTrainingTest", "HER2ViTTrainingWidget"]
 
 
 class HER2ViTTraining(ScriptedLoadableModule):
-    """Lists the commands of HER2ViT: https://github.com/her2vit/SlicerHER2ViT"""
+    """Cohorts, training, evaluation and statistics: https://github.com/her2vit/SlicerHER2ViT"""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        from HER2ViTLib.messages import RESEARCH_NOTICE
-
         self.parent.title = _("HER2ViT Training")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         self.parent.dependencies = ["HER2ViT"]
         self.parent.contributors = ["HER2ViT contributors"]
         self.parent.helpText = _("""
 <p><b>{notice}</b></p>
-<p>HER2ViT's commands. They run in a terminal, not in this window: <code>her2vit COMMAND</code> where the
-package is installed, or
-<code>Slicer --no-splash --no-main-window --python-script .../HER2ViTTrainingLib/slicer_batch.py --
-COMMAND</code>.
-See the <a href="https://github.com/her2vit/SlicerHER2ViT">documentation</a>.</p>
+<p>Works on many cases: checks a cohort, trains models on it, judges them, reads archives, and gives the
+study's tables. Choose a command, fill in its form, and run it; reading cases goes on beside it. Results are
+shown below as tables and pictures, reports in the browser.</p>
+<p><i>Sample Data</i> has a small simulated cohort to try it on. The same commands run in a terminal as
+<code>her2vit COMMAND</code>. See the
+<a href="https://github.com/her2vit/SlicerHER2ViT#the-module-her2vit-training">documentation</a>.</p>
 """).format(notice=RESEARCH_NOTICE)
-        self.parent.acknowledgementText = ""
-
-
-#
-# HER2ViTTrainingWidget
-#
-
-
-class HER2ViTTrainingWidget(ScriptedLoadableModuleWidget):
-    """Shows the commands of this version and how to run them."""
-
-    def setup(self):
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/HER2ViTTraining.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        # The text stands in columns, 80 wide.
-        font = qt.QFontDatabase.systemFont(qt.QFontDatabase.FixedFont)
-        font.setPointSize(8)
-        self.ui.commandsText.font = font
-        self.ui.commandsText.setPlainText(HER2ViTTrainingLogic().commandsHelp())
-
-    def onReload(self):
-        """Called by the button Reload, which Slicer shows to developers."""
-        from HER2ViTLib.panel.reloading import forgetLibraries
-
-        forgetLibraries()
-        ScriptedLoadableModuleWidget.onReload(self)
-
-
-#
-# HER2ViTTrainingLogic
-#
-
-
-class HER2ViTTrainingLogic(ScriptedLoadableModuleLogic):
-    """Knows the commands."""
-
-    def commandsHelp(self):
-        """What `her2vit help` prints."""
-        from HER2ViTTrainingLib.commands.main import build_parser
-
-        return build_parser().format_help()
-
-
-#
-# HER2ViTTrainingTest
-#
-
-
-class HER2ViTTrainingTest(ScriptedLoadableModuleTest):
-    """The panel opens and lists the commands."""
-
-    def runTest(self):
-        self.setUp()
-        self.test_commandsAreListed()
-
-    def test_commandsAreListed(self):
-        slicer.util.selectModule("HER2ViTTraining")
-        shown = slicer.modules.HER2ViTTrainingWidget.ui.commandsText.toPlainText()
-        for command in ("demo", "read", "segment", "simulate"):
-            self.assertIn(command, shown)
-        self.delayDisplay("Test passed")
+        self.parent.acknowledgementText = _("""
+Puts into practice an open-access (CC BY 4.0, 2025) multicentre study of Vision Transformers on breast
+DCE-MRI; see the documentation for the citation.
+""")
+        slicer.app.connect("startupCompleted()", registerCohort)

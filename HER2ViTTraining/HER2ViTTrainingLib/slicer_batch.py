@@ -8,7 +8,6 @@ The `--` keeps Slicer from taking flags for its own. Run by a plain Python it do
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,9 +17,11 @@ HERE = Path(__file__).resolve().parent
 def main() -> int:
     """Runs the command in the process's arguments; returns the exit status."""
     _find_libraries()
-    _find_interpreter()
     from HER2ViTTrainingLib.commands.main import main as run
+    from HER2ViTTrainingLib.workflow.process import interpreter, lead_own_group
 
+    lead_own_group()
+    multiprocessing.set_executable(interpreter())
     words = sys.argv[1:]
     return run(words[1:] if words[:1] == ["--"] else words)
 
@@ -34,21 +35,6 @@ def _find_libraries() -> None:
     for folder in (HERE.parent, HERE.parent.parent / "HER2ViT"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-
-
-def _find_interpreter() -> None:
-    """Sets the Python that worker processes run: Slicer's sys.executable is a launcher, and workers started
-    through it hang (Slicer issue 7445).
-    """
-    if "slicer" not in sys.modules:
-        return
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    interpreter = (
-        shutil.which("python-real")
-        or shutil.which(version, path=str(Path(sys.prefix, "bin")))
-        or sys.executable
-    )
-    multiprocessing.set_executable(interpreter)
 
 
 def _exit(status: int) -> None:

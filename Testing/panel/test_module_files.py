@@ -22,13 +22,17 @@ from HER2ViTLib.workflow.shown_reading import Inputs
 MODULES = ("HER2ViT", "HER2ViTTraining")
 CHEAP = {
     "DICOMLib",
+    "codecs",
     "contextlib",
     "dataclasses",
     "importlib",
+    "json",
     "logging",
+    "os",
     "pathlib",
     "qt",
     "slicer",
+    "subprocess",
     "sys",
     "tempfile",
     "time",
@@ -104,6 +108,8 @@ def test_extension_metadata_agrees_with_the_files():
     text = (REPOSITORY / "CMakeLists.txt").read_text()
     assert re.search(r"project\s*\(\s*(\w+)", text).group(1) == "HER2ViT"
     assert extension("EXTENSION_DEPENDS") == "PyTorch"
+    for name in ("DESCRIPTION", "KEYWORDS"):
+        assert ";" not in extension(f"EXTENSION_{name}"), "to CMake a list: only its head would be shown"
     assert re.findall(r"add_subdirectory\((\w+)\)", text) == list(MODULES)
     for url in (extension("EXTENSION_ICONURL"), *extension("EXTENSION_SCREENSHOTURLS").split()):
         home, _, path = url.partition("/main/")
@@ -127,6 +133,7 @@ def test_extension_index_entry():
     assert entry["category"] == "Quantification"
     assert entry["scm_url"] == extension("EXTENSION_HOMEPAGE") + ".git"
     assert entry["build_dependencies"] == extension("EXTENSION_DEPENDS").split()
+    assert entry["$schema"].endswith("v1.0.2.json#")
 
 
 def test_icons_are_pictures_of_128_pixels():
@@ -147,7 +154,8 @@ def test_module_file_imports_only_what_costs_nothing_at_start_up(module):
             imported |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             imported.add(node.module)
-    own = {name for name in imported if name.startswith("HER2ViTLib.panel.")}
+    panels = tuple(f"{one}Lib.panel." for one in MODULES)
+    own = {name for name in imported if name.startswith(panels)}
     assert {name.partition(".")[0] for name in imported - own - {"HER2ViTLib.messages"}} <= CHEAP
 
 

@@ -41,7 +41,7 @@ def test_both_libraries_are_forgotten_and_nothing_else():
 
 @pytest.mark.parametrize(
     "path",
-    ["HER2ViT/HER2ViTLib/panel/widget.py", "HER2ViTTraining/HER2ViTTraining.py"],
+    ["HER2ViT/HER2ViTLib/panel/widget.py", "HER2ViTTraining/HER2ViTTrainingLib/panel/widget.py"],
     ids=["read", "train"],
 )
 def test_both_panels_forget_before_slicer_reloads(path):

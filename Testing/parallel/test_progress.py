@@ -7,7 +7,7 @@ import sys
 from conftest import REPOSITORY
 from HER2ViTTrainingLib.commands.options import progress_bar
 from HER2ViTTrainingLib.parallel.processes import in_order
-from HER2ViTTrainingLib.parallel.progress import prefixed
+from HER2ViTTrainingLib.parallel.progress import AS_LINES, ProgressLine, prefixed, progress_line
 
 
 class Terminal(io.StringIO):
@@ -27,6 +27,23 @@ def test_a_bar_shows_each_stage_with_its_text_on_a_terminal_only(monkeypatch):
         # The last state is always drawn: the second stage's, counted from its own beginning.
         assert ("2/40" in text.rpartition("train:")[2]) is drawn
         assert ("loss 0.5" in text.rpartition("train:")[2]) is drawn
+
+
+def test_lines_for_a_panel_come_back_as_they_were_told(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setenv(AS_LINES, "1")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress_bar("train") as progress:
+        progress(0, 3)
+        progress(2, 3, "loss 0.5\nsecond line, naïve")
+    told = [progress_line(line) for line in stream.getvalue().splitlines()]
+    assert told == [ProgressLine("train", 0, 3), ProgressLine("train", 2, 3, "loss 0.5\nsecond line, naïve")]
+
+
+def test_other_lines_and_lines_cut_off_tell_no_progress():
+    whole = str(ProgressLine("train", 1, 3))
+    for line in ("", "wrote model.safetensors", "progress 1/3", whole[:-1], whole[:-8], "her2vit-progress 3"):
+        assert progress_line(line) is None
 
 
 def test_a_prefix_says_which_of_several_is_told_of():

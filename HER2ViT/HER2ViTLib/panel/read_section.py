@@ -58,7 +58,7 @@ class ReadSection:
         self._logic.chooseDemoModels(self._panel.parameterNode)
 
     def onRun(self, checked=False):
-        if not ensureReadingPackages():
+        if not ensureReadingPackages(self._panel.showProgress):
             return
         with self._panel.reporting(_("Reading failed.")):
             self._logic.run(self._panel.parameterNode, self._panel.showProgress)

@@ -41,7 +41,7 @@ class SessionSection:
             self.ui.sessionLabel.text = state.text
 
     def onOpen(self, checked=False):
-        if not ensureSessionPackages():
+        if not ensureSessionPackages(self._panel.showProgress):
             return
         with self._step(_("Opening the session failed.")) as reason:
             self._logic.open(self._panel.parameterNode, self.ui.sessionPath.currentPath, reason)

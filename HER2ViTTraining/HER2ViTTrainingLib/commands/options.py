@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from HER2ViTLib.dicom.selection import Selection
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
-from HER2ViTTrainingLib.parallel.progress import Progress
+from HER2ViTTrainingLib.parallel.progress import AS_LINES, Progress, ProgressLine
 
 DONE = 0
 INTERNAL_ERROR = 1
@@ -122,7 +123,12 @@ def say_written(folder: Path, names: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def progress_bar(what: str, unit: str = "it") -> Iterator[Progress]:
-    """Progress drawn as a bar, on a terminal only; each stage of the work starts the bar anew."""
+    """Progress drawn as a bar, on a terminal only; each stage of the work starts the bar anew. As lines where
+    the panel that started the command asked for them.
+    """
+    if os.environ.get(AS_LINES):
+        yield _progress_lines(what)
+        return
     from tqdm import tqdm
 
     with tqdm(desc=what, unit=unit, disable=None, miniters=1) as bar:
@@ -135,6 +141,14 @@ def progress_bar(what: str, unit: str = "it") -> Iterator[Progress]:
             bar.update(done - bar.n)
 
         yield advance
+
+
+def _progress_lines(what: str) -> Progress:
+    def tell(done: int, total: int, text: str = "", /) -> None:
+        sys.stderr.write(f"{ProgressLine(what, done, total, printable(text))}\n")
+        sys.stderr.flush()
+
+    return tell
 
 
 def add_device(command: argparse.ArgumentParser) -> None:

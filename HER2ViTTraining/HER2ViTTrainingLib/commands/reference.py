@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from HER2ViTLib.messages import RESEARCH_NOTICE
+from HER2ViTTrainingLib.workflow.fields import LEFT_OUT, meaning_of
 
 from .main import build_parser, commands_of
 
@@ -41,9 +42,9 @@ def _section(name: str, command: argparse.ArgumentParser) -> str:
 def _options(command: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     """Spelling and meaning of each option, in the order of the help."""
     for action in command._actions:
-        if action.dest in ("help", "debug"):
+        if action.dest in LEFT_OUT:
             continue
-        meaning = (action.help or "") % {**vars(action), "prog": command.prog}
+        meaning = meaning_of(action, command)
         must = "required; " if action.required and action.option_strings else ""
         yield f"`{_spelling(action)}`".replace("|", "\\|"), f"{must}{meaning}".replace("|", "\\|")
 

@@ -142,10 +142,11 @@ class Trainer:
             progress(len(self.history), self.recipe.epochs)
         while len(self.history) < self.recipe.epochs and not self._stalled():
             epoch = self._one_epoch()
-            if progress is not None:
-                progress(epoch.epoch, self.recipe.epochs, str(epoch))
             if checkpoint is not None:
                 self._save(checkpoint)
+            # Last: what is told as done is not lost when the run is cancelled now.
+            if progress is not None:
+                progress(epoch.epoch, self.recipe.epochs, str(epoch))
         self.model.load_state_dict(self.best)
         return self.model.eval().requires_grad_(False)
 
