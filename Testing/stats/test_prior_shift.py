@@ -60,7 +60,7 @@ def test_a_known_shift_makes_probabilities_right_at_the_new_prevalence():
 def test_the_estimate_finds_the_shares_of_a_simulated_site():
     rng = np.random.default_rng(2)
     positive = rng.random(4000) < 0.7
-    x = rng.normal(positive, 1)
-    probability = 1 / (1 + np.exp(-(x - 0.5 + np.log(0.3 / 0.7))))
+    x = rng.normal(2 * positive, 1)
+    probability = 1 / (1 + np.exp(-(2 * x - 2 + np.log(0.3 / 0.7))))
     (shares,) = estimate_priors(np.column_stack([1 - probability, probability]), np.array([0.7, 0.3]))
     assert shares[1] == pytest.approx(0.7, abs=0.04)
