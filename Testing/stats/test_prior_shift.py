@@ -5,7 +5,7 @@ import pytest
 
 from HER2ViTTrainingLib.stats.prior_shift import estimate_priors, log_likelihood_ratio, logit_shift
 
-I = np.arange(1, 81)
+INDEX = np.arange(1, 81)
 PRIORS = np.array([0.25, 0.5, 0.25])
 
 
@@ -13,8 +13,8 @@ def three_probabilities():
     """R: i <- 1:80; p1 <- plogis(.6 + 3*sin(i)); p2 <- plogis(-.2 + 3*sin(2.3*i)); P <- cbind(1-p1, p1*p2,
     p1*(1-p2))
     """
-    not_zero = 1 / (1 + np.exp(-0.6 - 3 * np.sin(I)))
-    low = 1 / (1 + np.exp(0.2 - 3 * np.sin(2.3 * I)))
+    not_zero = 1 / (1 + np.exp(-0.6 - 3 * np.sin(INDEX)))
+    low = 1 / (1 + np.exp(0.2 - 3 * np.sin(2.3 * INDEX)))
     return np.column_stack([1 - not_zero, not_zero * low, not_zero * (1 - low)])
 
 

@@ -8,13 +8,13 @@ import pytest
 from HER2ViTTrainingLib.stats.order_statistics import cutoff, needed_values, rank_of_cutoff, reached_share
 from HER2ViTTrainingLib.stats.recalibration import INTERCEPT, INTERCEPT_AND_SLOPE, NOTHING, closed_test
 
-I = np.arange(1, 61)
-X = -3 + 0.1 * I + 0.5 * np.sin(I)
+INDEX = np.arange(1, 61)
+X = -3 + 0.1 * INDEX + 0.5 * np.sin(INDEX)
 
 
 def labels(wave, shift=0.0):
     """R: y <- as.numeric(wave*sin(7*i) + x + shift > 0), with i <- 1:60; x <- -3 + 0.1*i + 0.5*sin(i)"""
-    return wave * np.sin(7 * I) + X + shift > 0
+    return wave * np.sin(7 * INDEX) + X + shift > 0
 
 
 # Computed with R 4.2.2 (all fits with epsilon = 1e-14):
@@ -97,7 +97,7 @@ def test_ranks(n, share, rank):
 
 
 def test_shares_and_intervals_equal_r():
-    """R: qbeta(c(.025, .975), 28, 3); qbeta(c(.05, .95), 18, 2); qbinom(c(.025, .975), n, .1), n = 30 and 12"""
+    """R: qbeta(c(.025, .975), 28, 3); qbeta(c(.05, .95), 18, 2); qbinom(c(.025, .975), n, .1), n = 30, 12"""
     share = reached_share(30, 3)
     assert (share.low, share.high) == pytest.approx((0.779264598477038, 0.978882862970277), rel=1e-9)
     assert share.value == pytest.approx(28 / 31)

@@ -16,6 +16,8 @@ from HER2ViTLib.her2 import TASKS, Task
 from HER2ViTLib.messages import InputError
 
 from .calibration import Calibration
+from .conformal import Conformal, conformal_from_json
+from .development_scores import DevelopmentScores, development_scores_from_json
 from .preprocessing import Preprocessing, preprocessing_from_json
 
 SCHEMA = 1
@@ -45,7 +47,8 @@ class Settings:
 
     `threshold` is on the calibrated scale. `prevalence` is the target's share of the development set.
     `training_percentiles` gives per property the 1st and 99th percentile over the training set; a case
-    outside is reported as unlike it. `notice` is shown wherever the model's result is.
+    outside is reported as unlike it. `notice` is shown wherever the model's result is. `development_scores`
+    and `conformal` are None in bundles without them.
     """
 
     task: Task
@@ -57,8 +60,11 @@ class Settings:
     splits_sha256: str | None = None
     notice: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    development_scores: DevelopmentScores | None = None
+    conformal: Conformal | None = None
 
     def to_json(self) -> dict[str, Any]:
+        optional = {"development_scores": self.development_scores, "conformal": self.conformal}
         return {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -72,6 +78,7 @@ class Settings:
             "splits_sha256": self.splits_sha256,
             "notice": self.notice,
             "provenance": dict(self.provenance),
+            **{name: part.to_json() for name, part in optional.items() if part is not None},
         }
 
 
@@ -115,6 +122,8 @@ def settings_of(ours: Mapping[str, Any]) -> Settings:
         splits_sha256=splits if isinstance(splits, str) else None,
         notice=_notice(ours.get("notice", "")),
         provenance=section_of(ours, "provenance"),
+        development_scores=development_scores_from_json(ours.get("development_scores")),
+        conformal=conformal_from_json(ours.get("conformal")),
     )
 
 

@@ -18,6 +18,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
 from . import (
+    adaptation,
     audit,
     batch,
     clinical,
@@ -157,6 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
         training,
         evaluation,
         audit,
+        adaptation,
         clinical,
         repeatability,
         genes,

@@ -70,9 +70,9 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
     without a call or a case.
     """
     table = _read_readings(readings)
-    truth = _read_truth(manifest)
-    calls = _by_case(table)
-    cases = _by_case(truth)
+    truth = read_truth(manifest)
+    calls = rows_by_case(table)
+    cases = rows_by_case(truth)
     if not calls.keys() & cases.keys():
         raise InputError(
             f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read"
@@ -104,7 +104,8 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
     )
 
 
-def _by_case(table: Table) -> dict[str, Row]:
+def rows_by_case(table: Table) -> dict[str, Row]:
+    """The rows by case. Raises `InputError` for a case without an id, or there twice."""
     faults = Faults(table.path)
     found: dict[str, Row] = {}
     for row in table.rows:
@@ -132,7 +133,8 @@ def _read_readings(path: str | os.PathLike) -> Table:
     return table
 
 
-def _read_truth(path: str | os.PathLike) -> Table:
+def read_truth(path: str | os.PathLike) -> Table:
+    """A manifest of which only the HER2 status counts: `ihc` with `ish`, or `her2_status`."""
     table = read_table(path)
     by_status = "her2_status" in table.columns
     table.require(("case_id",) if by_status else ("case_id", "ihc", "ish"))

@@ -10,8 +10,8 @@ import numpy as np
 
 from .calibration import EXTREME_PROBABILITY
 
-_TOLERANCE = 1e-9
-_MAX_ROUNDS = 10_000
+_TOLERANCE = 1e-8
+_MAX_ROUNDS = 2_000
 
 
 def logit_shift(old: float, new: float) -> float:

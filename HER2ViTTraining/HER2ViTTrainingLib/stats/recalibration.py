@@ -1,5 +1,5 @@
-"""Whether probabilities need to be recalibrated for new cases, and how far: the closed test of Vergouwe et al.
-(Stat Med 2017), without model revision.
+"""Whether probabilities need to be recalibrated for new cases, and how far: the closed test of Vergouwe et
+al. (Stat Med 2017), without model revision.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.bundle import CARD_FILE, WEIGHTS_FILE, save_bundle
 from HER2ViTLib.model.calibration import Calibration, sigmoid
 from HER2ViTLib.model.config import CONFIG_FILE, Settings
+from HER2ViTLib.model.development_scores import development_scores
 from HER2ViTLib.model.devices import choose_device
 from HER2ViTTrainingLib.cohort.columns import SET_NAMES, SUBGROUP_COLUMNS
 from HER2ViTTrainingLib.cohort.manifest import Cohort
@@ -165,6 +166,7 @@ def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
         splits_sha256=job.splits.sha256,
         notice=experiment.notice,
         provenance=provenance_of(experiment, data, fitted, named, str(device), job.fold_name),
+        development_scores=development_scores(data.labels["validation"], fitted.logits["validation"]),
     )
     card = model_card(settings, experiment)
     model_args = stored_model_args(experiment.network)

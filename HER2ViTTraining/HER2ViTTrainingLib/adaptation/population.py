@@ -1,0 +1,99 @@
+"""Whether unlabelled cases look like a mixture of the classes a model was made on: what prior shift assumes,
+and what a new scanner or another kind of patient breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from HER2ViTLib.model.calibration import Calibration
+from HER2ViTLib.model.development_scores import STEPS, DevelopmentScores
+from HER2ViTTrainingLib.stats.prior_shift import estimate_priors
+
+DRAWS = 200
+ALPHA = 0.05
+_AT = np.linspace(0, 1, STEPS + 1)
+_Cdf = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class PopulationCheck:
+    """The largest distance between the distribution of the scores and that of the mixture
+    (Kolmogorov-Smirnov), and how often it is as large by chance.
+    """
+
+    distance: float
+    p: float
+
+    @property
+    def is_alike(self) -> bool:
+        return self.p >= ALPHA
+
+
+def check_population(
+    logits: np.ndarray,
+    development: DevelopmentScores,
+    calibration: Calibration,
+    prevalence: float,
+    seed: int,
+) -> PopulationCheck:
+    """Compares raw logits (n,) with the mixture of the development set's two classes, in the shares that fit
+    them best.
+
+    p by parametric bootstrap: samples of that mixture, and development sets of the same size drawn anew, go
+    through the same estimate. It takes the development scores as they are: those of a validation set the
+    model was chosen by.
+    """
+    rng = np.random.default_rng(seed)
+    model = (calibration, prevalence)
+    classes = [_distribution(of_label) for of_label in development.quantiles]
+    share = _share(logits, *model)
+    distance = _distance(logits, _mixture(classes, share))
+    as_far = 0
+    for _ in range(DRAWS):
+        redrawn = [_redrawn(values, n, rng) for values, n in zip(development.quantiles, development.n)]
+        drawn = np.where(
+            rng.random(len(logits)) < share,
+            _drawn(development.quantiles[1], len(logits), rng),
+            _drawn(development.quantiles[0], len(logits), rng),
+        )
+        mixture = _mixture([_distribution(values) for values in redrawn], _share(drawn, *model))
+        as_far += _distance(drawn, mixture) >= distance
+    return PopulationCheck(distance, (as_far + 1) / (DRAWS + 1))
+
+
+def _share(logits: np.ndarray, calibration: Calibration, prevalence: float) -> float:
+    """The share of label 1 that fits the raw logits best."""
+    probability = 1 / (1 + np.exp(-(calibration.slope * logits + calibration.intercept)))
+    both = np.column_stack([1 - probability, probability])
+    return float(estimate_priors(both, np.array([1 - prevalence, prevalence]))[0, 1])
+
+
+def _distribution(quantiles: tuple[float, ...] | np.ndarray) -> _Cdf:
+    """The distribution function, straight between the quantiles."""
+    return lambda at: np.interp(at, quantiles, _AT)
+
+
+def _mixture(classes: list[_Cdf], share: float) -> _Cdf:
+    negative, positive = classes
+    return lambda at: (1 - share) * negative(at) + share * positive(at)
+
+
+def _drawn(quantiles: tuple[float, ...], n: int, rng: np.random.Generator) -> np.ndarray:
+    return np.interp(rng.random(n), _AT, quantiles)
+
+
+def _redrawn(quantiles: tuple[float, ...], n: int, rng: np.random.Generator) -> np.ndarray:
+    """The quantiles of another sample of n."""
+    return np.quantile(_drawn(quantiles, n, rng), _AT)
+
+
+def _distance(logits: np.ndarray, distribution: _Cdf) -> float:
+    ordered = np.sort(logits)
+    expected = distribution(ordered)
+    after = np.arange(1, len(ordered) + 1) / len(ordered)
+    before = after - 1 / len(ordered)
+    return float(max((after - expected).max(), (expected - before).max()))
