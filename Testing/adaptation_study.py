@@ -1,4 +1,5 @@
-"""What adapting to another hospital is worth: simulated sites whose truth is known, page `Docs/adaptation.md`.
+"""What adapting to another hospital is worth: simulated sites whose truth is known, page
+`Docs/adaptation.md`.
 
 .venv/bin/python Testing/adaptation_study.py --out DIR     (about eight minutes on one core)
 
@@ -9,7 +10,6 @@ at every site are exact. Writes `result.json`, `tables.md` and `adaptation.png`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import zlib
@@ -29,6 +29,7 @@ from HER2ViTLib.model.development_scores import development_scores
 from HER2ViTTrainingLib.adaptation import population
 from HER2ViTTrainingLib.adaptation.coverage import conformal_cutoffs
 from HER2ViTTrainingLib.adaptation.local_cases import LocalCases
+from HER2ViTTrainingLib.adaptation.prevalence import is_at_edge
 from HER2ViTTrainingLib.adaptation.recalibrating import adapt, require_enough
 from HER2ViTTrainingLib.pages.pictures import BLUE, GREY, ORANGE, panels, png
 from HER2ViTTrainingLib.stats.calibration import logistic_fit
@@ -198,45 +199,55 @@ def spread(values: np.ndarray) -> dict[str, float]:
 
 
 def unlabelled(site: Site, n: int) -> dict[str, Any]:
-    """All draws of n unlabelled cases: the estimated share, the calibration error after the shift, and how
-    often the check says that it is another population.
+    """All draws of n unlabelled cases: how often the estimate is refused, since it ends at 0 or 1; else the
+    estimated share, the calibration error after the shift, and how often the check says that it is another
+    population.
     """
     rng = generator("unlabelled", site.name, n)
     shares = []
     errors = []
-    flagged = 0
+    flagged = []
     for k in range(DRAWS):
         _, logits = site.draw(n, rng)
-        found, moved = estimated_share(logits)
-        shares.append(found)
-        errors.append(site.calibration_error(1, logit_shift(PREVALENCE, moved)))
         labels, at_home = SITES[0].draw(VALIDATION, rng)
+        found = estimated_shares(logits)
+        if is_at_edge(found, n):
+            continue
+        shares.append(found[1])
+        moved = found[1] if has_changed(logits, found) else PREVALENCE
+        errors.append(site.calibration_error(1, logit_shift(PREVALENCE, moved)))
         own = development_scores(labels, at_home)
         check = population.check_population(logits, own, Calibration(), PREVALENCE, k)
-        flagged += not check.is_alike
+        flagged.append(not check.is_alike)
     before = site.calibration_error(1, 0)
     return {
         "site": site.name,
         "n": n,
         "true_share": site.prevalence,
+        "refused": 1 - len(shares) / DRAWS,
         "share": spread(np.array(shares)),
         "error": {"before": before, "after": spread(np.array(errors))},
         "worse": share(np.array(errors) > before + 1e-6),
-        "flagged": flagged / DRAWS,
+        "flagged": share(flagged),
     }
 
 
-def estimated_share(logits: np.ndarray) -> tuple[float, float]:
-    """The share of label 1 by EM, kept off 0 and 1, and the one the bundle is moved to: its own where the test
-    does not reject.
-    """
+PRIORS = np.array([1 - PREVALENCE, PREVALENCE])
+
+
+def both_probabilities(logits: np.ndarray) -> np.ndarray:
     score = sigmoid(logits)
-    probabilities = np.column_stack([1 - score, score])
-    priors = np.array([1 - PREVALENCE, PREVALENCE])
-    (shares,) = estimate_priors(probabilities, priors)
-    found = float(np.clip(shares[1], 0.005, 0.995))
-    rejects = log_likelihood_ratio(probabilities, priors, shares) > CHI2_95
-    return found, found if rejects else PREVALENCE
+    return np.column_stack([1 - score, score])
+
+
+def estimated_shares(logits: np.ndarray) -> np.ndarray:
+    """The shares (2,) of both labels by EM."""
+    return estimate_priors(both_probabilities(logits), PRIORS)[0]
+
+
+def has_changed(logits: np.ndarray, shares: np.ndarray) -> bool:
+    """Whether the test rejects the bundle's own shares."""
+    return log_likelihood_ratio(both_probabilities(logits), PRIORS, shares) > CHI2_95
 
 
 # Coverage
@@ -271,7 +282,7 @@ def coverages(n: int) -> dict[str, Any]:
     rng = generator("coverage", n)
     model = Statuses()
     fresh = [model.draw(status, 20_000, rng) for status in range(3)]
-    realised = {status: [] for status in STATUSES}
+    realised: dict[str, list[float]] = {status: [] for status in STATUSES}
     sizes = []
     for _ in range(DRAWS):
         drawn = [model.draw(status, n, rng) for status in range(3)]
@@ -293,7 +304,6 @@ def coverages(n: int) -> dict[str, Any]:
             for status, values in realised.items()
         },
         "set_size": float(np.mean(sizes)),
-        "draws": realised,
     }
 
 
@@ -321,14 +331,14 @@ def tables(result: dict[str, Any]) -> Iterator[str]:
             f" {interval(row['specificity']['after'])} | {row['further_from_sensitivity']:.0%} |"
         )
     yield ""
-    yield "| site | n | true share | estimated | calibration error | after | worse | check warns |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| site | n | refused | true share | estimated | calibration error | after | worse | check warns |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for row in result["unlabelled"]:
         error = row["error"]
         yield (
-            f"| {row['site']} | {row['n']} | {row['true_share']:.2f} | {interval(row['share'])} |"
-            f" {error['before']:.3f} | {interval(error['after'], 3)} | {row['worse']:.0%} |"
-            f" {row['flagged']:.0%} |"
+            f"| {row['site']} | {row['n']} | {row['refused']:.0%} | {row['true_share']:.2f} |"
+            f" {interval(row['share'])} | {error['before']:.3f} | {interval(error['after'], 3)} |"
+            f" {percent(row['worse'])} | {percent(row['flagged'])} |"
         )
     yield ""
     yield "| calibration cases a status | theory | zero | low | positive | statuses left |"
@@ -342,6 +352,10 @@ def interval(values: dict[str, float], digits: int = 2) -> str:
     if math.isnan(values["mean"]):
         return ""
     return f"{values['mean']:.{digits}f} ({values['low']:.{digits}f}, {values['high']:.{digits}f})"
+
+
+def percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.0%}"
 
 
 def percentiles(values: dict[str, float]) -> str:
@@ -380,7 +394,8 @@ def _draw_before_after(axis: Any, result: dict[str, Any], name: str, title: str)
         axis.plot([column - 0.35, column + 0.35], [before] * 2, color=ORANGE, linewidth=1.5)
         for k, row in enumerate(rows):
             after = row[name]["after"]
-            reach = [[after["mean"] - after["low"]], [after["high"] - after["mean"]]]
+            # Where most draws keep the bundle their mean may lie outside of 95 % of them.
+            reach = [[max(0, after["mean"] - after["low"])], [max(0, after["high"] - after["mean"])]]
             at = column + (k - 1) * 0.2
             axis.errorbar([at], [after["mean"]], yerr=reach, fmt="o", color=BLUE, markersize=4)
     axis.set_xticks(range(len(SITES)), [site.name for site in SITES], fontsize=8)
@@ -401,11 +416,9 @@ def main() -> None:
         "unlabelled": [unlabelled(site, n) for site in SITES for n in SIZES],
     }
     text = "\n".join(tables(result)) + "\n"
+    write_atomically(out / "result.json", json_bytes(result))
     write_atomically(out / "tables.md", text.encode())
     write_atomically(out / "adaptation.png", picture(result))
-    for row in result["coverage"]:
-        del row["draws"]
-    write_atomically(out / "result.json", json_bytes(json.loads(json.dumps(result))))
     sys.stdout.write(text)
 
 

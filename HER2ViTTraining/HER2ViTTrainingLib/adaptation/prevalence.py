@@ -101,7 +101,7 @@ def estimate_shares(
         )
     names, probabilities, priors = _classes(bundles, read)
     (found,) = estimate_priors(probabilities, priors)
-    if found.min() * n < 0.5:
+    if is_at_edge(found, n):
         name = names[int(found.argmin())]
         raise InputError(
             f"{path}: no case looks {name}: too few readings, or scores of another population (scanner,"
@@ -121,6 +121,11 @@ def estimate_shares(
     p = float(stats.chi2.sf(statistic, df))
     old = dict(zip(names, priors.tolist()))
     return EstimatedShares(n, shares, old, statistic, df, p, _check(bundles[0], read, plan.seed), read.unlike)
+
+
+def is_at_edge(shares: np.ndarray, n: int) -> bool:
+    """Whether a share stands for less than half a case of n: scores of another population often end there."""
+    return bool(shares.min() * n < 0.5)
 
 
 def _classes(bundles: Sequence[Bundle], read: ReadCases) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -26,7 +26,8 @@ from .recalibrating import Adapted, HeldOut
 
 _CHOICES = {
     NOTHING: "These cases do not show that the probabilities are wrong here: nothing was changed, the"
-    " threshold neither. That is no proof that they are right; few cases show little.",
+    " threshold neither. That is no proof that they are right: few cases show little, and two changes can"
+    " make up for each other. Look at sensitivity and specificity below.",
     INTERCEPT: "The probabilities are too high or too low here as a whole: the intercept was changed, and"
     " with it the threshold.",
     INTERCEPT_AND_SLOPE: "The probabilities are off as a whole, and too extreme or too timid: intercept and"

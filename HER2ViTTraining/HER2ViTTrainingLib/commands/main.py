@@ -28,6 +28,7 @@ from . import (
     public,
     reading,
     repeatability,
+    sanity,
     series,
     training,
 )
@@ -159,6 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluation,
         audit,
         adaptation,
+        sanity,
         clinical,
         repeatability,
         genes,
