@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,6 @@ from filelock import FileLock, Timeout
 from HER2ViTLib.files.hashes import file_sha256
 from HER2ViTLib.files.inputs import parse_json
 from HER2ViTLib.files.output import csv_bytes, prepare_folder, write_atomically
-from HER2ViTLib.her2 import TASKS, TWO_STEP
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.cohort.manifest import read_cases
 from HER2ViTTrainingLib.parallel.executors import available_cores, executor, worker_died
@@ -30,6 +29,7 @@ from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .archived import archive_folder
 from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_failure
+from .results import FAILURE_COLUMNS, SetSizes, columns_of, reading_row, set_sizes
 
 LOCK_FILE = ".lock"
 RESULT_FILES = ("readings.csv", "failures.csv", "cases", LOCK_FILE)
@@ -44,41 +44,17 @@ ENDED = (
     " alone with: her2vit read"
 )
 
-_TASK_COLUMNS = (
-    "score",
-    "score_raw",
-    "threshold",
-    "slice",
-    "area_mm2",
-    "entropy",
-    "share_in_roi",
-    "foci",
-    "focal_area_mm2",
-    "bundle_sha256",
-)
-_TASK_COLUMNS_OF_SEVERAL_SLICES = ("slices", "spread")
-_COLUMNS_BEFORE = (
-    "case_id",
-    "call",
-    "p_zero",
-    "p_low",
-    "p_positive",
-    "slice",
-    "early_phase",
-    "early_phase_rule",
-    "attention",
-)
-_COLUMNS_AFTER = ("warnings", "her2vit", "notice")
-FAILURE_COLUMNS = ("case_id", "stage", "reason")
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many cases a batch has, how many of them this run had to read, and how many failed."""
+    """How many cases a batch has, how many of them this run had to read, and how many failed; of how many
+    readings how many statuses could not be excluded, None where the bundles were not made to tell.
+    """
 
     cases: int
     attempted: int
     failed: int
+    sizes: SetSizes | None
 
 
 def read_batch(
@@ -117,8 +93,8 @@ def read_batch(
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
         pending = _pending(jobs, retry_failed)
         _read_all(settings, pending, workers, scheduler, progress)
-        failed = _write_tables(jobs, out)
-    return Outcome(len(jobs), len(pending), failed)
+        failed, sizes = _write_tables(jobs, out)
+    return Outcome(len(jobs), len(pending), failed, sizes)
 
 
 def _bundle_sha256(folder: Path) -> str:
@@ -270,8 +246,10 @@ def _read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
 # Tables
 
 
-def _write_tables(jobs: Sequence[Job], out: Path) -> int:
-    """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures."""
+def _write_tables(jobs: Sequence[Job], out: Path) -> tuple[int, SetSizes | None]:
+    """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures, and
+    how many statuses the readings leave.
+    """
     failures: list[dict[str, str]] = []
     faults: list[str] = []
 
@@ -294,23 +272,9 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     if faults:
         raise InputError(faults)
     with room_to_write(out):
-        write_atomically(out / "readings.csv", csv_bytes(_columns_of(rows), rows))
+        write_atomically(out / "readings.csv", csv_bytes(columns_of(rows), rows))
         write_atomically(out / "failures.csv", csv_bytes(FAILURE_COLUMNS, failures))
-    return len(failures)
-
-
-def _columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table's columns: those of the two-step call always, those of another task where it was read, those
-    of several slices where some case of the task was read on several.
-    """
-    filled = set().union(*rows)
-    columns = [*_COLUMNS_BEFORE]
-    for task in TASKS.values():
-        if task in TWO_STEP or f"{task.key}_score" in filled:
-            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
-        if f"{task.key}_spread" in filled:
-            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS_OF_SEVERAL_SLICES]
-    return [*columns, *_COLUMNS_AFTER]
+    return len(failures), set_sizes(rows)
 
 
 def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
@@ -322,28 +286,3 @@ def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:
         yield reading_row(parse_json(path.read_bytes()))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         faults.append(f"{path}: is missing or damaged; remove the folder {job.folder.name} and run again")
-
-
-def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a `reading.json` as a row of `readings.csv`; numbers with a fraction to six decimals."""
-    tasks = reading["tasks"]
-    early = reading["early_phase"]
-    row = {
-        "case_id": reading["case_id"],
-        "call": reading["call"],
-        **{f"p_{status}": value for status, value in (reading["probabilities"] or {}).items()},
-        "slice": reading["slice"],
-        "early_phase": early["index"],
-        "early_phase_rule": early["rule"],
-        "attention": next(iter(tasks.values()))["attention"]["method"],
-        "warnings": " ".join(dict.fromkeys(warning["code"] for warning in reading["warnings"])),
-        "her2vit": reading["versions"]["her2vit"],
-        "notice": reading["notice"],
-    }
-    for key, task in tasks.items():
-        values = {**task, **task["attention"]}
-        row.update({f"{key}_{column}": values[column] for column in _TASK_COLUMNS})
-        if "slices" in task:
-            row[f"{key}_slices"] = ";".join(map(str, task["slices"]))
-            row[f"{key}_spread"] = task["spread"]
-    return {column: f"{value:.6f}" if isinstance(value, float) else value for column, value in row.items()}

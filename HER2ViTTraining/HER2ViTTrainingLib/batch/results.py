@@ -1,0 +1,102 @@
+"""The tables of a batch: a row for each reading, and how many of them could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from HER2ViTLib.her2 import TASKS, TWO_STEP
+
+_TASK_COLUMNS = (
+    "score",
+    "score_raw",
+    "threshold",
+    "slice",
+    "area_mm2",
+    "entropy",
+    "share_in_roi",
+    "foci",
+    "focal_area_mm2",
+    "bundle_sha256",
+)
+_TASK_COLUMNS_OF_SEVERAL_SLICES = ("slices", "spread")
+_COLUMNS_BEFORE = (
+    "case_id",
+    "call",
+    "p_zero",
+    "p_low",
+    "p_positive",
+    "slice",
+    "early_phase",
+    "early_phase_rule",
+    "attention",
+)
+_CALL_SET_COLUMNS = ("call_set", "coverage")
+_COLUMNS_AFTER = ("warnings", "her2vit", "notice")
+NONE_LEFT = "none"
+"""In column call_set: every status is excluded."""
+FAILURE_COLUMNS = ("case_id", "stage", "reason")
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The table's columns: those of the two-step call always, those of what cannot be excluded where a bundle
+    tells it, those of another task where it was read, those of several slices where some case of the task was
+    read on several.
+    """
+    filled = set().union(*rows)
+    columns = [*_COLUMNS_BEFORE]
+    columns += [column for column in _CALL_SET_COLUMNS if column in filled]
+    for task in TASKS.values():
+        if task in TWO_STEP or f"{task.key}_score" in filled:
+            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
+        if f"{task.key}_spread" in filled:
+            columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS_OF_SEVERAL_SLICES]
+    return [*columns, *_COLUMNS_AFTER]
+
+
+def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a `reading.json` as a row of `readings.csv`; numbers with a fraction to six decimals."""
+    tasks = reading["tasks"]
+    early = reading["early_phase"]
+    row = {
+        "case_id": reading["case_id"],
+        "call": reading["call"],
+        **{f"p_{status}": value for status, value in (reading["probabilities"] or {}).items()},
+        "slice": reading["slice"],
+        "early_phase": early["index"],
+        "early_phase_rule": early["rule"],
+        "attention": next(iter(tasks.values()))["attention"]["method"],
+        "warnings": " ".join(dict.fromkeys(warning["code"] for warning in reading["warnings"])),
+        "her2vit": reading["versions"]["her2vit"],
+        "notice": reading["notice"],
+    }
+    if "call_set" in reading:
+        row["call_set"] = ";".join(reading["call_set"]) or NONE_LEFT
+        row["coverage"] = reading["coverage"]["level"]
+    for key, task in tasks.items():
+        values = {**task, **task["attention"]}
+        row.update({f"{key}_{column}": values[column] for column in _TASK_COLUMNS})
+        if "slices" in task:
+            row[f"{key}_slices"] = ";".join(map(str, task["slices"]))
+            row[f"{key}_spread"] = task["spread"]
+    return {column: f"{value:.6f}" if isinstance(value, float) else value for column, value in row.items()}
+
+
+@dataclass(frozen=True)
+class SetSizes:
+    """Of how many readings one status was left (`told`), several (`cannot_tell`), none (`none_left`)."""
+
+    told: int
+    cannot_tell: int
+    none_left: int
+
+
+def set_sizes(rows: Sequence[Mapping[str, Any]]) -> SetSizes | None:
+    """Of the rows of `readings.csv`; None where none has a column call_set."""
+    found = [row["call_set"] for row in rows if "call_set" in row]
+    if not found:
+        return None
+    none_left = found.count(NONE_LEFT)
+    several = sum(";" in left for left in found)
+    return SetSizes(len(found) - several - none_left, several, none_left)
