@@ -15,6 +15,10 @@ from .local_cases import StatusCases, cases_sha256
 
 COVERAGE_LEVEL = 0.9
 """Of the percentiles: 5th to 95th."""
+ROUNDING = 1e-6
+"""The readings' scores are rounded to six decimals: a case must not fall below its own cut-off by that."""
+TINY = 1e-12
+"""A cut-off of 0 stands for too few cases."""
 
 
 def conformal_cutoffs(
@@ -30,7 +34,7 @@ def conformal_cutoffs(
         own = np.sort(probabilities[statuses == status, column])
         rank = rank_of_cutoff(len(own), level)
         reached = reached_share(len(own), rank, COVERAGE_LEVEL)
-        cutoff = float(own[rank - 1]) if rank else 0.0
+        cutoff = max(float(own[rank - 1]) - ROUNDING, TINY) if rank else 0.0
         found[status] = StatusCutoff(cutoff, len(own), reached.low, reached.high)
     return found
 
