@@ -15,10 +15,11 @@ from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.sanity.checking import (
     MethodSanity,
     Sanity,
+    _orders,
     mean_over_patients,
     rank_correlations,
 )
-from HER2ViTTrainingLib.sanity.deletion import Orders, delete_and_insert
+from HER2ViTTrainingLib.sanity.deletion import delete_and_insert
 from HER2ViTTrainingLib.sanity.maps import Viewed, maps_of, randomised
 from HER2ViTTrainingLib.sanity.verdict import score_tells, sentence, verdict_of
 from HER2ViTTrainingLib.stats.estimates import Estimate
@@ -91,7 +92,7 @@ def test_taking_out_what_the_score_rests_on_lowers_it_and_only_that(towards):
     right[:, 6] = 1  # the patch in row 1, column 2
     maps = {"right": right, "wrong": -right}
     found = [delete_and_insert(viewed, case, maps, seed=1) for case in range(2)]
-    orders = Orders(*({n: np.array([one[n][k] for one in found]) for n in found[0]} for k in (0, 1)))
+    orders = _orders(found)
     assert all((gain > 0).all() for gain in orders.gains("right").values())
     assert all((gain < 0).all() for gain in orders.gains("wrong").values())
     # Out from the second step on: the whole image counts half a step, grey the rest of them.

@@ -104,10 +104,14 @@ def _counted(cases: Cases, progress: Progress | None) -> Iterator[int]:
             progress(n + 1, len(cases.images))
 
 
-def _orders(found: list[dict]) -> Orders:
-    names = list(found[0])
-    deletion = {name: np.array([one[name][0] for one in found]) for name in names}
-    insertion = {name: np.array([one[name][1] for one in found]) for name in names}
+def _orders(found: list[dict[str, tuple[float, float]]]) -> Orders:
+    """The cases' means put together."""
+    deletion = {}
+    insertion = {}
+    for name in found[0]:
+        both = np.array([one[name] for one in found])
+        deletion[name] = both[:, 0]
+        insertion[name] = both[:, 1]
     return Orders(deletion, insertion)
 
 

@@ -36,7 +36,9 @@ class Orders:
         }
 
 
-def delete_and_insert(viewed: Viewed, case: int, maps: dict[str, np.ndarray], seed: int) -> dict:
+def delete_and_insert(
+    viewed: Viewed, case: int, maps: dict[str, np.ndarray], seed: int
+) -> dict[str, tuple[float, float]]:
     """Of one case: by order, the mean over SHARES of the probability of the side it was called (Petsiuk et
     al., BMVC 2018), while patches are taken out and while they are put in. A patch that is out has the mean
     grey of the image.

@@ -126,20 +126,21 @@ def _yes(is_so: bool) -> str:
 
 def _step_rows(found: Sanity) -> list[dict[str, str]]:
     names = list(next(iter(found.methods.values())).steps)
-    return [
-        {"randomised down to": step}
-        | {name: estimate_text(of.steps[step]) for name, of in found.methods.items()}
-        for step in names
-    ]
+    rows = []
+    for step in names:
+        row = {"randomised down to": step}
+        row.update((name, estimate_text(of.steps[step])) for name, of in found.methods.items())
+        rows.append(row)
+    return rows
 
 
 def _gain_rows(found: Sanity) -> list[dict[str, str]]:
-    rows = [
-        {"": title} | {name: estimate_text(getattr(of, field)) for name, of in found.methods.items()}
-        for field, title in _GAINS.items()
-    ]
-    inside = {name: estimate_text(of.inside) for name, of in found.methods.items()}
-    return [*rows, {"": "share in the outline", **inside}]
+    rows = []
+    for field, title in {**_GAINS, "inside": "share in the outline"}.items():
+        row = {"": title}
+        row.update((name, estimate_text(getattr(of, field))) for name, of in found.methods.items())
+        rows.append(row)
+    return rows
 
 
 def _agreement_rows(found: Sanity) -> list[dict[str, str]]:
