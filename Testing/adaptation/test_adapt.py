@@ -9,11 +9,15 @@ import pytest
 from HER2ViTLib.her2 import TASKS
 from HER2ViTLib.model.bundle import load_bundle
 from HER2ViTLib.model.calibration import Calibration
-from HER2ViTLib.model.development_scores import development_scores
+from HER2ViTLib.model.conformal import STATUSES, Conformal, StatusCutoff, conformal_from_json
+from HER2ViTLib.model.development_scores import development_scores, development_scores_from_json
+from HER2ViTTrainingLib.adaptation.population import _shares
 from HER2ViTTrainingLib.adaptation.recalibrating import _folds
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.stats.calibration import logit
+from HER2ViTTrainingLib.stats.prior_shift import estimate_priors
 from support.csv_files import write_csv
+from support.hostile import NUMBERS, SCRIPT, VALUES, outcome, places, replaced
 from support.models import a_bundle_folder
 
 TASK2 = TASKS["low-vs-positive"]
@@ -358,3 +362,46 @@ def test_readings_with_a_manifest_are_labelled_cases(tmp_path, parent, partner):
         "HER2 zero: not asked by low-vs-positive": zeros,
     }
     assert load_bundle(out / "low-vs-positive").task is TASK2
+
+
+def test_the_check_finds_the_share_that_the_estimate_finds():
+    logits = np.random.default_rng(8).normal(0.5, 2, (3, 80))
+    probability = sigmoid(CALIBRATION.slope * logits + CALIBRATION.intercept)
+    for one, share in zip(probability, _shares(logits, CALIBRATION, 0.8)):
+        both = np.column_stack([1 - one, one])
+        assert share == pytest.approx(estimate_priors(both, np.array([0.2, 0.8]))[0, 1], abs=1e-5)
+
+
+COLUMNS = ("case_id", "set", "label", "score", "score_raw", "patient_id")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_any_cell_of_the_local_cases_may_be_anything(tmp_path, parent, capsys, column):
+    for n, cell in enumerate((*NUMBERS, SCRIPT, "=1+1", "{{ 7 * 7 }}", "\N{GRINNING FACE}")):
+        rows = [{**row, "patient_id": row["case_id"]} for row in site(60)]
+        rows[3][column] = cell
+        path = write_csv(tmp_path / "p.csv", rows)
+        out = tmp_path / f"out{n}"
+        words = ["adapt", parent, "--local", path, "--resamples", 20, "--out", out]
+        status = main([str(word) for word in words])
+        said = capsys.readouterr().err
+        assert status in (0, 2)
+        assert "internal error" not in said
+        assert out.exists() == (status == 0)
+        if status == 0:
+            assert SCRIPT not in (out / "adaptation.html").read_text()
+
+
+def test_any_setting_of_an_adapted_bundle_may_be_anything():
+    labels = np.repeat([0, 1], 20)
+    scores = development_scores(labels, np.random.default_rng(1).normal(labels, 1))
+    statuses = {name: StatusCutoff(0.1, 20, 0.8, 0.98) for name in STATUSES}
+    part = Conformal(0.9, statuses, "a" * 64, "b" * 64)
+    assert development_scores_from_json(scores.to_json()) == scores
+    for sound, parse in (
+        (scores.to_json(), development_scores_from_json),
+        (part.to_json(), conformal_from_json),
+    ):
+        for place in places(sound):
+            for value in VALUES:
+                outcome(parse, replaced(sound, place, value))

@@ -74,7 +74,7 @@ def conformal_from_json(data: Any) -> Conformal | None:
         level = _share(data["level"])
         partner = _hash(data["partner"])
         cases = _hash(data["cases_sha256"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"config.json: the conformal part is damaged ({error}); {_CURE}") from error
     return Conformal(level, statuses, partner, cases)
 

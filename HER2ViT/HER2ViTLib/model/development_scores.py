@@ -42,7 +42,7 @@ def development_scores_from_json(data: Any) -> DevelopmentScores | None:
     try:
         negative, positive = (_quantiles(of_label) for of_label in data["logit_quantiles"])
         n0, n1 = (_count(n) for n in data["n"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"config.json: the development scores are damaged ({error}); get the bundle anew"
         ) from error

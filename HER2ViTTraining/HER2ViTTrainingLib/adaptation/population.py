@@ -11,10 +11,10 @@ import numpy as np
 
 from HER2ViTLib.model.calibration import Calibration
 from HER2ViTLib.model.development_scores import STEPS, DevelopmentScores
-from HER2ViTTrainingLib.stats.prior_shift import estimate_priors
 
 DRAWS = 200
 ALPHA = 0.05
+_HALVINGS = 30
 _AT = np.linspace(0, 1, STEPS + 1)
 _Cdf = Callable[[np.ndarray], np.ndarray]
 
@@ -48,28 +48,38 @@ def check_population(
     model was chosen by.
     """
     rng = np.random.default_rng(seed)
-    model = (calibration, prevalence)
     classes = [_distribution(of_label) for of_label in development.quantiles]
-    share = _share(logits, *model)
+    (share,) = _shares(logits[None], calibration, prevalence)
     distance = _distance(logits, _mixture(classes, share))
+    drawn = np.where(
+        rng.random((DRAWS, len(logits))) < share,
+        _drawn(development.quantiles[1], (DRAWS, len(logits)), rng),
+        _drawn(development.quantiles[0], (DRAWS, len(logits)), rng),
+    )
     as_far = 0
-    for _ in range(DRAWS):
+    for one, share_of_one in zip(drawn, _shares(drawn, calibration, prevalence)):
         redrawn = [_redrawn(values, n, rng) for values, n in zip(development.quantiles, development.n)]
-        drawn = np.where(
-            rng.random(len(logits)) < share,
-            _drawn(development.quantiles[1], len(logits), rng),
-            _drawn(development.quantiles[0], len(logits), rng),
-        )
-        mixture = _mixture([_distribution(values) for values in redrawn], _share(drawn, *model))
-        as_far += _distance(drawn, mixture) >= distance
+        mixture = _mixture([_distribution(values) for values in redrawn], share_of_one)
+        as_far += _distance(one, mixture) >= distance
     return PopulationCheck(distance, (as_far + 1) / (DRAWS + 1))
 
 
-def _share(logits: np.ndarray, calibration: Calibration, prevalence: float) -> float:
-    """The share of label 1 that fits the raw logits best."""
+def _shares(logits: np.ndarray, calibration: Calibration, prevalence: float) -> np.ndarray:
+    """The share of label 1 (b,) that fits each sample of raw logits (b, n) best: the maximum that
+    `estimate_priors` finds, here by bisection, for hundreds of samples at once.
+    """
     probability = 1 / (1 + np.exp(-(calibration.slope * logits + calibration.intercept)))
-    both = np.column_stack([1 - probability, probability])
-    return float(estimate_priors(both, np.array([1 - prevalence, prevalence]))[0, 1])
+    negative = (1 - probability) / (1 - prevalence)
+    positive = probability / prevalence
+    low = np.zeros(len(logits))
+    high = np.ones(len(logits))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        mixed = middle[:, None] * positive + (1 - middle[:, None]) * negative
+        rises = ((positive - negative) / mixed).sum(axis=1) > 0
+        low = np.where(rises, middle, low)
+        high = np.where(rises, high, middle)
+    return (low + high) / 2
 
 
 def _distribution(quantiles: tuple[float, ...] | np.ndarray) -> _Cdf:
@@ -82,8 +92,8 @@ def _mixture(classes: list[_Cdf], share: float) -> _Cdf:
     return lambda at: (1 - share) * negative(at) + share * positive(at)
 
 
-def _drawn(quantiles: tuple[float, ...], n: int, rng: np.random.Generator) -> np.ndarray:
-    return np.interp(rng.random(n), _AT, quantiles)
+def _drawn(quantiles: tuple[float, ...], size: int | tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    return np.interp(rng.random(size), _AT, quantiles)
 
 
 def _redrawn(quantiles: tuple[float, ...], n: int, rng: np.random.Generator) -> np.ndarray:
