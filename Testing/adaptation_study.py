@@ -1,7 +1,7 @@
 """What adapting to another hospital is worth: simulated sites whose truth is known, page
 `Docs/adaptation.md`.
 
-.venv/bin/python Testing/adaptation_study.py --out DIR     (about eight minutes on one core)
+.venv/bin/python Testing/adaptation_study.py --out DIR     (about three minutes on one core)
 
 On the level of scores: the classes are normal, so calibration, sensitivity and specificity of every bundle
 at every site are exact. Writes `result.json`, `tables.md` and `adaptation.png`.
@@ -91,6 +91,7 @@ class Site:
 SITES = (
     Site("as the bundle"),
     Site("prevalence", prevalence=0.4),
+    Site("slight scanner", scale=0.85, shift=-0.3),
     Site("scanner", scale=0.7, shift=-0.6),
     Site("both", prevalence=0.4, scale=0.7, shift=-0.6),
 )
@@ -398,7 +399,7 @@ def _draw_before_after(axis: Any, result: dict[str, Any], name: str, title: str)
             reach = [[max(0, after["mean"] - after["low"])], [max(0, after["high"] - after["mean"])]]
             at = column + (k - 1) * 0.2
             axis.errorbar([at], [after["mean"]], yerr=reach, fmt="o", color=BLUE, markersize=4)
-    axis.set_xticks(range(len(SITES)), [site.name for site in SITES], fontsize=8)
+    axis.set_xticks(range(len(SITES)), [site.name.replace(" ", "\n", 1) for site in SITES], fontsize=8)
     axis.set_title(f"{title}: before (orange),\nafter {SIZES} cases (blue: mean, 95 %)", fontsize=9)
 
 

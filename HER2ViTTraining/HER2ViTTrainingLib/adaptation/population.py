@@ -21,11 +21,12 @@ _Cdf = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class PopulationCheck:
-    """The largest distance between the distribution of the scores and that of the mixture
-    (Kolmogorov-Smirnov), and how often it is as large by chance.
+    """How widely the scores are spread over the distribution of the mixture: 1 where they follow it, below 1
+    where they keep to its middle, above where they keep to its ends; and how often it is as far from 1 by
+    chance.
     """
 
-    distance: float
+    spread: float
     p: float
 
     @property
@@ -44,13 +45,15 @@ def check_population(
     them best.
 
     p by parametric bootstrap: samples of that mixture, and development sets of the same size drawn anew, go
-    through the same estimate. It takes the development scores as they are: those of a validation set the
-    model was chosen by.
+    through the same estimate. The spread is looked at, since the estimate of the shares has already fitted
+    the place: in simulations it finds a slight change of scanner four times as often as the largest distance
+    of the distributions, and still in a fifth of the samples only. It takes the development scores as they
+    are: those of a validation set the model was chosen by.
     """
     rng = np.random.default_rng(seed)
     classes = [_distribution(of_label) for of_label in development.quantiles]
     (share,) = _shares(logits[None], calibration, prevalence)
-    distance = _distance(logits, _mixture(classes, share))
+    spread = _spread(logits, _mixture(classes, share))
     drawn = np.where(
         rng.random((DRAWS, len(logits))) < share,
         _drawn(development.quantiles[1], (DRAWS, len(logits)), rng),
@@ -60,8 +63,8 @@ def check_population(
     for one, share_of_one in zip(drawn, _shares(drawn, calibration, prevalence)):
         redrawn = [_redrawn(values, n, rng) for values, n in zip(development.quantiles, development.n)]
         mixture = _mixture([_distribution(values) for values in redrawn], share_of_one)
-        as_far += _distance(one, mixture) >= distance
-    return PopulationCheck(distance, (as_far + 1) / (DRAWS + 1))
+        as_far += abs(_spread(one, mixture) - 1) >= abs(spread - 1)
+    return PopulationCheck(spread, (as_far + 1) / (DRAWS + 1))
 
 
 def _shares(logits: np.ndarray, calibration: Calibration, prevalence: float) -> np.ndarray:
@@ -101,9 +104,6 @@ def _redrawn(quantiles: tuple[float, ...], n: int, rng: np.random.Generator) -> 
     return np.quantile(_drawn(quantiles, n, rng), _AT)
 
 
-def _distance(logits: np.ndarray, distribution: _Cdf) -> float:
-    ordered = np.sort(logits)
-    expected = distribution(ordered)
-    after = np.arange(1, len(ordered) + 1) / len(ordered)
-    before = after - 1 / len(ordered)
-    return float(max((after - expected).max(), (expected - before).max()))
+def _spread(logits: np.ndarray, distribution: _Cdf) -> float:
+    """The mean squared distance from the median, in ranks of the distribution, over the expected one."""
+    return float(12 * ((distribution(logits) - 0.5) ** 2).mean())

@@ -179,15 +179,17 @@ def of_check(found: EstimatedShares) -> Section:
         )
     elif found.check.is_alike:
         text = (
-            f"The scores look like a mixture of the two classes the model was made on (distance"
-            f" {found.check.distance:.2f}, p {p_text(found.check.p)}). That is no proof: small changes stay"
-            " unseen."
+            f"The scores look like a mixture of the two classes the model was made on (spread"
+            f" {found.check.spread:.2f} of what it should be, p {p_text(found.check.p)}). That is no proof: a"
+            " slight change of scanner looks like another prevalence, and the check finds it in one site of"
+            " five. Where the scanner is new, label some cases and use --local."
         )
     else:
         text = (
             f"Warning: the scores look like another population than the model was made on, in whatever shares"
-            f" (distance {found.check.distance:.2f}, p {p_text(found.check.p)}): a new scanner, protocol or"
-            " kind of patient. Do not trust the estimate; label some cases and use --local."
+            f" (spread {found.check.spread:.2f} of what it should be, p {p_text(found.check.p)}): a new"
+            " scanner, protocol or kind of patient. Do not trust the estimate; label some cases and use"
+            " --local."
         )
     text += f" {found.unlike} of {found.n} readings warn that the case is unlike the training set."
     return Section("Is it the same population?", text)

@@ -115,6 +115,7 @@ def _verdict_rows(found: Sanity) -> list[dict[str, str]]:
                 "follows the learnt weights": _yes(verdict.follows_weights),
                 "its patches matter": _yes(verdict.matters),
                 "in the outline": _yes(verdict.inside),
+                "may be shown as where the score comes from": _yes(verdict.passes and score_tells(found)),
             }
         )
     return rows
