@@ -87,7 +87,7 @@ def _threshold_text(made: Adapted) -> str:
     line = made.recalibration
     if line.choice == NOTHING:
         return "Nothing."
-    text = f"Recalibrated logit = {_line(line.slope)} x logit + {_line(line.intercept)}. "
+    text = f"Of the bundle's calibrated logit: slope {_line(line.slope)}, intercept {_line(line.intercept)}. "
     chosen = made.threshold
     if math.isnan(chosen.sensitivity.value):
         return text + "The threshold is Youden's on these cases."
