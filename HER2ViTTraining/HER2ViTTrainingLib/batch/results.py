@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from HER2ViTLib.her2 import TASKS, TWO_STEP
+from HER2ViTTrainingLib.evaluation.call_sets import NONE_LEFT
 
 _TASK_COLUMNS = (
     "score",
@@ -34,8 +35,6 @@ _COLUMNS_BEFORE = (
 )
 _CALL_SET_COLUMNS = ("call_set", "coverage")
 _COLUMNS_AFTER = ("warnings", "her2vit", "notice")
-NONE_LEFT = "none"
-"""In column call_set: every status is excluded."""
 FAILURE_COLUMNS = ("case_id", "stage", "reason")
 
 

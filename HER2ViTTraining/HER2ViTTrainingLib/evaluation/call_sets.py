@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from HER2ViTLib.her2 import HER2Status
+from HER2ViTLib.model.conformal import STATUSES
 from HER2ViTTrainingLib.pages.texts import estimate_text
 from HER2ViTTrainingLib.stats.estimates import Estimate
 from HER2ViTTrainingLib.stats.resampling import Resampling, bootstrap, estimates
 from HER2ViTTrainingLib.tables.cells import Row, as_number
 from HER2ViTTrainingLib.tables.faults import Faults
 
-STATUSES = (HER2Status.ZERO.value, HER2Status.LOW.value, HER2Status.POSITIVE.value)
 NONE_LEFT = "none"
 """A cell of column call_set: every status is excluded."""
 _NAMES = (*(f"coverage_{status}" for status in STATUSES), "mean_size", "told")
