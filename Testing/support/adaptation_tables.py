@@ -94,6 +94,7 @@ def picture(result: dict[str, Any]) -> bytes:
 def _draw_before_after(axis: Any, result: dict[str, Any], name: str, title: str) -> None:
     sites = list(dict.fromkeys(row["site"] for row in result["labelled"]))
     sizes = sorted({row["n"] for row in result["labelled"]})
+    listed = ", ".join(map(str, sizes))
     for column, site in enumerate(sites):
         rows = [row for row in result["labelled"] if row["site"] == site]
         before = rows[0][name]["before"]
@@ -105,4 +106,4 @@ def _draw_before_after(axis: Any, result: dict[str, Any], name: str, title: str)
             at = column + (k - 1) * 0.2
             axis.errorbar([at], [after["mean"]], yerr=reach, fmt="o", color=BLUE, markersize=4)
     axis.set_xticks(range(len(sites)), [site.replace(" ", "\n", 1) for site in sites], fontsize=8)
-    axis.set_title(f"{title}: before (orange),\nafter {sizes} cases (blue: mean, 95 %)", fontsize=9)
+    axis.set_title(f"{title}: before (orange),\nafter {listed} cases (blue: mean, 95 %)", fontsize=9)

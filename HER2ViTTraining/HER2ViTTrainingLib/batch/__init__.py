@@ -1,1 +1,4 @@
-"""Reading many cases; an interrupted run resumes. Imports `evaluation`, `cohort`, `parallel`, the first library."""
+"""Reading many cases; an interrupted run resumes.
+
+Imports `evaluation`, `cohort`, `parallel` and the first library.
+"""
