@@ -53,6 +53,8 @@ PREDICTED = {
     status.value: _own(status.upper(), f"Image-predicted HER2 status: {status}") for status in _STATUSES
 }
 """The values of `PREDICTED_STATUS`, by the call."""
+NOT_EXCLUDED = _own("NOT-EXCLUDED", "HER2 status not excluded from images")
+"""Of each status that cannot be excluded, with the values of `PREDICTED`."""
 PROBABILITY = {
     status.value: _own(f"P-{status.upper()}", f"Image-predicted probability of HER2 {status}")
     for status in _STATUSES
@@ -75,6 +77,7 @@ THRESHOLD = {
 """By task: from which score on the target is predicted."""
 OWN_CODES = (
     PREDICTED_STATUS,
+    NOT_EXCLUDED,
     *PREDICTED.values(),
     *PROBABILITY.values(),
     *SCORE.values(),

@@ -107,7 +107,11 @@ def _algorithm(parameter: str = "", family: Code | None = None) -> sr.AlgorithmI
 def _evaluations(reading: Reading) -> list[sr.QualitativeEvaluation]:
     if reading.call is None:
         return []
-    return [sr.QualitativeEvaluation(codes.PREDICTED_STATUS, codes.PREDICTED[reading.call])]
+    left = reading.call_set.statuses if reading.call_set is not None else ()
+    return [
+        sr.QualitativeEvaluation(codes.PREDICTED_STATUS, codes.PREDICTED[reading.call]),
+        *(sr.QualitativeEvaluation(codes.NOT_EXCLUDED, codes.PREDICTED[status]) for status in left),
+    ]
 
 
 def _comments(reading: Reading) -> sr.ContainerContentItem:
@@ -115,6 +119,10 @@ def _comments(reading: Reading) -> sr.ContainerContentItem:
     texts = list(reading.notices)
     if reading.call is not None:
         texts.append(_RULE)
+    if reading.call_set is not None:
+        told = [f"Cannot be excluded: {reading.call_set.text}"]
+        told += [f"{what.strip()}: {value}" for what, value in reading.call_set.coverage_rows()]
+        texts.append("; ".join(told))
     texts += [f"{warning.code}: {warning.text}" for warning in reading.warnings]
     contains = RelationshipTypeValues.CONTAINS
     container = sr.ContainerContentItem(codes.EVALUATIONS, relationship_type=contains)

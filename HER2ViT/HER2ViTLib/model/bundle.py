@@ -43,6 +43,8 @@ class Bundle:
     """A verified bundle: its settings and its network, ready to run on the CPU.
 
     `sha256` is the hash of config.json, which holds that of the weights, and so names the whole bundle.
+    `scores_sha256` names what its scores follow from: network, weights, preprocessing, calibration. A bundle
+    that differs in threshold or conformal part only has the same.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Bundle:
     settings: Settings
     model: nn.Module
     sha256: str
+    scores_sha256: str
 
     @property
     def task(self) -> Task:
@@ -157,8 +160,42 @@ def _load(folder: Path) -> Bundle:
         )
     model = _build(architecture, model_args, _weights(raw_weights), settings.preprocessing)
     return Bundle(
-        folder.resolve().name, architecture, settings, model, hashlib.sha256(raw_config).hexdigest()
+        name=folder.resolve().name,
+        architecture=architecture,
+        settings=settings,
+        model=model,
+        sha256=hashlib.sha256(raw_config).hexdigest(),
+        scores_sha256=_scores_sha256(architecture, model_args, found, settings),
     )
+
+
+def _scores_sha256(
+    architecture: str, model_args: Mapping[str, Any], weights_sha256: str, settings: Settings
+) -> str:
+    shown = settings.to_json()
+    parts = [architecture, model_args, weights_sha256, shown["preprocessing"], shown["calibration"]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def save_with_settings(
+    parent: str | os.PathLike, folder: str | os.PathLike, settings: Settings, heading: str
+) -> None:
+    """Writes the bundle of folder `parent` with other settings: the same network and weights, byte by byte.
+    Its card begins with `heading` and goes on with the parent's.
+
+    Raises `InputError` for a parent that cannot be read. Load it first: that verifies it.
+    """
+    parent = Path(parent)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = dict(parse_config(_read(parent / CONFIG_FILE, MAX_CONFIG_BYTES)))
+    weights = _read(parent / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
+    config["her2vit"] = {**settings.to_json(), "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    card = parent / CARD_FILE
+    before = _read(card, MAX_CONFIG_BYTES).decode(errors="replace") if card.exists() else RESEARCH_NOTICE
+    write_atomically(folder / WEIGHTS_FILE, weights)
+    write_atomically(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+    write_atomically(folder / CARD_FILE, f"{heading.rstrip()}\n\n{before.rstrip()}\n".encode())
 
 
 def _read(path: Path, largest: int) -> bytes:

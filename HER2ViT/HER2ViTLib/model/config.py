@@ -16,6 +16,8 @@ from HER2ViTLib.messages import InputError
 
 from .calibration import Calibration
 from .config_file import CONFIG_FILE, number_of, section_of
+from .conformal import Conformal, conformal_from_json
+from .development_scores import DevelopmentScores, development_scores_from_json
 from .operating_point import OperatingPoint, operating_point_of
 from .preprocessing import Preprocessing, preprocessing_from_json
 
@@ -44,6 +46,7 @@ class Settings:
     `training_percentiles` gives per property the 1st and 99th percentile over the training set; a case
     outside is reported as unlike it. `notice` is shown wherever the model's result is. `operating_points`:
     what the threshold gave on sets of cases, none of them trained on; none in bundles of earlier versions.
+    `development_scores` and `conformal` are None in bundles without them.
     """
 
     task: Task
@@ -56,8 +59,11 @@ class Settings:
     notice: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     operating_points: tuple[OperatingPoint, ...] = ()
+    development_scores: DevelopmentScores | None = None
+    conformal: Conformal | None = None
 
     def to_json(self) -> dict[str, Any]:
+        optional = {"development_scores": self.development_scores, "conformal": self.conformal}
         return {
             "schema": SCHEMA,
             "task": self.task.name,
@@ -72,6 +78,7 @@ class Settings:
             "notice": self.notice,
             "provenance": dict(self.provenance),
             "operating_point": {point.set_name: point.to_json() for point in self.operating_points},
+            **{name: part.to_json() for name, part in optional.items() if part is not None},
         }
 
 
@@ -97,6 +104,8 @@ def settings_of(ours: Mapping[str, Any]) -> Settings:
         operating_points=tuple(
             operating_point_of(name, point) for name, point in section_of(ours, "operating_point").items()
         ),
+        development_scores=development_scores_from_json(ours.get("development_scores")),
+        conformal=conformal_from_json(ours.get("conformal")),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from HER2ViTLib.her2 import TWO_STEP, class_probabilities, two_step_call
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.lesion.masks import Roi
-from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
+from HER2ViTLib.messages import RESEARCH_NOTICE, InputError, ReadingWarning
 from HER2ViTLib.model import attention
 from HER2ViTLib.model.bundle import Bundle, model_input
 from HER2ViTLib.model.calibration import sigmoid
@@ -23,6 +23,7 @@ from HER2ViTLib.model.properties import case_properties
 from HER2ViTLib.study.phases import choose_phases
 from HER2ViTLib.study.study import Study
 
+from .call_set import CallSet, call_set, call_set_warnings
 from .checks import attention_warnings, call_warnings, slice_count_warnings, slice_warnings, unlike_training
 from .provenance import default_case_id, versions
 from .reading import NO_NAMES, NO_OVERRIDES, Overrides, PreparedCase, Reading, TaskReading
@@ -187,12 +188,15 @@ class Reader:
     def _combine(self, case: PreparedCase, tasks: Mapping[str, TaskReading]) -> Reading:
         call: str | None = None
         probabilities: dict[str, float] | None = None
+        left: CallSet | None = None
         warnings = [*case.warnings, *self._warnings]
         if all(task.key in tasks for task in TWO_STEP):
             task1, task2 = (tasks[task.key] for task in TWO_STEP)
             probabilities = class_probabilities(task1.score, task2.score)
             call = two_step_call(task1.score, task1.threshold, task2.score, task2.threshold).value
             warnings += call_warnings(call, probabilities, task1, task2)
+            left, doubts = self._call_set(probabilities)
+            warnings += [*doubts, *call_set_warnings(call, left)]
         warnings += attention_warnings(list(tasks.values()))
         notices = [bundle.notice for bundle in self.bundles.values() if bundle.notice]
         return Reading(
@@ -208,7 +212,13 @@ class Reader:
             inputs=case.inputs,
             notes=case.notes,
             notices=(RESEARCH_NOTICE, *dict.fromkeys(notices)),
+            call_set=left,
         )
+
+    def _call_set(self, probabilities: Mapping[str, float]) -> tuple[CallSet | None, list[ReadingWarning]]:
+        first, second = (self.bundles[task.key] for task in TWO_STEP)
+        own = {key: bundle.settings.preprocessing for key, bundle in self.bundles.items()}
+        return call_set(first, second, probabilities, as_calibrated=own == self._preprocessings)
 
 
 def _by_task(bundles: Sequence[Bundle]) -> dict[str, Bundle]:

@@ -16,6 +16,8 @@ from HER2ViTLib.model.operating_point import OperatingPoint
 from HER2ViTLib.model.preprocessing import Patch
 from HER2ViTLib.study.phases import EarlyPhase
 
+from .call_set import CallSet
+
 
 @dataclass(frozen=True)
 class Overrides:
@@ -84,6 +86,7 @@ class Reading:
     """What was read of one case. `call` and `probabilities` are None unless Task 1 and Task 2 were run; a
     further task changes neither.
 
+    `call_set` are the statuses that cannot be excluded, None where the bundles were not made to tell.
     `notes` say without alarm what was done with the images: series of the examination that were not used.
     """
 
@@ -99,6 +102,7 @@ class Reading:
     inputs: tuple[InputHash, ...]
     notices: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    call_set: CallSet | None = None
 
     @property
     def leading_task(self) -> TaskReading:

@@ -31,15 +31,20 @@ _COLUMNS_BEFORE = (
     "early_phase_rule",
     "attention",
 )
+_CALL_SET_COLUMNS = ("call_set", "coverage")
+NONE_LEFT = "none"
+"""In the column call_set, where every status was excluded."""
 _COLUMNS_AFTER = ("warnings", "her2vit", "notice")
 
 
 def readings_columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The table's columns: those of the two-step call always, those of another task where it was read, those
-    of several slices where some case of the task was read on several.
+    """The table's columns: those of the two-step call always, those of what cannot be excluded where a bundle
+    tells it, those of another task where it was read, those of several slices where some case of the task was
+    read on several.
     """
     filled = set().union(*rows)
     columns = [*_COLUMNS_BEFORE]
+    columns += [column for column in _CALL_SET_COLUMNS if column in filled]
     for task in TASKS.values():
         if task in TWO_STEP or f"{task.key}_score" in filled:
             columns += [f"{task.key}_{column}" for column in _TASK_COLUMNS]
@@ -65,6 +70,9 @@ def reading_row(reading: Mapping[str, Any]) -> dict[str, Any]:
         "her2vit": reading["versions"]["her2vit"],
         "notice": reading["notice"],
     }
+    if "call_set" in reading:
+        row["call_set"] = ";".join(reading["call_set"]) or NONE_LEFT
+        row["coverage"] = reading["coverage"]["level"]
     for key, task in tasks.items():
         values = {**task, **task["attention"]}
         row.update({f"{key}_{column}": values[column] for column in _TASK_COLUMNS})

@@ -23,6 +23,7 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "case_id": reading.case_id,
         "call": reading.call,
         "probabilities": dict(reading.probabilities) if reading.probabilities is not None else None,
+        **_call_set_json(reading),
         "slice": reading.leading_task.slice,
         "slice_axis": reading.slice_axis,
         "early_phase": {**asdict(early), "baseline": list(early.baseline)},
@@ -34,6 +35,13 @@ def reading_json(reading: Reading) -> dict[str, Any]:
         "inputs": [hashed.to_json() for hashed in reading.inputs],
         "notice": " ".join(reading.notices),
     }
+
+
+def _call_set_json(reading: Reading) -> dict[str, Any]:
+    found = reading.call_set
+    if found is None:
+        return {}
+    return {"call_set": list(found.statuses), "coverage": found.coverage_json()}
 
 
 def _task_json(task: TaskReading) -> dict[str, Any]:
@@ -64,6 +72,9 @@ def table_rows(reading: Reading) -> list[tuple[str, str]]:
     if reading.call is not None and reading.probabilities is not None:
         rows.append(("HER2 call", reading.call))
         rows += [(f"P({status})", f"{value:.3f}") for status, value in reading.probabilities.items()]
+    if reading.call_set is not None:
+        rows.append(("Cannot be excluded", reading.call_set.text))
+        rows += reading.call_set.coverage_rows()
     rows.append(("Early phase", f"{early.index} ({early.rule}{when})"))
     for task in TASKS.values():
         if task.key in reading.tasks:

@@ -30,6 +30,7 @@ from HER2ViTTrainingLib.parallel.progress import Progress
 
 from .archived import archive_folder
 from .jobs import Failure, Job, Settings, job_of, room_to_write, sweep, write_failure
+from .results import FAILURE_COLUMNS, SetSizes, set_sizes
 
 LOCK_FILE = ".lock"
 RESULT_FILES = ("readings.csv", "failures.csv", "cases", LOCK_FILE)
@@ -44,16 +45,17 @@ ENDED = (
     " alone with: her2vit read"
 )
 
-FAILURE_COLUMNS = ("case_id", "stage", "reason")
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many cases a batch has, how many of them this run had to read, and how many failed."""
+    """How many cases a batch has, how many of them this run had to read, and how many failed; of how many
+    readings how many statuses could not be excluded, None where the bundles were not made to tell.
+    """
 
     cases: int
     attempted: int
     failed: int
+    sizes: SetSizes | None
 
 
 def read_batch(
@@ -92,8 +94,8 @@ def read_batch(
         jobs = [job_of(case, settings, out / "cases" / case.case_id) for case in cases]
         pending = _pending(jobs, retry_failed)
         _read_all(settings, pending, workers, scheduler, progress)
-        failed = _write_tables(jobs, out)
-    return Outcome(len(jobs), len(pending), failed)
+        failed, sizes = _write_tables(jobs, out)
+    return Outcome(len(jobs), len(pending), failed, sizes)
 
 
 def _bundle_sha256(folder: Path) -> str:
@@ -245,8 +247,10 @@ def _read_jobs(settings: Settings, jobs: Sequence[Job]) -> None:
 # Tables
 
 
-def _write_tables(jobs: Sequence[Job], out: Path) -> int:
-    """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures."""
+def _write_tables(jobs: Sequence[Job], out: Path) -> tuple[int, SetSizes | None]:
+    """Writes `readings.csv` and `failures.csv` from the cases' folders; returns the number of failures, and
+    how many statuses the readings leave.
+    """
     failures: list[dict[str, str]] = []
     faults: list[str] = []
 
@@ -271,7 +275,7 @@ def _write_tables(jobs: Sequence[Job], out: Path) -> int:
     with room_to_write(out):
         write_atomically(out / "readings.csv", csv_bytes(readings_columns(rows), rows))
         write_atomically(out / "failures.csv", csv_bytes(FAILURE_COLUMNS, failures))
-    return len(failures)
+    return len(failures), set_sizes(rows)
 
 
 def _row(job: Job, faults: list[str]) -> Iterator[dict[str, Any]]:

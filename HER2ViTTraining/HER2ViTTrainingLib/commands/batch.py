@@ -81,5 +81,11 @@ def _batch(options: argparse.Namespace) -> int:
         f"{outcome.cases} cases: {outcome.cases - outcome.failed} read, {outcome.failed} failed;"
         f" {outcome.attempted} of them in this run"
     )
+    if outcome.sizes is not None:
+        sizes = outcome.sizes
+        say(
+            f"one status left in {sizes.told}; several, cannot tell, in {sizes.cannot_tell}; none, unlike the"
+            f" calibration cases, in {sizes.none_left}"
+        )
     say_written(options.out, ("readings.csv", "failures.csv", "cases"))
     return SOME_FAILED if outcome.failed else DONE

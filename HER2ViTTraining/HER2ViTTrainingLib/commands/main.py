@@ -18,6 +18,7 @@ from HER2ViTLib import __version__
 from HER2ViTLib.messages import RESEARCH_NOTICE, InputError
 
 from . import (
+    adaptation,
     audit,
     batch,
     clinical,
@@ -27,6 +28,7 @@ from . import (
     public,
     reading,
     repeatability,
+    sanity,
     series,
     training,
 )
@@ -157,6 +159,8 @@ def build_parser() -> argparse.ArgumentParser:
         training,
         evaluation,
         audit,
+        adaptation,
+        sanity,
         clinical,
         repeatability,
         genes,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from HER2ViTTrainingLib.tables.cells import Row
 from HER2ViTTrainingLib.tables.faults import Faults
 from HER2ViTTrainingLib.tables.table import Table, read_table
 
+from .call_sets import CallSetResult, CallSets, judge_call_sets, read_call_sets
 from .judging import OPTIMISM_NOTICE
 
 RESULT_FILES = ("three_class.json",)
@@ -49,7 +50,8 @@ class ReadCases:
     as the manifest names them.
 
     `excluded` counts the reasons why read cases are left out; `without_reading` the usable cases of the
-    manifest that were not read. `inputs` are (role, SHA-256).
+    manifest that were not read. `inputs` are (role, SHA-256). `call_sets` are the statuses that the readings
+    cannot exclude, None where they do not say.
     """
 
     truth: np.ndarray
@@ -59,6 +61,7 @@ class ReadCases:
     excluded: Mapping[str, int]
     without_reading: int
     inputs: tuple[tuple[str, str], ...]
+    call_sets: CallSets | None = None
 
 
 def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases:
@@ -70,9 +73,9 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
     without a call or a case.
     """
     table = _read_readings(readings)
-    truth = _read_truth(manifest)
-    calls = _by_case(table)
-    cases = _by_case(truth)
+    truth = read_truth(manifest)
+    calls = rows_by_case(table)
+    cases = rows_by_case(truth)
     if not calls.keys() & cases.keys():
         raise InputError(
             f"{readings}: none of its {len(calls)} cases is in {manifest}; name the manifest that was read"
@@ -90,6 +93,10 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
             f"{manifest}: no read case has a HER2 status to compare with; fill in ihc and ish, or her2_status"
         )
 
+    faults = Faults(table.path)
+    call_sets = read_call_sets([calls[case_id] for case_id in chosen], faults)
+    faults.raise_any()
+
     def column(of: Callable[[Row], str]) -> np.ndarray:
         return np.array([of(cases[case_id]) for case_id in chosen])
 
@@ -101,10 +108,12 @@ def match(readings: str | os.PathLike, manifest: str | os.PathLike) -> ReadCases
         excluded=Counter(truths[case_id] for case_id in calls if case_id not in usable),
         without_reading=len(usable.keys() - calls.keys()),
         inputs=(("readings", table.sha256), ("truth", truth.sha256)),
+        call_sets=call_sets,
     )
 
 
-def _by_case(table: Table) -> dict[str, Row]:
+def rows_by_case(table: Table) -> dict[str, Row]:
+    """The rows by case. Raises `InputError` for a case without an id, or there twice."""
     faults = Faults(table.path)
     found: dict[str, Row] = {}
     for row in table.rows:
@@ -132,7 +141,8 @@ def _read_readings(path: str | os.PathLike) -> Table:
     return table
 
 
-def _read_truth(path: str | os.PathLike) -> Table:
+def read_truth(path: str | os.PathLike) -> Table:
+    """A manifest of which only the HER2 status counts: `ihc` with `ish`, or `her2_status`."""
     table = read_table(path)
     by_status = "her2_status" in table.columns
     table.require(("case_id",) if by_status else ("case_id", "ihc", "ish"))
@@ -219,12 +229,17 @@ def _agreement(matrices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ThreeClassEvaluation:
-    """All cases together, and each cohort by itself where there are several."""
+    """All cases together, and each cohort by itself where there are several. Where the readings say what they
+    cannot exclude: that judged, and the call of those that leave one status (None where none does).
+    """
 
     cases: ReadCases
     together: ThreeClassResult
     cohorts: Mapping[str, ThreeClassResult]
     plan: Resampling
+    call_sets: CallSetResult | None = None
+    told: ThreeClassResult | None = None
+    cohort_call_sets: Mapping[str, CallSetResult] = field(default_factory=dict)
 
 
 def evaluate_three_class(cases: ReadCases, plan: Resampling) -> ThreeClassEvaluation:
@@ -235,7 +250,20 @@ def evaluate_three_class(cases: ReadCases, plan: Resampling) -> ThreeClassEvalua
         name: judge(cases.truth[part], cases.call[part], plan, cases.patients[part])
         for name, part in parts.items()
     }
-    return ThreeClassEvaluation(cases, judge(cases.truth, cases.call, plan, cases.patients), cohorts, plan)
+    together = judge(cases.truth, cases.call, plan, cases.patients)
+    sets = cases.call_sets
+    if sets is None:
+        return ThreeClassEvaluation(cases, together, cohorts, plan)
+    one_left = sets.told
+    told = None
+    if one_left.any():
+        told = judge(cases.truth[one_left], cases.call[one_left], plan, cases.patients[one_left])
+    of_cohorts = {
+        name: judge_call_sets(cases.truth[part], sets.part(part), plan, cases.patients[part])
+        for name, part in parts.items()
+    }
+    of_all = judge_call_sets(cases.truth, sets, plan, cases.patients)
+    return ThreeClassEvaluation(cases, together, cohorts, plan, of_all, told, of_cohorts)
 
 
 def three_class_json(evaluation: ThreeClassEvaluation) -> dict[str, Any]:
@@ -255,7 +283,16 @@ def three_class_json(evaluation: ThreeClassEvaluation) -> dict[str, Any]:
         "without_reading": cases.without_reading,
         **_result_json(evaluation.together),
         "cohorts": {name: _result_json(result) for name, result in evaluation.cohorts.items()},
+        **_call_sets_json(evaluation),
     }
+
+
+def _call_sets_json(evaluation: ThreeClassEvaluation) -> dict[str, Any]:
+    if evaluation.call_sets is None:
+        return {}
+    cohorts = {name: found.to_json() for name, found in evaluation.cohort_call_sets.items()}
+    told = evaluation.told and _result_json(evaluation.told)
+    return {"call_set": {**evaluation.call_sets.to_json(), "cohorts": cohorts, "call_among_told": told}}
 
 
 def _result_json(result: ThreeClassResult) -> dict[str, Any]:
@@ -291,6 +328,11 @@ def three_class_text(evaluation: ThreeClassEvaluation) -> str:
         lines.append(f"{name:<10}" + "".join(f"{count:>10}" for count in counts) + rates)
     lines.append(f"balanced accuracy {estimate_text(found['balanced_accuracy'])}")
     lines.append(f"{KAPPA_WEIGHTS}ly weighted kappa {estimate_text(found['weighted_kappa'])}")
+    if evaluation.call_sets is not None:
+        lines += evaluation.call_sets.lines()
+    if evaluation.told is not None:
+        accuracy = estimate_text(evaluation.told.found.estimates["accuracy"])
+        lines.append(f"accuracy of the call where one status is left {accuracy}")
     lines += [f"left out {n}: {reason}" for reason, n in sorted(evaluation.cases.excluded.items())]
     return "\n".join([*lines, *result.notes, OPTIMISM_NOTICE, RESEARCH_NOTICE])
 

@@ -58,7 +58,7 @@ def calibration_line(labels: np.ndarray, scores: np.ndarray) -> CalibrationLine 
         return None
     offset, slope, variance_of_slope = _logistic_line(x, labels)
     (intercept,), variance = logistic_fit(np.ones((len(x), 1)), labels, x)
-    return CalibrationLine(_wald(slope, variance_of_slope), _wald(intercept, variance[0, 0]), offset)
+    return CalibrationLine(wald(slope, variance_of_slope), wald(intercept, variance[0, 0]), offset)
 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:
@@ -67,7 +67,8 @@ def logit(probabilities: np.ndarray) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
-def _wald(value: float, variance: float) -> Estimate:
+def wald(value: float, variance: float) -> Estimate:
+    """A coefficient with Wald's interval, from its variance."""
     reach = Z_95 * math.sqrt(variance)
     return Estimate(float(value), float(value - reach), float(value + reach))
 

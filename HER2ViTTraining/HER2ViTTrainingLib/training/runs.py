@@ -22,6 +22,7 @@ from HER2ViTLib.model.bundle import WEIGHTS_FILE, save_bundle
 from HER2ViTLib.model.calibration import Calibration, sigmoid
 from HER2ViTLib.model.config import Settings
 from HER2ViTLib.model.config_file import CARD_FILE, CONFIG_FILE
+from HER2ViTLib.model.development_scores import development_scores
 from HER2ViTLib.model.devices import choose_device
 from HER2ViTLib.model.operating_point import OUT_OF_FOLD
 from HER2ViTTrainingLib.cohort.columns import SET_NAMES, SUBGROUP_COLUMNS
@@ -167,6 +168,7 @@ def train(job: TrainingJob, progress: Progress | None = None) -> Trained:
         notice=experiment.notice,
         operating_points=operating_points(predictions),
         provenance=provenance_of(experiment, data, fitted, named, str(device), job.fold_name),
+        development_scores=development_scores(data.labels["validation"], fitted.logits["validation"]),
     )
     card = model_card(settings, experiment)
     model_args = stored_model_args(experiment.network)
