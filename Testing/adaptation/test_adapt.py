@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -104,6 +105,23 @@ def test_a_shift_moves_intercept_and_threshold(tmp_path, parent):
     assert threshold["sensitivity"]["low"] < 0.9 < threshold["sensitivity"]["high"]
     assert bundle.settings.prevalence == pytest.approx(labels.mean())
     assert scores.mean() == pytest.approx(labels.mean(), abs=1e-6)  # as maximum likelihood has it
+
+
+def test_what_the_former_threshold_gave_is_not_told_of_the_new_one(tmp_path, parent):
+    folder = tmp_path / "parent"
+    shutil.copytree(parent, folder)
+    config = json.loads((folder / "config.json").read_text())
+    rate = {"right": 9, "n": 10}
+    point = {"cases": "external", "sensitivity": rate, "specificity": rate}
+    config["her2vit"]["operating_point"] = {"B": point}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_bundle(folder).settings.operating_points
+    _, out = adapted(tmp_path, folder, "--local", write_csv(tmp_path / "p.csv", site(shift=-1.5)))
+    assert load_bundle(out).settings.operating_points == ()
+    # At another prevalence the same cases are called: what the threshold gives stays.
+    shutil.rmtree(out)
+    _, out = adapted(tmp_path, folder, "--prevalence", 0.4)
+    assert len(load_bundle(out).settings.operating_points) == 1
 
 
 def test_too_extreme_scores_change_the_slope(tmp_path, parent):

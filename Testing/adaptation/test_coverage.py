@@ -224,7 +224,7 @@ def test_a_reading_says_what_it_cannot_exclude(tmp_path, cutoffs, left, told):
     assert data["coverage"]["percentiles"]["zero"] == [0.8, 0.98]
     assert data["coverage"]["never_excluded"] == [s for s, at in zip(STATUSES, cutoffs) if at == 0]
     assert ("Cannot be excluded", told) in table_rows(reading)
-    assert f"<strong>{told}</strong>" in report_html(reading, None).decode()
+    assert f"<strong>{told}</strong>" in report_html(reading).decode()
     excluded = reading.call not in left
     assert ("call_excluded" in [warning.code for warning in reading.warnings]) == excluded
 

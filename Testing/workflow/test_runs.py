@@ -250,7 +250,8 @@ def test_the_rooms_of_all_commands_import_nothing_that_no_command_names():
 
 
 def test_only_what_runs_a_network_needs_torch():
-    assert {command for command in COMMANDS if needs_torch((command,))} == {"demo", "read", "batch", "train"}
+    with_a_network = {"demo", "read", "batch", "train", "adapt", "sanity"}
+    assert {command for command in COMMANDS if needs_torch((command,))} == with_a_network
     assert needs_torch(("features", "m.csv", "--bundle", "b"))
     assert "highdicom" in packages_for(("read", "--dicom-out", "d")) and "highdicom" not in packages_for(
         ("read",)

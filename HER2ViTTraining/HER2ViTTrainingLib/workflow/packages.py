@@ -30,6 +30,8 @@ _NEEDS: Mapping[str, Mapping[str, str]] = {
     "train": READING | PICTURES | PAGES,
     "evaluate": PICTURES | PAGES,
     "evaluate3": {},
+    "adapt": READING | PICTURES | PAGES,
+    "sanity": READING | PICTURES | PAGES,
     "audit": PICTURES | PAGES | RIDGE,
     "table1": PAGES,
     "prognosis": PICTURES | PAGES | SURVIVAL,
