@@ -10,7 +10,7 @@ from pathlib import Path
 LEFT_OUT = ("help", "debug")
 """What every command takes; no field of a form."""
 
-_FOLDERS = ("DIR", "FOLDER")
+_FOLDERS = ("DIR", "FOLDER", "BUNDLE")
 _FILES_OR_FOLDERS = ("IMAGE", "SEG")  # in DICOM a folder
 _ABBREVIATIONS = {"csv", "dicom", "gmt", "her2", "id", "lfc", "ppi", "roi"}
 
@@ -94,7 +94,7 @@ def _field(action: argparse.Action, meaning: str, alternative: bool) -> Field:
 
 
 def _kind(action: argparse.Action) -> Kind:
-    """Placeholders say what a value is: DIR, FOLDER a folder, IMAGE, SEG a file or a folder, FILE a file."""
+    """Placeholders say what a value is: DIR, FOLDER, BUNDLE a folder, IMAGE, SEG a file or a folder, FILE a file."""
     placeholder = str(action.metavar or "")
     if action.nargs == 0:
         return Kind.SWITCH
