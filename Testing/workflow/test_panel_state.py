@@ -243,6 +243,23 @@ def test_the_case_is_told_first_then_the_models_limits_then_the_machine():
     assert shown.codes == ("multifocal", "", "", "device_fallback", "")
 
 
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (["low"], "Cannot be excluded at 90% coverage: low"),
+        (["zero", "low"], "Cannot be excluded at 90% coverage: zero, low: it cannot tell"),
+        (
+            [],
+            "Cannot be excluded at 90% coverage: none, it is unlike the calibration cases of every status",
+        ),
+    ],
+)
+def test_the_statuses_that_are_left_are_told_first(left, told):
+    content = {**FULL, "call_set": left, "coverage": {"level": 0.9}}
+    assert shown_reading(json.dumps(content)).remarks[0] == told
+    assert shown_reading(json.dumps({**content, "coverage": {}})) is None
+
+
 def test_words_come_first_and_codes_small_as_rich_text():
     html = replace(SHOWN, reading=shown_reading(json.dumps(FULL))).remarks_html
     assert html[0] == "the outline has &lt;2&gt; parts <small><code>multifocal</code></small>"

@@ -9,6 +9,7 @@ from HER2ViTLib.messages import ReadingWarning
 OF_THE_CASE = (
     # the call itself
     "call_differs_from_most_probable",
+    "call_excluded",
     # the outline
     "multifocal",
     "lesion_at_border",
@@ -31,7 +32,7 @@ OF_THE_CASE = (
     "maybe_reformatted",
     "unlike_training",
 )
-OF_THE_MODEL = ("slice_count", "same_attention")
+OF_THE_MODEL = ("call_set_not_calibrated", "slice_count", "same_attention")
 """Limits of the models and of how they were used, whatever the case."""
 TECHNICAL = ("device_fallback",)
 _RANKS = {code: rank for rank, code in enumerate((*OF_THE_CASE, *OF_THE_MODEL, *TECHNICAL))}

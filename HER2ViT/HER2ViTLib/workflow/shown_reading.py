@@ -104,7 +104,19 @@ def _remarks(
     if notice.startswith(RESEARCH_NOTICE):
         limits += [(text, "") for text in [notice.removeprefix(RESEARCH_NOTICE).strip()] if text]
         notice = RESEARCH_NOTICE
-    return [*others, *limits, *technical, (notice, "")]
+    return [*_cannot_be_excluded(content), *others, *limits, *technical, (notice, "")]
+
+
+def _cannot_be_excluded(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The statuses that are left, where the models were made to tell."""
+    if "call_set" not in content:
+        return []
+    left = [str(status) for status in content["call_set"]]
+    told = ", ".join(left) if left else "none, it is unlike the calibration cases of every status"
+    several = ": it cannot tell" if len(left) > 1 else ""
+    return [
+        (f"Cannot be excluded at {float(content['coverage']['level']):.0%} coverage: {told}{several}", "")
+    ]
 
 
 def _operating_point(content: Any) -> OperatingPoint | None:

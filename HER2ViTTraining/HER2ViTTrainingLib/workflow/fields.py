@@ -94,7 +94,7 @@ def _field(action: argparse.Action, meaning: str, alternative: bool) -> Field:
 
 
 def _kind(action: argparse.Action) -> Kind:
-    """Placeholders say what a value is: DIR, FOLDER, BUNDLE a folder, IMAGE, SEG a file or a folder, FILE a file."""
+    """Placeholders say what a value is: DIR, BUNDLE a folder, IMAGE, SEG a file or a folder, FILE a file."""
     placeholder = str(action.metavar or "")
     if action.nargs == 0:
         return Kind.SWITCH
