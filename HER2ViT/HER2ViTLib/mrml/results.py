@@ -82,15 +82,18 @@ WHOLE_RANGE = (0.5, 99.99)
 """Percentiles of an image that are shown from black to white."""
 
 
-def show_whole_range(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Shows a volume from its darkest to its brightest voxels, outliers left out. Slicer's own window leaves
-    out the brightest thousandth: of an early phase that is the lesion, which would be a white patch.
+def show_whole_range(
+    node: slicer.vtkMRMLScalarVolumeNode, alike: Sequence[slicer.vtkMRMLScalarVolumeNode] = ()
+) -> None:
+    """Shows a volume from its darkest to its brightest voxels, outliers left out, and others `alike`, in the
+    same window. Slicer's own leaves out the brightest thousandth: of an early phase that is the lesion, which
+    would be a white patch.
     """
     array = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars())
     low, high = np.percentile(array[::2], WHOLE_RANGE)
-    display = node.GetDisplayNode()
-    display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(float(low), float(high))
+    for shown in (node, *alike):
+        shown.GetDisplayNode().AutoWindowLevelOff()
+        shown.GetDisplayNode().SetWindowLevelMinMax(float(low), float(high))
 
 
 def put_attention(

@@ -34,7 +34,7 @@ class ReadSection:
                 path.currentPath = folder
             card.text = self._card(folder)
             card.visible = bool(card.text)
-        for widget in (self.ui.readSection, self.ui.runButton):
+        for widget in (self.ui.readSection, self.ui.runButton, self.ui.progressLabel):
             widget.visible = state.session is None
         self.ui.progressLabel.text = state.missing
 

@@ -21,7 +21,8 @@ class ResultSection:
 
     def update(self, state):
         parameters = self._panel.parameterNode
-        self.ui.resultSection.visible = state.session is None
+        for section in (self.ui.resultSection, self.ui.detailsSection):
+            section.visible = state.session is None
         self.ui.headlineLabel.text = state.headline
         self.ui.remarksLabel.text = "<br>".join(state.remarks_html)
         self.ui.remarksLabel.visible = bool(state.remarks)

@@ -65,6 +65,8 @@ class SessionLogic:
         """Loads the session's next case and chooses its phases, with nothing of the case before it; none when
         the read is finished.
         """
+        from HER2ViTLib.mrml.results import show_whole_range
+
         case = self._session.next_case()
         # First: should the images not load, the former case's outline must not be saved as this one's.
         self._forgetCase(parameters)
@@ -74,7 +76,10 @@ class SessionLogic:
         with slicer.util.NodeModify(parameters):
             parameters.phases = phases
             parameters.earlyPhase = -1 if case is None or case.early_phase is None else case.early_phase
-        showImage(self._logic.paintingNode(parameters))
+        shown = self._logic.paintingNode(parameters)
+        if shown:
+            show_whole_range(shown, phases)
+        showImage(shown)
 
     def _forgetCase(self, parameters):
         """Chooses nothing, and removes what was loaded and outlined for the session's case before. What the

@@ -27,7 +27,13 @@ class SessionTests(ReadingTest):
             self.assertIn("case 1 of 3", ui.sessionLabel.text)
             self.assertEqual((ui.phasesTable.rowCount, parameters.earlyPhase), (4, -1))
             self.assertFalse(ui.sessionSaveButton.enabled)
-            for hidden in (ui.readSection, ui.runButton, ui.resultSection, ui.exportSection):
+            for hidden in (
+                ui.readSection,
+                ui.runButton,
+                ui.resultSection,
+                ui.exportSection,
+                ui.detailsSection,
+            ):
                 self.assertFalse(hidden.visible)
             self.assertIn("A session is open", ui.sampleButton.toolTip)
             self.assertIn("3 left. This case: 0:0", ui.sessionLabel.text)
