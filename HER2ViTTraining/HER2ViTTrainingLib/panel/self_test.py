@@ -17,7 +17,8 @@ from .form_section import SETTINGS
 
 PATIENCE_S = 300
 CASES = 32
-EPOCHS = 12
+EPOCHS = 60
+"""Enough for a case to be read meanwhile, also on a busy machine."""
 
 
 class HER2ViTTrainingTest(ScriptedLoadableModuleTest):
