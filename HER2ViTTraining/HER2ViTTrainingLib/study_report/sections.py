@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from HER2ViTLib.messages import InputError
+from HER2ViTLib.model.operating_point import operating_point_of
 from HER2ViTTrainingLib.pages.texts import estimate_text, p_text
 from HER2ViTTrainingLib.stats.estimates import Estimate
 
@@ -49,6 +50,8 @@ def drawing_of(result: Result) -> Drawing:
         if result.kind.page:
             return Drawing(body=body_of((result.folder / result.kind.page).read_bytes()))
         return _DRAWN[result.kind.key](result)
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: is missing; {again}") from error
     except (LookupError, TypeError, AttributeError, ValueError) as error:
@@ -120,7 +123,9 @@ def _training(result: Result) -> Drawing:
     ours = first["her2vit"]
     texts = [f"Task {ours['task']}. {ours.get('notice', '')}".strip()]
     if len(models) > 1:
-        texts.append(f"{len(models)} models, one for each fold and seed; the settings are those of the first.")
+        texts.append(
+            f"{len(models)} models, one for each fold and seed; settings of the first."
+        )
     tables = [
         Table("Settings", _settings(first)),
         Table("Sets: cases, and the model's AUC", [row for item in models.items() for row in _sets(*item)]),
@@ -164,8 +169,13 @@ def _sets(model: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _points(model: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    points = config["her2vit"].get("operating_point", {}).get("sets", [])
-    return [{"model": model, **{name: _text(value) for name, value in one.items()}} for one in points]
+    rows = []
+    for name, content in config["her2vit"].get("operating_point", {}).items():
+        point = operating_point_of(name, content)
+        rates = {"sensitivity": str(point.sensitivity), "specificity": str(point.specificity)}
+        doubt = "yes: chosen on these cases" if point.optimistic else "no"
+        rows.append({"model": model, "set": name, **rates, "optimistic": doubt})
+    return rows
 
 
 # Readings, two-step call
@@ -177,10 +187,8 @@ def _batch(result: Result) -> Drawing:
     rows = [{"call": name, "cases": n} for name, n in sorted(calls.items())]
     failures = Counter(row["stage"] for row in csv_rows(result, "failures.csv"))
     failed = [{"failed at": stage, "cases": n} for stage, n in sorted(failures.items())]
-    codes = Counter(
-        code for row in readings for code in (row.get("warnings") or "").split(";") if code.strip()
-    )
-    warned = [{"warning": code.strip(), "cases": n} for code, n in sorted(codes.items())]
+    codes = Counter(code for row in readings for code in row["warnings"].split())
+    warned = [{"warning": code, "cases": n} for code, n in sorted(codes.items())]
     tables = [Table("Calls", rows), Table("Not read", failed), Table("Warnings", warned)]
     return Drawing(texts=[f"{len(readings)} cases read."], tables=_filled(tables))
 
@@ -239,8 +247,8 @@ def _genes(result: Result) -> Drawing:
     content = result.content
     limits = content["thresholds"]
     groups = ", ".join(f"{n} {name}" for name, n in content["cases"].items())
-    texts = [f"{content['contrast']}. Cases: {groups}. Called differentially expressed: {limits['rule']}"]
-    texts[0] += f", alpha {limits['alpha']:g}, lfc {limits['lfc']:g}."
+    rule = f"{limits['rule']}, alpha {limits['alpha']:g}, lfc {limits['lfc']:g}"
+    texts = [f"{content['contrast']}. Cases: {groups}. Called differentially expressed: {rule}."]
     steps = [{"genes": name.replace("_", " "), "number": n} for name, n in content["genes"].items()]
     best = sorted(csv_rows(result, "deseq2.csv"), key=lambda row: float(row["padj"] or "inf"))[:BEST_GENES]
     tables = [
