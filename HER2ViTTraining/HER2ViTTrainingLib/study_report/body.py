@@ -20,6 +20,8 @@ _TAGS = {
 }
 _EMPTY = {"br", "hr"}
 _SILENT = {"head", "script", "style", "title"}
+_FOLDED = "inputs"
+"""Class of a folded list of inputs, which would fill pages: the document names them by their table."""
 _PICTURE = "data:image/png;base64,"
 
 
@@ -41,12 +43,17 @@ class _Body(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._silent = 0
+        self._folded = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _SILENT:
             self._silent += 1
             return
         values = {name: value or "" for name, value in attrs}
+        if tag == "details":
+            self._folded = values.get("class") == _FOLDED
+        if self._folded:
+            return
         if tag == "img" and values.get("src", "").startswith(_PICTURE):
             source, text = escape(values["src"]), escape(values.get("alt", ""))
             self.parts.append(f'<img alt="{text}" src="{source}">')
@@ -59,9 +66,13 @@ class _Body(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:
             self._silent = max(0, self._silent - 1)
+        elif tag == "details":
+            self._folded = False
+        elif self._folded:
+            return
         elif tag in _TAGS or tag in _RENAMED:
             self.parts.append(f"</{_RENAMED.get(tag, tag)}>")
 
     def handle_data(self, data: str) -> None:
-        if not self._silent:
+        if not self._silent and not self._folded:
             self.parts.append(escape(data, quote=False))

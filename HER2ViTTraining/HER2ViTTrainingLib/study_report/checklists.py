@@ -54,9 +54,7 @@ def answered_checklists(present: Mapping[str, str], missing: Mapping[str, str]) 
 
 def _answer(item: Mapping[str, Any], present: Mapping[str, str], missing: Mapping[str, str]) -> Answer:
     sections = {key: present[key] for key in item["sections"] if key in present}
-    left = []
-    if item.get("open") and not (item["sections"] == ["external"] and sections):
-        left.append(f"{item['owner']}: {item['open']}")
+    left = [f"{item['owner']}: {item['open']}"] if "open" in item else []
     left += [f"author: {missing[key]}" for key in item["sections"] if key not in present]
     answered = "open" if not sections else "in part" if left else "yes"
     topic, asks = item["topic"], item["asks"]

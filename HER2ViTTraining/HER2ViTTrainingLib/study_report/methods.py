@@ -12,9 +12,9 @@ from .study import Result
 READING = (
     "HER2 status is that of the manifest: zero (IHC 0), low (IHC 1+, or 2+ with negative ISH), positive (IHC"
     " 3+, or 2+ with positive ISH). Images are breast DCE-MRI with an outline of the lesion; the model sees"
-    " the slice of the largest outline in the early phase (nearest to 90 s after contrast). What is doubtful"
-    " in the input is a warning beside the reading, what cannot be read a fault. Results name their inputs by"
-    " hash, not by name or date."
+    " the slices where the outline is largest (one, unless set otherwise) in the early phase, nearest to 90 s"
+    " after contrast. What is doubtful in the input is a warning beside the reading, what cannot be read a"
+    " fault. Results name their inputs by hash, not by name or date."
 )
 
 

@@ -15,12 +15,16 @@ from HER2ViTTrainingLib.pages.html import html_page
 
 from .checklists import COLUMNS, Checklist, answered_checklists, checklist_rows
 from .methods import methods
-from .sections import Drawing, drawing_of, external_sets
+from .sections import Drawing, drawing_of, parts_found
 from .study import KINDS, Result, find_results, makers_of, require_fitting
 
 RESULT_FILES = ("study.html", "checklists.csv")
 METHODS = "methods"
-EXTERNAL = "external"
+PARTS = {
+    "external": ("table2", "Table 2 has no external set: evaluate one, or say why not"),
+    "sites": ("audit", "no audit by site or scanner (her2vit audit --by)"),
+}
+"""Parts of sections that checklist items ask for: the section, and what is said where it has no such part."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,14 @@ def report_of(study: os.PathLike, *, keep_names: bool) -> Report:
             sections.append(Section(kind.key, kind.title, [_run(one, makers, keep_names) for one in of_kind]))
         else:
             missing[kind.key] = f"{kind.title} is missing (her2vit {kind.command})"
+    lacking = list(missing.values())
     present = {METHODS: "Methods", **{one.key: one.title for one in sections}}
-    outside = external_sets(results)
-    if outside:
-        present[EXTERNAL] = present["table2"]
-    else:
-        missing[EXTERNAL] = "Table 2 has no external set (her2vit evaluate)"
-    lacking = [text for key, text in missing.items() if key != EXTERNAL]
+    found = parts_found(results)
+    for part, (key, otherwise) in PARTS.items():
+        if part in found:
+            present[part] = present[key]
+        else:
+            missing[part] = otherwise
     return Report(_methods(results), sections, lacking, answered_checklists(present, missing))
 
 
@@ -83,9 +88,7 @@ def _methods(results: Sequence[Result]) -> list[str]:
     try:
         return methods(results)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"a result lacks a setting ({error}); run its command again"
-        ) from error
+        raise InputError(f"a result lacks a setting ({error}); run its command again") from error
 
 
 def _run(result: Result, makers: Mapping[str, Result], keep_names: bool) -> Run:
@@ -109,7 +112,7 @@ def write_report(report: Report, folder: os.PathLike) -> list[str]:
         {},
         {"base64": _base64},
         report=report,
-        anchors={EXTERNAL: "table2"},
+        anchors={part: key for part, (key, _) in PARTS.items()},
         version=__version__,
     )
     rows: list[dict[str, Any]] = checklist_rows(report.checklists)

@@ -58,10 +58,17 @@ def drawing_of(result: Result) -> Drawing:
         raise InputError(f"{path}: lacks what it should hold ({error}); {again}") from error
 
 
-def external_sets(results: Iterable[Result]) -> list[str]:
-    """The names of the sets in Table 2 that no model was developed on."""
-    tables = [one.content for one in results if one.kind.key == "table2"]
-    return sorted({name for content in tables for name in content["sets"] if name not in _MADE_HERE})
+def parts_found(results: Iterable[Result]) -> set[str]:
+    """Which of the parts are there that checklists ask for: "external", a set in Table 2 that no model was
+    developed on; "sites", an audit by site or scanner.
+    """
+    found = set()
+    for one in results:
+        if one.kind.key == "table2" and set(one.content["sets"]).difference(_MADE_HERE):
+            found.add("external")
+        if one.kind.key == "audit" and one.content["columns"]:
+            found.add("sites")
+    return found
 
 
 def csv_rows(result: Result, name: str) -> list[dict[str, str]]:
@@ -123,9 +130,7 @@ def _training(result: Result) -> Drawing:
     ours = first["her2vit"]
     texts = [f"Task {ours['task']}. {ours.get('notice', '')}".strip()]
     if len(models) > 1:
-        texts.append(
-            f"{len(models)} models, one for each fold and seed; settings of the first."
-        )
+        texts.append(f"{len(models)} models, one for each fold and seed; settings of the first.")
     tables = [
         Table("Settings", _settings(first)),
         Table("Sets: cases, and the model's AUC", [row for item in models.items() for row in _sets(*item)]),
@@ -151,7 +156,9 @@ def _settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
         "device": made.get("device"),
         "weights SHA-256": ours["weights_sha256"],
     }
-    return [{"setting": name, "value": _text(value)} for name, value in found.items() if value is not None]
+    return [
+        {"setting": name, "value": _text(value)} for name, value in found.items() if value not in (None, {})
+    ]
 
 
 def _text(value: Any) -> str:
