@@ -15,8 +15,11 @@ from HER2ViTTrainingLib.study_report.study import KINDS
 from support.csv_files import rows_of, write_csv
 from support.pages import faults_of_page, text_of_page
 
-TRIPOD_AI = """1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16
-17 18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c""".split()
+_WITH_LETTERS = {
+    **{3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef", 20: "abc", 23: "ab"},
+    27: "abc",
+}
+TRIPOD_AI = [f"{number}{letter}" for number in range(1, 28) for letter in _WITH_LETTERS.get(number, [""])]
 CLAIM_2024 = [str(number) for number in range(1, 45)]
 
 

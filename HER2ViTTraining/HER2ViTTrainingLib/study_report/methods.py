@@ -128,10 +128,14 @@ def _audit(result: Result) -> str:
 
 def _adaptation(result: Result) -> str:
     changed = [f"{one['task']}: {_listed(one['changed'])}" for one in result.content["bundles"].values()]
-    return (
-        "The bundle was adapted to local cases or prevalence without new training; recalibration by a closed"
-        f" test (Vergouwe et al. 2017). Changed: {'; '.join(changed)}."
-    )
+    roles = {role for role, _ in result.inputs}
+    if _settings(result).get("coverage"):
+        how = "by a conformal part from local cases"
+    elif "local" in roles:
+        how = "from local cases by a closed test (Vergouwe et al. 2017)"
+    else:
+        how = "by prior shift"
+    return f"The bundle was adapted {how}, without new training. Changed: {'; '.join(changed)}."
 
 
 def _sanity(result: Result) -> str:

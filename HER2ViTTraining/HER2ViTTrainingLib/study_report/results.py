@@ -127,9 +127,7 @@ def _base64(png: bytes) -> str:
 
 def report_text(report: Report) -> str:
     """What is there, what is missing and how the checklists stand, for the screen."""
-    lines = [
-        f"{one.title}: {len(one.runs)} result{'s' if len(one.runs) > 1 else ''}" for one in report.sections
-    ]
+    lines = [f"{one.title}: {len(one.runs)}" for one in report.sections]
     lines += report.missing
     for checklist in report.checklists:
         states = [answer.answered for answer in checklist.answers]
