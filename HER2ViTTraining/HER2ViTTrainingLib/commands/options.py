@@ -156,7 +156,7 @@ def _paths(name: str, value: object) -> list[Path]:
 
 def _shown(action: argparse.Action, value: object, paths: Sequence[Path]) -> list[str]:
     """An option's words on the command line, files as the role they have."""
-    name = action.option_strings[-1:]
+    name = list(action.option_strings[-1:])
     if isinstance(value, bool):
         return name
     repeated = isinstance(action, argparse._AppendAction)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from html import escape
 from html.parser import HTMLParser
 
-from markupsafe import Markup
-
 from HER2ViTLib.messages import RESEARCH_NOTICE
 
 _RENAMED = {"h1": "h3", "h2": "h4", "h3": "h5", "summary": "h5"}
@@ -25,12 +23,12 @@ _FOLDED = "inputs"
 _PICTURE = "data:image/png;base64,"
 
 
-def body_of(page: bytes) -> Markup:
-    """The body of an HTML page in UTF-8."""
+def body_of(page: bytes) -> str:
+    """The body of an HTML page in UTF-8, as HTML escaped piece by piece."""
     reader = _Body()
     reader.feed(page.decode("utf-8", errors="replace"))
     reader.close()
-    return Markup("".join(reader.parts).replace(_notice(), ""))  # noqa: S704  escaped piece by piece
+    return "".join(reader.parts).replace(_notice(), "")
 
 
 def _notice() -> str:
@@ -55,8 +53,8 @@ class _Body(HTMLParser):
         if self._folded:
             return
         if tag == "img" and values.get("src", "").startswith(_PICTURE):
-            source, text = escape(values["src"]), escape(values.get("alt", ""))
-            self.parts.append(f'<img alt="{text}" src="{source}">')
+            text = escape(values.get("alt", ""))
+            self.parts.append(f'<img alt="{text}" src="{escape(values["src"])}">')
         elif tag in _EMPTY:
             self.parts.append(f"<{tag}>")
         elif tag in _TAGS or tag in _RENAMED:

@@ -41,15 +41,11 @@ def answered_checklists(present: Mapping[str, str], missing: Mapping[str, str]) 
     bring a section that is not there.
     """
     content = json.loads(CHECKLISTS.read_text(encoding="utf-8"))
-    return [
-        Checklist(
-            one["name"],
-            one["source"],
-            one["looked_up"],
-            [_answer(item, present, missing) for item in one["items"]],
-        )
-        for one in content["checklists"]
-    ]
+    found = []
+    for one in content["checklists"]:
+        answers = [_answer(item, present, missing) for item in one["items"]]
+        found.append(Checklist(one["name"], one["source"], one["looked_up"], answers))
+    return found
 
 
 def _answer(item: Mapping[str, Any], present: Mapping[str, str], missing: Mapping[str, str]) -> Answer:
@@ -57,8 +53,7 @@ def _answer(item: Mapping[str, Any], present: Mapping[str, str], missing: Mappin
     left = [f"{item['owner']}: {item['open']}"] if "open" in item else []
     left += [f"author: {missing[key]}" for key in item["sections"] if key not in present]
     answered = "open" if not sections else "in part" if left else "yes"
-    topic, asks = item["topic"], item["asks"]
-    return Answer(item["number"], topic, asks, answered, sections, "; ".join(left))
+    return Answer(item["number"], item["topic"], item["asks"], answered, sections, "; ".join(left))
 
 
 def checklist_rows(checklists: Sequence[Checklist]) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from HER2ViTLib import __version__
@@ -62,7 +63,7 @@ def report_of(study: os.PathLike, *, keep_names: bool) -> Report:
     """The report of the results below the folder `study`. `keep_names` shows in which of its folders each
     result lies. Raises `InputError` where there are none, or they are damaged or do not fit together.
     """
-    results = find_results(study)
+    results = find_results(Path(study))
     require_fitting(results)
     makers = makers_of(results)
     sections = []

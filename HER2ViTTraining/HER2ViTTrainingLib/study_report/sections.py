@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
-
 from HER2ViTLib.messages import InputError
 from HER2ViTLib.model.operating_point import operating_point_of
 from HER2ViTTrainingLib.pages.texts import estimate_text, p_text
@@ -34,9 +32,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a section shows: a page's body, or texts, tables and pictures (name to PNG)."""
+    """What a section shows: a page's body (HTML), or texts, tables and pictures (name to PNG)."""
 
-    body: Markup = field(default_factory=Markup)
+    body: str = ""
     texts: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Mapping[str, bytes] = field(default_factory=dict)
@@ -98,7 +96,7 @@ def _cohort(result: Result) -> Drawing:
     tables = [Table("Flow of cases", flows), Table("Excluded", reasons), Table("Sets, by patient", sets)]
     texts = [f"Warning: {one['text']}" for one in content["warnings"]]
     note = content["split"].get("note")
-    return Drawing(Markup(), [*([note] if note else []), *texts], _filled(tables), result.pictures())
+    return Drawing("", [*([note] if note else []), *texts], _filled(tables), result.pictures())
 
 
 def _flow_row(name: str, role: str, flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +134,7 @@ def _training(result: Result) -> Drawing:
         Table("Sets: cases, and the model's AUC", [row for item in models.items() for row in _sets(*item)]),
         Table("What the threshold gives", [row for item in models.items() for row in _points(*item)]),
     ]
-    return Drawing(Markup(), texts, _filled(tables), result.pictures())
+    return Drawing("", texts, _filled(tables), result.pictures())
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -238,7 +236,9 @@ def _figures(found: Mapping[str, Any], above: str = "") -> list[dict[str, str]]:
         elif isinstance(value, Mapping):
             rows.append({"figure": shown, "value": _estimate(value)})
         elif isinstance(value, (int, float, str)):
-            rows.append({"figure": shown, "value": f"{value:.3g}" if isinstance(value, float) else value})
+            rows.append(
+                {"figure": shown, "value": f"{value:.3g}" if isinstance(value, float) else str(value)}
+            )
     return rows
 
 
@@ -268,7 +268,7 @@ def _genes(result: Result) -> Drawing:
             tables.append(Table(title, [_short(row) for row in rows]))
     versions = ", ".join(f"{name} {value}" for name, value in content["versions"].items())
     texts += [*content["notes"], f"Versions: {versions}."]
-    return Drawing(Markup(), texts, _filled(tables), result.pictures())
+    return Drawing("", texts, _filled(tables), result.pictures())
 
 
 def _gene(row: Mapping[str, str]) -> dict[str, str]:

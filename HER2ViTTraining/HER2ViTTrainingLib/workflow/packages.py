@@ -31,12 +31,15 @@ _NEEDS: Mapping[str, Mapping[str, str]] = {
     "evaluate": PICTURES | PAGES,
     "evaluate3": {},
     "audit": PICTURES | PAGES | RIDGE,
+    "adapt": READING | PAGES,
+    "sanity": READING | PICTURES | PAGES,
     "table1": PAGES,
     "prognosis": PICTURES | PAGES | SURVIVAL,
     "session": SESSION,
     "features": OPENCV,
     "agreement": OPENCV | PICTURES | PAGES,
     "genes": PICTURES | GENES,
+    "report": PAGES,
 }
 _OPTIONS = {"--bundle": READING, "--dicom-out": DICOM_OUT, "--scheduler": CLUSTER, "probe": RIDGE}
 """What only a command line with one of these words needs."""
