@@ -31,8 +31,6 @@ _NEEDS: Mapping[str, Mapping[str, str]] = {
     "evaluate": PICTURES | PAGES,
     "evaluate3": {},
     "audit": PICTURES | PAGES | RIDGE,
-    "adapt": READING | PAGES,
-    "sanity": READING | PICTURES | PAGES,
     "table1": PAGES,
     "prognosis": PICTURES | PAGES | SURVIVAL,
     "session": SESSION,
