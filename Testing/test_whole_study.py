@@ -1,14 +1,20 @@
-"""The study's other analyses as one script, command by command, on a simulated cohort whose answers are
-known.
+"""The study as one script, command by command, on a simulated cohort whose answers are known, from the cohort
+to the report.
 """
 
 import json
+import shutil
 
 import pytest
 
+from HER2ViTLib.model.calibration import Calibration
 from HER2ViTTrainingLib.commands.main import main
 from HER2ViTTrainingLib.simulation.genes import GENE_LOG2_FOLD_CHANGES
-from support.csv_files import rows_of
+from HER2ViTTrainingLib.study_report.record import input_sha256
+from HER2ViTTrainingLib.study_report.study import KINDS
+from HER2ViTTrainingLib.training import runs
+from support.csv_files import rows_of, write_csv
+from support.pages import faults_of_page, text_of_page
 
 CASES = 70
 
@@ -63,7 +69,34 @@ def study(tmp_path_factory):
         "--out",
         at / "agreement",
     )
+    models(at)
+    run("report", at, "--out", at / "report")
     return at
+
+
+def models(at):
+    """Both models, and all that is asked of them. They are tiny and learn next to nothing: this is about what
+    is written and how it fits together.
+    """
+    manifest = at / "cohort" / "manifest.csv"
+    network = ("--img-size", 64, "--pretrained", "none", "--epochs", 1, "--device", "cpu")
+    where = ("--splits", at / "checked" / "splits.json", "--cache", at / ".cache")
+    for task in ("zero-vs-rest", "low-vs-positive"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runs, "platt_calibration", lambda labels, logits: Calibration(1.3, 0.2))
+            run("train", manifest, "--task", task, *network, *where, "--out", at / "models" / task)
+        told = at / "models" / task / "predictions.csv"
+        from_validation = ("--threshold-from", "validation", "--resamples", 50)
+        run("evaluate", told, *from_validation, "--out", at / "table2" / task)
+    first = at / "models" / "zero-vs-rest"
+    second = at / "models" / "low-vs-positive"
+    with_images = ("--manifest", manifest, "--bundle", first, "--resamples", 50, "--no-figures")
+    run("audit", first / "predictions.csv", *with_images, "--out", at / "audit")
+    run("batch", manifest, "--bundle", first, "--bundle", second, "--workers", 1, "--out", at / "readings")
+    judged = ("--truth", manifest, "--resamples", 50)
+    run("evaluate3", at / "readings" / "readings.csv", *judged, "--out", at / "call")
+    run("adapt", first, "--prevalence", 0.6, "--out", at / "adapted")
+    run("sanity", first, manifest, "--cases", 10, "--resamples", 50, "--no-figures", "--out", at / "sanity")
 
 
 def test_every_case_is_in_every_table(study):
@@ -92,3 +125,57 @@ def test_the_same_reader_agrees_better_than_two_readers(study):
     inter = [float(row["icc"]) for row in rows if row["comparison"] == "A1,B1"]
     assert len(intra) == len(inter) > 20
     assert sorted(intra)[len(intra) // 2] > sorted(inter)[len(inter) // 2] > 0.5
+
+
+def test_the_report_holds_every_part_of_the_study(study):
+    page = study / "report" / "study.html"
+    assert faults_of_page(page) == []
+    html = page.read_text(encoding="utf-8")
+    text = text_of_page(page)
+    assert "What is missing" not in text
+    for kind in KINDS:
+        assert f'<section class="result" id="{kind.key}">' in html
+        assert f"her2vit {kind.command} " in text, "the command that made it"
+    assert "not recorded" not in text
+    assert f"Of {CASES} cases assessed, {CASES} were included" in text
+    assert str(study) not in html and "manifest.csv" not in html
+
+
+def test_the_report_shows_the_numbers_of_the_results(study):
+    text = text_of_page(study / "report" / "study.html")
+    for task in ("zero-vs-rest", "low-vs-positive"):
+        for row in rows_of(study / "table2" / task / "table2.csv"):
+            assert row["AUC"] in text and row["sensitivity"] in text
+    assert json.loads((study / "sanity" / "sanity.json").read_text())["sentence"].split(". ")[0] in text
+    call = json.loads((study / "call" / "three_class.json").read_text())
+    for name, counts in zip(call["labels"], call["matrix"]):
+        assert " ".join([name, *map(str, counts)]) in text
+
+
+def test_each_input_of_the_study_is_traced_to_who_made_it(study):
+    text = text_of_page(study / "report" / "study.html")
+    for role, file, title in (
+        ("splits", "checked/splits.json", "Cohort"),
+        ("cases", "checked/cases.csv", "Cohort"),
+        ("predictions", "models/zero-vs-rest/predictions.csv", "Training"),
+        ("bundle", "models/low-vs-positive/config.json", "Training"),
+        ("readings", "readings/readings.csv", "Readings"),
+    ):
+        assert f"{role}: {input_sha256(study / file)} , {title}" in text, role
+
+
+def test_every_item_of_the_checklists_has_an_answer_or_an_owner(study):
+    for row in rows_of(study / "report" / "checklists.csv"):
+        assert row["where"] or row["open"].startswith(("author: ", "site: ")), row
+
+
+def test_readings_of_other_models_are_refused(study, tmp_path, refused):
+    copied = shutil.copytree(
+        study, tmp_path / "study", ignore=shutil.ignore_patterns("cohort", ".cache", "cases")
+    )
+    rows = rows_of(copied / "readings" / "readings.csv")
+    others = write_csv(tmp_path / "readings.csv", [*rows[1:], rows[0]])
+    judged = ("--truth", study / "cohort" / "manifest.csv", "--resamples", 20)
+    run("evaluate3", others, *judged, "--out", copied / "call")
+    line = refused(["report", copied, "--out", tmp_path / "report"])
+    assert "three_class.json" in line and "readings" in line

@@ -268,7 +268,7 @@ def test_the_command_writes_page_json_and_pictures(tmp_path):
     paths = [write_csv(tmp_path / "p.csv", rows), "--features", write_csv(tmp_path / "f.csv", features)]
     assert command(tmp_path, *paths) == 0
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert files == {"audit.json", "audit.html", "auc_by_level.png", "tells_level.png"}
+    assert files == {"audit.json", "audit.html", "auc_by_level.png", "tells_level.png", "made_by.json"}
     page = (tmp_path / "out" / "audit.html").read_text()
     about = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert "&lt;b&gt;GE&lt;/b&gt;" in page

@@ -203,7 +203,7 @@ def test_readings_and_failures_in_the_manifests_order(archive, tmp_path, capsys,
         for path in (tmp_path / "out").rglob("*")
         if path.suffix in (".csv", ".json", ".html")
     ]
-    assert len(texts) == 2 + 3 * 3 + 3
+    assert len(texts) == 3 + 3 * 3 + 3
     assert all(str(archive) not in text for text in texts)
     names = {path.name for path in (tmp_path / "out" / "cases" / "c03").iterdir()}
     assert names == {

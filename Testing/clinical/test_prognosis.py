@@ -419,7 +419,7 @@ def test_the_command_writes_every_file_of_the_contract(tmp_path, capsys):
     assert status == 0, said.err
     out = tmp_path / "out"
     names = {"logrank.json", "km.csv", "cox.csv", "table3.csv", "table3.html", "km.png", "forest.png"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.iterdir()} == {*names, "made_by.json"}
     test = json.loads((out / "logrank.json").read_text())
     assert [(group["name"], group["n"]) for group in test["groups"]] == [("low", 29), ("positive", 30)]
     assert test["df"] == 1

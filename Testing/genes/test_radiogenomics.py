@@ -14,6 +14,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from HER2ViTLib.files.output import RECORD_FILE
 from HER2ViTLib.her2 import her2_status
 from HER2ViTLib.messages import InputError
 from HER2ViTTrainingLib.commands.main import main
@@ -120,7 +121,7 @@ def test_the_command_finds_the_simulated_fold_changes_with_their_direction(resul
 
 
 def test_the_command_writes_tables_pictures_and_what_they_came_from(cohort, result):
-    assert {path.name for path in result.iterdir()} == set(RESULT_FILES)
+    assert {path.name for path in result.iterdir()} == {*RESULT_FILES, RECORD_FILE}
     for name, columns in {
         "deseq2.csv": DESEQ2_COLUMNS,
         "ora.csv": ORA_COLUMNS,
@@ -164,13 +165,14 @@ def test_the_same_files_give_the_same_bytes_and_pictures_of_a_former_run_go(coho
     assert main(run) == 0
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert main(run) == 0
-    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and set(first) == set(
-        RESULT_FILES
-    )
+    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()} and set(first) == {
+        *RESULT_FILES,
+        RECORD_FILE,
+    }
     assert main([*run, "--lfc", "20"]) == 0, "no gene: every picture says so"
     assert (tmp_path / "ora.csv").read_text() == ",".join(ORA_COLUMNS) + "\n"
     assert main([*run[:4], *run[-2:], "--no-figures"]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"genes.json", "deseq2.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"genes.json", "deseq2.csv", RECORD_FILE}
 
 
 def test_size_factors_are_medians_of_ratios_and_the_reference_turns_the_sign(cohort):

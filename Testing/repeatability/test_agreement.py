@@ -338,6 +338,7 @@ def test_the_command_writes_tables_pictures_and_a_report(tmp_path, ratings, caps
         "bland_altman.png",
         "icc.csv",
         "icc_forest.png",
+        "made_by.json",
         "overlap.csv",
         "report.html",
     )

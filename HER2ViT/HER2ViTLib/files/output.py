@@ -16,6 +16,8 @@ from typing import Any
 from HER2ViTLib.messages import InputError
 
 TEMPORARY_PREFIX = ".writing-"
+RECORD_FILE = "made_by.json"
+"""Which command wrote the files beside it, from what: belongs into any folder of results."""
 UNWRITABLE = "backslashreplace"
 """What becomes of halves of characters, which file names may hold and UTF-8 cannot: in JSON it is the same
 character again.
@@ -33,7 +35,7 @@ def require_own_folder(folder: str | os.PathLike, own: Collection[str]) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder for the results")
-    patterns = (f"{TEMPORARY_PREFIX}*", *own)
+    patterns = (f"{TEMPORARY_PREFIX}*", RECORD_FILE, *own)
     for entry in sorted(folder.iterdir()):
         if not any(fnmatch(entry.name, pattern) for pattern in patterns):
             raise InputError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from HER2ViTLib.messages import InputError
 
-from .options import add_command, add_out, add_resamples, add_seed, say, say_written
+from .options import add_command, add_out, add_resamples, add_seed, record_run, say
 
 if TYPE_CHECKING:
     from HER2ViTTrainingLib.adaptation.adapted import Adaptation
@@ -87,7 +87,7 @@ def _adapt(options: argparse.Namespace) -> None:
     adaptation = way(_parents(options.bundle))
     written = write_adaptation(adaptation, options.out)
     say(adaptation_text(adaptation))
-    say_written(options.out, written)
+    record_run(options, written)
 
 
 def _parents(folders: list[Path]) -> Parents:

@@ -16,8 +16,8 @@ from .options import (
     add_resamples,
     add_seed,
     progress_bar,
+    record_run,
     say,
-    say_written,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _audit(options: argparse.Namespace) -> None:
     pictures = {} if options.no_figures else audit_pictures(found)
     written = write_audit(found, options.out, pictures)
     say(audit_text(found))
-    say_written(options.out, written)
+    record_run(options, written)
 
 
 def _measured(options: argparse.Namespace, case_ids: set[str]) -> Measures:

@@ -16,9 +16,9 @@ from .options import (
     add_slice_count,
     positive_number,
     progress_bar,
+    record_run,
     require_apart,
     say,
-    say_written,
 )
 
 
@@ -87,5 +87,5 @@ def _batch(options: argparse.Namespace) -> int:
             f"one status left in {sizes.told}; several, cannot tell, in {sizes.cannot_tell}; none, unlike the"
             f" calibration cases, in {sizes.none_left}"
         )
-    say_written(options.out, ("readings.csv", "failures.csv", "cases"))
+    record_run(options, ("readings.csv", "failures.csv", "cases"))
     return SOME_FAILED if outcome.failed else DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_no_figures, add_out, add_seed, listed_names, say, say_written
+from .options import add_command, add_no_figures, add_out, add_seed, listed_names, record_run, say
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -79,7 +79,7 @@ def _table1(options: argparse.Namespace) -> None:
     table = table_one(cases, plan)
     written = write_table_one(table, options.out)
     say(table_one_text(table))
-    say_written(options.out, written)
+    record_run(options, written)
 
 
 def _add_prognosis(commands: argparse._SubParsersAction) -> None:
@@ -156,4 +156,4 @@ def _prognosis(options: argparse.Namespace) -> None:
     found = prognosis(read_cases(options.cases, options.join), question)
     written = write_prognosis(found, options.out, {} if options.no_figures else prognosis_pictures(found))
     say(prognosis_text(found))
-    say_written(options.out, written)
+    record_run(options, written)

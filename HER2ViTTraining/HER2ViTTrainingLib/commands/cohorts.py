@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_command, add_manifest, add_out, add_seed, progress_bar, say, say_written
+from .options import add_command, add_manifest, add_out, add_seed, progress_bar, record_run, say, say_written
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -73,4 +73,4 @@ def _cohort(options: argparse.Namespace) -> None:
     splits = make_splits(cohort, options.split, options.folds, options.seed)
     written = write_cohort(cohort, splits, options.out)
     say(flow_text(flow(cohort, splits)))
-    say_written(options.out, written)
+    record_run(options, written)

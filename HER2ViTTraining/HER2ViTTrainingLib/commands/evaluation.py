@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_no_figures, add_out, add_resamples, add_seed, say, say_written
+from .options import add_command, add_no_figures, add_out, add_resamples, add_seed, record_run, say
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -82,7 +82,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         pictures = evaluation_pictures(evaluation.sets, curves)
     written = write_evaluation(evaluation, options.out, pictures)
     say(table2_text(evaluation))
-    say_written(options.out, written)
+    record_run(options, written)
 
 
 def _add_evaluate3(commands: argparse._SubParsersAction) -> None:
@@ -116,4 +116,4 @@ def _evaluate3(options: argparse.Namespace) -> None:
     evaluation = evaluate_three_class(cases, Resampling(options.resamples, options.seed, options.stratified))
     written = write_three_class(evaluation, options.out)
     say(three_class_text(evaluation))
-    say_written(options.out, written)
+    record_run(options, written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_command, add_no_figures, add_out, say, say_written
+from .options import add_command, add_no_figures, add_out, record_run, say
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -81,4 +81,4 @@ def _genes(options: argparse.Namespace) -> None:
     pictures = {} if options.no_figures else radiogenomics_pictures(analysis)
     written = write_analysis(analysis, options.out, pictures)
     say(genes_text(analysis))
-    say_written(options.out, written)
+    record_run(options, written)

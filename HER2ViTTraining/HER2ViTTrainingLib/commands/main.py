@@ -28,6 +28,7 @@ from . import (
     public,
     reading,
     repeatability,
+    report,
     sanity,
     series,
     training,
@@ -164,6 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
         clinical,
         repeatability,
         genes,
+        report,
     ):
         room.add_commands(commands)
     return parser

@@ -19,6 +19,9 @@ BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
 
+_NOT_RECORDED = ("help", "debug", "out", "cache", "device", "dicom_out", "scheduler", "workers")
+"""Options that say where and how fast, not what: they change no result, and may name a place."""
+
 GUIDES = Path(__file__).parent / "guides"
 
 
@@ -49,7 +52,7 @@ def add_command(
         formatter_class=_Paragraphs,
         allow_abbrev=False,
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return command
 
@@ -119,6 +122,53 @@ def say_written(folder: Path, names: Sequence[str]) -> None:
     """A line for each file that was written."""
     for name in names:
         say(f"wrote {folder / name}")
+
+
+def record_run(options: argparse.Namespace, written: Sequence[str]) -> None:
+    """Leaves beside the results in `--out` how they were made, for `report`, and says what was written."""
+    from HER2ViTTrainingLib.study_report.record import write_record
+
+    actions = [one for one in options.parser._actions if one.dest not in _NOT_RECORDED]
+    line = [options.parser.prog]
+    settings = {}
+    inputs = []
+    for action in actions:
+        value = getattr(options, action.dest)
+        paths = _paths(action.dest, value)
+        if paths:
+            inputs += [(action.dest, path) for path in paths]
+        else:
+            settings[action.dest] = value
+        if value != action.default or not action.option_strings:
+            line += _shown(action, value, paths)
+    command = options.parser.prog.split()[-1]
+    write_record(options.out, command, " ".join([*line, "--out DIR"]), settings, inputs, written)
+    say_written(options.out, written)
+
+
+def _paths(name: str, value: object) -> list[Path]:
+    """The files or folders among an option's values; starting weights (`--pretrained`) may be one."""
+    if name == "pretrained" and isinstance(value, str):
+        return [Path(value)] if Path(value).is_file() else []
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, Path)]
+
+
+def _shown(action: argparse.Action, value: object, paths: Sequence[Path]) -> list[str]:
+    """An option's words on the command line, files as the role they have."""
+    name = list(action.option_strings[-1:])
+    if isinstance(value, bool):
+        return name
+    repeated = isinstance(action, argparse._AppendAction)
+    values = value if isinstance(value, list) else [value]
+    texts = [action.dest.upper() for _ in paths] or [_word(one) for one in values]
+    if not repeated:
+        return [*name, *texts]
+    return [word for text in texts for word in (*name, text)]
+
+
+def _word(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from .options import (
     add_seed,
     positive_number,
     progress_bar,
+    record_run,
     say,
     say_written,
 )
@@ -196,4 +197,4 @@ def _agreement(options: argparse.Namespace) -> None:
     pictures = {} if options.no_figures else agreement_pictures(agreement)
     written = write_agreement(agreement, options.out, pictures)
     say(agreement_text(agreement))
-    say_written(options.out, written)
+    record_run(options, written)

@@ -15,8 +15,8 @@ from .options import (
     add_seed,
     positive_number,
     progress_bar,
+    record_run,
     say,
-    say_written,
 )
 
 
@@ -63,4 +63,4 @@ def _sanity(options: argparse.Namespace) -> None:
         found = check(bundle, cases, device, Resampling(options.resamples, options.seed), progress)
     written = write_sanity(found, cohort.sha256, options.out, figures=not options.no_figures)
     say(sanity_text(found))
-    say_written(options.out, written)
+    record_run(options, written)

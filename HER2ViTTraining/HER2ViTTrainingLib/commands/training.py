@@ -17,8 +17,8 @@ from .options import (
     add_slice_count,
     positive_number,
     progress_bar,
+    record_run,
     say,
-    say_written,
     whole_number,
 )
 
@@ -153,7 +153,7 @@ def _train(options: argparse.Namespace) -> None:
             written = run_experiment(job, progress)
     for warning in warnings:
         say(f"warning: {warning}")
-    say_written(options.out, written)
+    record_run(options, written)
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

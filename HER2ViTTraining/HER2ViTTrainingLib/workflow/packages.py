@@ -39,6 +39,7 @@ _NEEDS: Mapping[str, Mapping[str, str]] = {
     "features": OPENCV,
     "agreement": OPENCV | PICTURES | PAGES,
     "genes": PICTURES | GENES,
+    "report": PAGES,
 }
 _OPTIONS = {"--bundle": READING, "--dicom-out": DICOM_OUT, "--scheduler": CLUSTER, "probe": RIDGE}
 """What only a command line with one of these words needs."""
