@@ -24,15 +24,15 @@ PHILIPS = "Philips MR Imaging DD 001"
 """Private creator of the block that holds Philips' scale slope: MR Scale Slope (2005,xx0E), Philips MR DICOM
 conformance statement.
 """
-_PHILIPS_FRAME = "Philips MR Imaging DD 005"
+PHILIPS_FRAME = "Philips MR Imaging DD 005"
 """Private creator of the per-frame sequence (2005,xx0F) of enhanced files, whose item holds the block above.
 """
 GE = "GEMS_PARM_01"
 """Private creator of GE's image type (0043,xx2F): 0 magnitude, 1 phase, 2 real, 3 imaginary; GE MR DICOM
 conformance statement.
 """
-_SCALE_SLOPE = 0x0E
-_FRAME_SEQUENCE = 0x0F
+SCALE_SLOPE = 0x0E
+FRAME_SEQUENCE = 0x0F
 GE_TYPE = 0x2F
 GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 
@@ -52,7 +52,7 @@ _NO_SIGNAL = {
 (DICOM PS3.6, annex A): those that may have pixels, and no signal.
 """
 
-_KEYWORDS = """
+KEYWORDS = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription ImageType
     FrameOfReferenceUID StudyDate SeriesDate AcquisitionDate SeriesTime AcquisitionNumber InstanceNumber
     Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
@@ -62,17 +62,28 @@ _KEYWORDS = """
     AcquisitionTime AcquisitionDateTime AcquisitionDuration ContentTime
     ContrastBolusStartTime ContrastBolusAgentSequence
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-"""
+""".split()
+"""What is read of a header."""
+ITEM_KEYWORDS = """
+    PlanePositionSequence PlaneOrientationSequence PixelMeasuresSequence FrameContentSequence
+    MRTimingAndRelatedParametersSequence PixelValueTransformationSequence MRImageFrameTypeSequence
+    MREchoSequence TemporalPositionSequence MRReceiveCoilSequence MRDiffusionSequence
+    FrameType EffectiveEchoTime TemporalPositionTimeOffset TemporalPositionIndex
+    FrameAcquisitionDateTime FrameAcquisitionDuration FrameAcquisitionNumber
+    ContrastAdministrationProfileSequence
+""".split()
+"""What is read of the items in its sequences besides."""
 HEADER_TAGS: list[Any] = [
-    *_KEYWORDS.split(),
+    *KEYWORDS,
     # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes
     # longer than reading them
     *(BaseTag((0x2005 << 16) + n) for n in range(0x10, 0x100)),
-    *(BaseTag((0x2005 << 16) + (n << 8) + _SCALE_SLOPE) for n in range(0x10, 0x100)),
+    *(BaseTag((0x2005 << 16) + (n << 8) + SCALE_SLOPE) for n in range(0x10, 0x100)),
     *(BaseTag((0x0043 << 16) + n) for n in range(0x10, 0x100)),
     *(BaseTag((0x0043 << 16) + (n << 8) + GE_TYPE) for n in range(0x10, 0x100)),
 ]
 
+_NOTHING = Dataset()
 BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -118,16 +129,16 @@ def private_value(dataset: Dataset, group: int, creator: str, element: int) -> o
 
 def scale_slope_of(header: Dataset, number: int, enhanced: bool) -> tuple[float | None, bool]:
     """Philips' scale slope of a frame (None = not there), and whether a Philips scanner made the image."""
-    value = private_value(header, 0x2005, PHILIPS, _SCALE_SLOPE)
+    value = private_value(header, 0x2005, PHILIPS, SCALE_SLOPE)
     is_philips = "philips" in str(header.get("Manufacturer", "")).lower()
     if enhanced:
         for item in (
             header.PerFrameFunctionalGroupsSequence[number],
             *header.get("SharedFunctionalGroupsSequence", []),
         ):
-            inner = private_value(item, 0x2005, _PHILIPS_FRAME, _FRAME_SEQUENCE)
-            if value is None and isinstance(inner, Dataset):
-                value = private_value(inner, 0x2005, PHILIPS, _SCALE_SLOPE)
+            inner = private_value(item, 0x2005, PHILIPS_FRAME, FRAME_SEQUENCE)
+            if value is None and hasattr(inner, "private_block"):
+                value = private_value(inner, 0x2005, PHILIPS, SCALE_SLOPE)
     return number_of(value) or None, is_philips or value is not None
 
 
@@ -188,7 +199,7 @@ def functional_groups_of(header: Dataset, number: int) -> Callable[[str], Datase
     ]
 
     def group(name: str) -> Dataset:
-        return next((place[name][0] for place in places if place.get(name)), Dataset())
+        return next((place[name][0] for place in places if place.get(name)), _NOTHING)
 
     return group
 
