@@ -28,9 +28,6 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = (0xFFFE, 0xE000)
 _ITEM_END = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END = (0xFFFE, 0xE0DD, 0)
-_CHARACTER_SET = 0x00080005
-_ASCII_SETS = frozenset((b"", b"ISO_IR 6", b"ISO_IR 100", b"ISO_IR 192"))
-"""Character sets in which ASCII means itself."""
 _PIXELS = 0x7FE00010
 _ANY_PIXELS = frozenset((0x7FE00008, 0x7FE00009, _PIXELS))
 _META = {0x00020002: "MediaStorageSOPClassUID", 0x00020010: "TransferSyntaxUID"}
@@ -157,7 +154,9 @@ def _native_pixels(header: PlainHeader, reader: _Reader, place: int, size: int) 
     element = reader.element(place)
     kind = {0: "u", 1: "i"}.get(header.get("PixelRepresentation"))
     is_grey = header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
-    if element.tag != _PIXELS or kind is None or not is_grey or header.get("SamplesPerPixel") != 1:
+    if element.tag != _PIXELS or element.representation not in (b"OB", b"OW", b""):
+        return None
+    if kind is None or not is_grey or header.get("SamplesPerPixel") != 1:
         return None
     rows = header.get("Rows")
     columns = header.get("Columns")
@@ -227,8 +226,6 @@ class _Reader:
             element = self.element(place)
             if element.tag in _ANY_PIXELS:
                 break
-            if element.tag == _CHARACTER_SET and self.value(element).rstrip() not in _ASCII_SETS:
-                raise OddValueError
             place = self._keep(element, OF_HEADERS, found, private)
         if place > size:
             raise OddValueError
@@ -244,10 +241,7 @@ class _Reader:
             if length == _UNDEFINED and _implicit(self.content, place) == _ITEM_END:
                 end = place = place + 8
                 break
-            element = self.element(place)
-            if element.tag == _CHARACTER_SET:
-                raise OddValueError
-            place = self._keep(element, OF_ITEMS, found, private)
+            place = self._keep(self.element(place), OF_ITEMS, found, private)
         if place != end:
             raise OddValueError
         if private:

@@ -11,6 +11,11 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 from .headers import ITEM_KEYWORDS, KEYWORDS
 
 _PIXEL_KEYWORDS = ("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation")
+_CHARACTER_SET = 0x00080005
+_ASCII_SETS = frozenset(
+    (b"", b"ISO_IR 6", b"ISO_IR 100", b"ISO_IR 192", b"ISO 2022 IR 100", b"GB18030", b"\\ISO 2022 IR 87")
+)
+"""Character sets in which ASCII means itself, as long as nothing switches to another."""
 _DIGITS = b"0123456789"
 _NUMBERS = {"US": struct.Struct("<H"), "UL": struct.Struct("<I"), "FD": struct.Struct("<d")}
 
@@ -104,8 +109,15 @@ def _binary(form: struct.Struct) -> Callable[[bytes], Any]:
     return convert
 
 
+def _character_set(value: bytes) -> str:
+    found = value.rstrip(b"\0 ")
+    if found not in _ASCII_SETS:
+        raise OddValueError
+    return found.decode()
+
+
 def _wanted(keywords: Iterable[str]) -> dict[int, Wanted]:
-    found = {}
+    found = {_CHARACTER_SET: Wanted("SpecificCharacterSet", b"CS", _character_set)}
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         representation = dictionary_VR(tag)
