@@ -30,7 +30,7 @@ class Other:
 
 
 @dataclass(frozen=True)
-class _Content:
+class Content:
     """What a file holds: slices, else what it is."""
 
     uid: str
@@ -69,24 +69,25 @@ def read_headers(files: Sequence[Path]) -> tuple[list[Frame], list[Other]]:
     return in_order, list(others.values())
 
 
-def _read(path: Path) -> _Content:
+def _read(path: Path) -> Content:
     """What a file holds. Raises `BROKEN` for a header that is broken."""
     try:
         header = plain_header(path)
         if header is not None:
-            return _content(header, path)
+            return content_of(header, path)
     except BROKEN:
         pass  # pydicom has the word on what is broken
     # forced: `is_dicom_file` let it pass, with or without the preamble of a Part 10 file
-    return _content(
+    return content_of(
         pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True), path
     )
 
 
-def _content(header: Dataset | PlainHeader, path: Path) -> _Content:
+def content_of(header: Dataset | PlainHeader, path: Path) -> Content:
+    """What a file holds by its header. Raises `BROKEN` for one that is broken."""
     frames, what = _slices(header, path)
     uid = str(header.get("SOPInstanceUID") or path)
-    return _Content(uid, frames, None if frames else _other(header, what))
+    return Content(uid, frames, None if frames else _other(header, what))
 
 
 def _of_its_series(frame: Frame, weighted: set[str]) -> Frame:

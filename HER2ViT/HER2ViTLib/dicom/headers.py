@@ -52,7 +52,7 @@ _NO_SIGNAL = {
 (DICOM PS3.6, annex A): those that may have pixels, and no signal.
 """
 
-KEYWORDS = """
+_HEADER = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription ImageType
     FrameOfReferenceUID StudyDate SeriesDate AcquisitionDate SeriesTime AcquisitionNumber InstanceNumber
     Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
@@ -62,16 +62,18 @@ KEYWORDS = """
     AcquisitionTime AcquisitionDateTime AcquisitionDuration ContentTime
     ContrastBolusStartTime ContrastBolusAgentSequence
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-""".split()
-"""What is read of a header."""
-ITEM_KEYWORDS = """
+"""
+_ITEMS = """
     PlanePositionSequence PlaneOrientationSequence PixelMeasuresSequence FrameContentSequence
     MRTimingAndRelatedParametersSequence PixelValueTransformationSequence MRImageFrameTypeSequence
     MREchoSequence TemporalPositionSequence MRReceiveCoilSequence MRDiffusionSequence
     FrameType EffectiveEchoTime TemporalPositionTimeOffset TemporalPositionIndex
     FrameAcquisitionDateTime FrameAcquisitionDuration FrameAcquisitionNumber
     ContrastAdministrationProfileSequence
-""".split()
+"""
+KEYWORDS = _HEADER.split()
+"""What is read of a header."""
+ITEM_KEYWORDS = _ITEMS.split()
 """What is read of the items in its sequences besides."""
 HEADER_TAGS: list[Any] = [
     *KEYWORDS,
@@ -83,7 +85,6 @@ HEADER_TAGS: list[Any] = [
     *(BaseTag((0x0043 << 16) + (n << 8) + GE_TYPE) for n in range(0x10, 0x100)),
 ]
 
-_NOTHING = Dataset()
 BROKEN = (
     ArithmeticError,
     AttributeError,
@@ -99,6 +100,9 @@ BROKEN = (
     zlib.error,
 )
 """What pydicom and GDCM raise for files that are damaged, or made to do harm."""
+
+_NOTHING = Dataset()
+"""A functional group that a file does not have."""
 
 
 def object_without_signal(storage: str) -> str:

@@ -1,9 +1,9 @@
-"""Headers of plain DICOM files, read without pydicom: ten times as fast, which decides how long an examination of
-a thousand files takes.
+"""Headers of plain DICOM files, read without pydicom: ten times as fast, which decides how long an
+examination of a thousand files takes.
 
-Plain is what scanners write: with preamble, little endian, every value that counts of the representation and in
-the form that DICOM gives it (PS3.5, 6.2 and 7). Whatever else a file holds, and whatever looks odd, is left to
-pydicom: a value that is read here is the one that pydicom reads.
+Plain is what scanners write: with preamble, little endian, every value that counts of the representation
+and in the form that DICOM gives it (PS3.5, 6.2 and 7). Whatever else a file holds, and whatever looks odd, is
+left to pydicom: a value that is read here is the one that pydicom reads.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class NativePixels:
     """Where a file has its uncompressed pixels: from byte `start` on, frame by frame, to its end at
     `file_bytes`.
 
-    `element`: the bytes before `start` that say so, by which a file is known that was replaced after its header
-    was read. `dtype`: of the stored values, of which the highest `unused_bits` mean nothing.
+    `element`: the bytes before `start` that say so, by which a file is known that was replaced after its
+    header was read. `dtype`: of the stored values, of which the highest `unused_bits` mean nothing.
     """
 
     start: int
@@ -78,8 +78,8 @@ class _PrivateElement(NamedTuple):
 
 
 class PlainHeader(dict):
-    """The values of a header, or of an item in one of its sequences, by keyword: as much of pydicom's `Dataset`
-    as is needed. `blocks`: the element that is read of each private block, see `_BLOCKS`.
+    """The values of a header, or of an item in one of its sequences, by keyword: as much of pydicom's
+    `Dataset` as is needed. `blocks`: the element that is read of each private block, see `_BLOCKS`.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from HER2ViTLib.imaging.series import Series, StoredSlice, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
