@@ -16,7 +16,7 @@ from HER2ViTLib.dicom.headers import BROKEN, HEADER_TAGS
 from HER2ViTLib.dicom.plain import plain_header
 from support.dicom_writer import a_group, private, write_enhanced, write_slice
 
-pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 ARRAY = np.random.default_rng(0).integers(0, 4096, (5, 7), np.uint16)
 EVERYTHING = dict(
     SpecificCharacterSet="ISO_IR 100",

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .files import sound_header
 from .frames import DIFFUSION, LOCALISER, MAGNITUDE, Frame, frame_of, words_of
-from .headers import BROKEN, HEADER_TAGS, object_without_signal, series_of
-from .plain import PlainHeader, plain_header
+from .headers import BROKEN, HEADER_TAGS, Header, object_without_signal, series_of
+from .plain import plain_header
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _read(path: Path) -> Content:
     )
 
 
-def content_of(header: Dataset | PlainHeader, path: Path) -> Content:
+def content_of(header: Header, path: Path) -> Content:
     """What a file holds by its header. Raises `BROKEN` for one that is broken."""
     frames, what = _slices(header, path)
     uid = str(header.get("SOPInstanceUID") or path)
@@ -97,7 +96,7 @@ def _of_its_series(frame: Frame, weighted: set[str]) -> Frame:
     return frame
 
 
-def _slices(header: Dataset | PlainHeader, path: Path) -> tuple[list[Frame], str]:
+def _slices(header: Header, path: Path) -> tuple[list[Frame], str]:
     """The slices of a file, or why there are none, in words."""
     storage = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")
     what = object_without_signal(str(storage))
@@ -118,7 +117,7 @@ def _slices(header: Dataset | PlainHeader, path: Path) -> tuple[list[Frame], str
     return list(filter(None, frames)), "localiser" if is_scout else "images without a place in the patient"
 
 
-def _other(header: Dataset | PlainHeader, what: str) -> Other:
+def _other(header: Header, what: str) -> Other:
     return Other(
         *series_of(header),
         what=what,

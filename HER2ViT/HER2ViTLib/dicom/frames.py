@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from .headers import (
     GE,
     GE_COMPONENTS,
     GE_TYPE,
+    Header,
     contrast_start_of,
     day_of,
     functional_groups_of,
@@ -132,7 +132,7 @@ class Frame:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
-def frame_of(header: Dataset | PlainHeader, path: Path, number: int) -> Frame | None:
+def frame_of(header: Header, path: Path, number: int) -> Frame | None:
     """One slice of a file, None when the header does not say where it lies.
 
     Enhanced headers keep these things in functional groups (DICOM PS3.3 C.7.6.16, C.8.13.5).
@@ -222,7 +222,7 @@ def words_of(value: Any) -> tuple[str, ...]:
     return tuple(str(word).strip().upper() for word in values)
 
 
-def _kind(image_type: Sequence[str], component: object, header: Dataset) -> str:
+def _kind(image_type: Sequence[str], component: object, header: Header) -> str:
     """What kind of image it is.
 
     The first two words of an image type say something else: original or derived, primary or secondary (PS3.3

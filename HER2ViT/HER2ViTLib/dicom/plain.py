@@ -30,6 +30,8 @@ _ITEM_END = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END = (0xFFFE, 0xE0DD, 0)
 _PIXELS = 0x7FE00010
 _ANY_PIXELS = frozenset((0x7FE00008, 0x7FE00009, _PIXELS))
+_KINDS = {0: "u", 1: "i"}
+"""numpy's letters of unsigned and signed numbers, by pixel representation."""
 _META = {0x00020002: "MediaStorageSOPClassUID", 0x00020010: "TransferSyntaxUID"}
 _IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT = "1.2.840.10008.1.2.1"
@@ -94,8 +96,8 @@ class PlainHeader(dict):
         except KeyError:
             raise AttributeError(keyword) from None
 
-    def private_block(self, group: int, creator: str) -> dict[int, _PrivateElement]:
-        return self.blocks[group, creator]
+    def private_block(self, group: int, private_creator: str) -> dict[int, _PrivateElement]:
+        return self.blocks[group, private_creator]
 
 
 def plain_header(path: Path) -> PlainHeader | None:
@@ -152,7 +154,7 @@ def _meta(content: bytes) -> tuple[dict[str, str], int]:
 def _native_pixels(header: PlainHeader, reader: _Reader, place: int, size: int) -> NativePixels | None:
     """The pixels of an uncompressed greyscale file that ends with them, None for any other."""
     element = reader.element(place)
-    kind = {0: "u", 1: "i"}.get(header.get("PixelRepresentation"))
+    kind = _KINDS.get(header.get("PixelRepresentation", -1))
     is_grey = header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
     if element.tag != _PIXELS or element.representation not in (b"OB", b"OW", b""):
         return None
@@ -239,7 +241,8 @@ class _Reader:
         end = place + length
         while place < end:
             if length == _UNDEFINED and _implicit(self.content, place) == _ITEM_END:
-                end = place = place + 8
+                place += 8
+                end = place
                 break
             place = self._keep(self.element(place), OF_ITEMS, found, private)
         if place != end:
@@ -255,7 +258,8 @@ class _Reader:
         while place < end:
             group, element, item_length = _implicit(self.content, place)
             if length == _UNDEFINED and (group, element, item_length) == _SEQUENCE_END:
-                end = place = place + 8
+                place += 8
+                end = place
                 break
             if (group, element) != _ITEM:
                 raise OddValueError

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.tag import Tag
 
 from .headers import ITEM_KEYWORDS, KEYWORDS
 
@@ -119,7 +120,7 @@ def _character_set(value: bytes) -> str:
 def _wanted(keywords: Iterable[str]) -> dict[int, Wanted]:
     found = {_CHARACTER_SET: Wanted("SpecificCharacterSet", b"CS", _character_set)}
     for keyword in keywords:
-        tag = tag_for_keyword(keyword)
+        tag = int(Tag(keyword))  # a bare number is found faster
         representation = dictionary_VR(tag)
         is_one = dictionary_VM(tag) == "1"
         if representation in _NUMBERS:
