@@ -16,7 +16,7 @@ OUTPUT = FOLDER.parents[1] / "bench-output"
 
 
 def main() -> int:
-    sys.path.insert(0, str(FOLDER))
+    sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
     wanted = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("bench_*.py"))
     claims = [claim for name in wanted for claim in importlib.import_module(name).claims()]
     for claim in claims:

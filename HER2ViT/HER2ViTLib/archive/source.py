@@ -15,6 +15,7 @@ from HER2ViTLib.dicom.contents import read_frames
 from HER2ViTLib.dicom.frames import Frame
 from HER2ViTLib.dicom.headers import (
     BROKEN,
+    Header,
     day_of,
     functional_groups_of,
     number_of,
@@ -110,7 +111,7 @@ def read_source(slices: Sequence[StoredSlice], laterality: str = "") -> Source:
     return Source(header, frames, side if side in codes.SIDES else "", thickness or 0.0)
 
 
-def _group(header: Dataset, number: int, name: str) -> Dataset:
+def _group(header: Dataset, number: int, name: str) -> Header:
     """A functional group of an enhanced file; of a classic one the header itself."""
     if "PerFrameFunctionalGroupsSequence" not in header:
         return header

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from .files import sound_header
 from .frames import DIFFUSION, LOCALISER, MAGNITUDE, Frame, frame_of, words_of
-from .headers import HEADER_TAGS, object_without_signal, series_of
+from .headers import BROKEN, HEADER_TAGS, Header, object_without_signal, series_of
+from .plain import plain_header
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,15 @@ class Other:
     description: str
     what: str
     images: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: slices, else what it is."""
+
+    uid: str
+    frames: list[Frame]
+    other: Other | None
 
 
 def read_frames(files: Sequence[Path]) -> list[Frame]:
@@ -44,21 +53,40 @@ def read_headers(files: Sequence[Path]) -> tuple[list[Frame], list[Other]]:
     weighted: set[str] = set()
     for path in files:
         with sound_header(path, "export it again or take it out of the folder"):
-            # forced: `is_dicom_file` let it pass, with or without the preamble of a Part 10 file
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True)
-            uid = str(header.get("SOPInstanceUID") or path)
-            found, what = _slices(header, path)
-            if not found:
-                others.setdefault(uid, _other(header, what))
-            for frame in found:
+            content = _read(path)
+            if content.other is not None:
+                others.setdefault(content.uid, content.other)
+            for frame in content.frames:
                 # anonymisers give one UID to several images: the same image is of the same place and moment,
                 # too
-                key = (uid, frame.number, frame.series, *frame.position, *_moment_and_counts(frame))
+                moment = _moment_and_counts(frame)
+                key = (content.uid, frame.number, frame.series, *frame.position, *moment)
                 frames.setdefault(key, frame)
                 if frame.b_value:
                     weighted.add(frame.series)
     in_order = sorted((_of_its_series(frame, weighted) for frame in frames.values()), key=_by_header)
     return in_order, list(others.values())
+
+
+def _read(path: Path) -> Content:
+    """What a file holds. Raises `BROKEN` for a header that is broken."""
+    try:
+        header = plain_header(path)
+        if header is not None:
+            return content_of(header, path)
+    except BROKEN:
+        pass  # pydicom has the word on what is broken
+    # forced: `is_dicom_file` let it pass, with or without the preamble of a Part 10 file
+    return content_of(
+        pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True), path
+    )
+
+
+def content_of(header: Header, path: Path) -> Content:
+    """What a file holds by its header. Raises `BROKEN` for one that is broken."""
+    frames, what = _slices(header, path)
+    uid = str(header.get("SOPInstanceUID") or path)
+    return Content(uid, frames, None if frames else _other(header, what))
 
 
 def _of_its_series(frame: Frame, weighted: set[str]) -> Frame:
@@ -68,7 +96,7 @@ def _of_its_series(frame: Frame, weighted: set[str]) -> Frame:
     return frame
 
 
-def _slices(header: Dataset, path: Path) -> tuple[list[Frame], str]:
+def _slices(header: Header, path: Path) -> tuple[list[Frame], str]:
     """The slices of a file, or why there are none, in words."""
     storage = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")
     what = object_without_signal(str(storage))
@@ -89,7 +117,7 @@ def _slices(header: Dataset, path: Path) -> tuple[list[Frame], str]:
     return list(filter(None, frames)), "localiser" if is_scout else "images without a place in the patient"
 
 
-def _other(header: Dataset, what: str) -> Other:
+def _other(header: Header, what: str) -> Other:
     return Other(
         *series_of(header),
         what=what,

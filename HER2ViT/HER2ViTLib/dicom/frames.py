@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from .headers import (
     GE,
     GE_COMPONENTS,
     GE_TYPE,
+    Header,
     contrast_start_of,
     day_of,
     functional_groups_of,
@@ -25,6 +25,7 @@ from .headers import (
     time_of_day_of,
     whole_number_of,
 )
+from .plain import NativePixels, PlainHeader
 
 MAGNITUDE = "magnitude"
 WATER = "water"
@@ -100,6 +101,7 @@ class Frame:
     instance_number: int | None
     duration_s: float | None
     contrast_start_s: float | None
+    pixels: NativePixels | None
 
     @property
     def series_label(self) -> str:
@@ -130,7 +132,7 @@ class Frame:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
-def frame_of(header: Dataset, path: Path, number: int) -> Frame | None:
+def frame_of(header: Header, path: Path, number: int) -> Frame | None:
     """One slice of a file, None when the header does not say where it lies.
 
     Enhanced headers keep these things in functional groups (DICOM PS3.3 C.7.6.16, C.8.13.5).
@@ -210,6 +212,7 @@ def frame_of(header: Dataset, path: Path, number: int) -> Frame | None:
         instance_number=whole_number_of(instance_number),
         duration_s=duration,
         contrast_start_s=contrast_start_of(header),
+        pixels=header.pixels if isinstance(header, PlainHeader) else None,
     )
 
 
@@ -219,7 +222,7 @@ def words_of(value: Any) -> tuple[str, ...]:
     return tuple(str(word).strip().upper() for word in values)
 
 
-def _kind(image_type: Sequence[str], component: object, header: Dataset) -> str:
+def _kind(image_type: Sequence[str], component: object, header: Header) -> str:
     """What kind of image it is.
 
     The first two words of an image type say something else: original or derived, primary or secondary (PS3.3

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -24,15 +24,15 @@ PHILIPS = "Philips MR Imaging DD 001"
 """Private creator of the block that holds Philips' scale slope: MR Scale Slope (2005,xx0E), Philips MR DICOM
 conformance statement.
 """
-_PHILIPS_FRAME = "Philips MR Imaging DD 005"
+PHILIPS_FRAME = "Philips MR Imaging DD 005"
 """Private creator of the per-frame sequence (2005,xx0F) of enhanced files, whose item holds the block above.
 """
 GE = "GEMS_PARM_01"
 """Private creator of GE's image type (0043,xx2F): 0 magnitude, 1 phase, 2 real, 3 imaginary; GE MR DICOM
 conformance statement.
 """
-_SCALE_SLOPE = 0x0E
-_FRAME_SEQUENCE = 0x0F
+SCALE_SLOPE = 0x0E
+FRAME_SEQUENCE = 0x0F
 GE_TYPE = 0x2F
 GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 
@@ -52,7 +52,7 @@ _NO_SIGNAL = {
 (DICOM PS3.6, annex A): those that may have pixels, and no signal.
 """
 
-_KEYWORDS = """
+_HEADER = """
     SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription ImageType
     FrameOfReferenceUID StudyDate SeriesDate AcquisitionDate SeriesTime AcquisitionNumber InstanceNumber
     Rows Columns SamplesPerPixel NumberOfFrames PixelSpacing ImagePositionPatient ImageOrientationPatient
@@ -63,12 +63,24 @@ _KEYWORDS = """
     ContrastBolusStartTime ContrastBolusAgentSequence
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """
+_ITEMS = """
+    PlanePositionSequence PlaneOrientationSequence PixelMeasuresSequence FrameContentSequence
+    MRTimingAndRelatedParametersSequence PixelValueTransformationSequence MRImageFrameTypeSequence
+    MREchoSequence TemporalPositionSequence MRReceiveCoilSequence MRDiffusionSequence
+    FrameType EffectiveEchoTime TemporalPositionTimeOffset TemporalPositionIndex
+    FrameAcquisitionDateTime FrameAcquisitionDuration FrameAcquisitionNumber
+    ContrastAdministrationProfileSequence
+"""
+KEYWORDS = _HEADER.split()
+"""What is read of a header."""
+ITEM_KEYWORDS = _ITEMS.split()
+"""What is read of the items in its sequences besides."""
 HEADER_TAGS: list[Any] = [
-    *_KEYWORDS.split(),
+    *KEYWORDS,
     # a private block may lie at any of 240 places, which its creator tells; tags made once, since that takes
     # longer than reading them
     *(BaseTag((0x2005 << 16) + n) for n in range(0x10, 0x100)),
-    *(BaseTag((0x2005 << 16) + (n << 8) + _SCALE_SLOPE) for n in range(0x10, 0x100)),
+    *(BaseTag((0x2005 << 16) + (n << 8) + SCALE_SLOPE) for n in range(0x10, 0x100)),
     *(BaseTag((0x0043 << 16) + n) for n in range(0x10, 0x100)),
     *(BaseTag((0x0043 << 16) + (n << 8) + GE_TYPE) for n in range(0x10, 0x100)),
 ]
@@ -89,6 +101,23 @@ BROKEN = (
 )
 """What pydicom and GDCM raise for files that are damaged, or made to do harm."""
 
+_NOTHING: Header = Dataset()
+"""A functional group that a file does not have."""
+
+
+class Header(Protocol):
+    """What is asked of a header, or of an item in one of its sequences: pydicom's `Dataset`, or a
+    `PlainHeader`.
+    """
+
+    def get(self, key: str, default: Any = None, /) -> Any: ...
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+    def __getattr__(self, name: str, /) -> Any: ...
+
+    def private_block(self, group: int, private_creator: str) -> Any: ...
+
 
 def object_without_signal(storage: str) -> str:
     """What an object of a storage class (UID) is in words, empty for one that may hold a scanner's images."""
@@ -102,7 +131,7 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
 
-def private_value(dataset: Dataset, group: int, creator: str, element: int) -> object:
+def private_value(dataset: Header, group: int, creator: str, element: int) -> object:
     """The value of a private element, found by the creator of its block (DICOM PS3.5 7.8.1); None where it is
     not there.
     """
@@ -116,22 +145,22 @@ def private_value(dataset: Dataset, group: int, creator: str, element: int) -> o
     return value[0] if isinstance(value, (MultiValue, SequenceOfItems)) and len(value) else value
 
 
-def scale_slope_of(header: Dataset, number: int, enhanced: bool) -> tuple[float | None, bool]:
+def scale_slope_of(header: Header, number: int, enhanced: bool) -> tuple[float | None, bool]:
     """Philips' scale slope of a frame (None = not there), and whether a Philips scanner made the image."""
-    value = private_value(header, 0x2005, PHILIPS, _SCALE_SLOPE)
+    value = private_value(header, 0x2005, PHILIPS, SCALE_SLOPE)
     is_philips = "philips" in str(header.get("Manufacturer", "")).lower()
     if enhanced:
         for item in (
             header.PerFrameFunctionalGroupsSequence[number],
             *header.get("SharedFunctionalGroupsSequence", []),
         ):
-            inner = private_value(item, 0x2005, _PHILIPS_FRAME, _FRAME_SEQUENCE)
-            if value is None and isinstance(inner, Dataset):
-                value = private_value(inner, 0x2005, PHILIPS, _SCALE_SLOPE)
+            inner: Any = private_value(item, 0x2005, PHILIPS_FRAME, FRAME_SEQUENCE)
+            if value is None and hasattr(inner, "private_block"):
+                value = private_value(inner, 0x2005, PHILIPS, SCALE_SLOPE)
     return number_of(value) or None, is_philips or value is not None
 
 
-def day_of(acquired: object, header: Dataset) -> int | None:
+def day_of(acquired: object, header: Header) -> int | None:
     """A number that tells the days of acquisition apart, None where the header has no date."""
     texts = (acquired, *(header.get(name) for name in ("AcquisitionDate", "SeriesDate", "StudyDate")))
     digits = next((str(text)[:8] for text in texts if text and str(text)[:8].isdigit()), "")
@@ -143,7 +172,7 @@ def day_of(acquired: object, header: Dataset) -> int | None:
         return None
 
 
-def series_of(header: Dataset) -> tuple[str, str, str, str]:
+def series_of(header: Header) -> tuple[str, str, str, str]:
     """Study, series, the series' number and its description."""
     return (
         str(header.get("StudyInstanceUID", "")),
@@ -178,7 +207,7 @@ def require_finite_place(
             raise ValueError(f"{name} {numbers[:6]}")
 
 
-def functional_groups_of(header: Dataset, number: int) -> Callable[[str], Dataset]:
+def functional_groups_of(header: Header, number: int) -> Callable[[str], Header]:
     """A look-up of the functional groups of an enhanced file: those of the frame before those that all frames
     share.
     """
@@ -187,13 +216,13 @@ def functional_groups_of(header: Dataset, number: int) -> Callable[[str], Datase
         *header.get("SharedFunctionalGroupsSequence", []),
     ]
 
-    def group(name: str) -> Dataset:
-        return next((place[name][0] for place in places if place.get(name)), Dataset())
+    def group(name: str) -> Header:
+        return next((place[name][0] for place in places if place.get(name)), _NOTHING)
 
     return group
 
 
-def contrast_start_of(header: Dataset) -> float | None:
+def contrast_start_of(header: Header) -> float | None:
     """Time of day (s) at which the contrast agent was given."""
     items = [header]
     for agent in header.get("ContrastBolusAgentSequence", []):

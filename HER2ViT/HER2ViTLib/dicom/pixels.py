@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from HER2ViTLib.messages import InputError, ReadingWarning
 
 from .frames import Frame
 from .headers import BROKEN, reason_of
+from .plain import NativePixels
 
 _PIXEL_MODULE = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
@@ -40,33 +42,39 @@ PHILIPS_NOTE = (
 )
 
 
-def read_pixels(frames: Sequence[Frame], own_scales: bool) -> tuple[dict[tuple[Path, int], np.ndarray], str]:
-    """The signal of each frame (row, column) by file and number, and the SHA-256 over the sorted SHA-256s of
-    the files.
+def read_pixels(phases: Sequence[Sequence[Frame]], own_scales: bool) -> tuple[list[np.ndarray], str]:
+    """The signals of each phase (slice, row, column), and the SHA-256 over the sorted SHA-256s of the files.
 
     The signal is the stored value rescaled by the header; with `own_scales` as `has_own_scales` says.
     Raises `InputError` for pixels that cannot be decoded or are not finite.
     """
-    by_file: dict[Path, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        by_file[frame.path].append(frame)
-    is_plain = all(frame.slope == 1 and frame.intercept == 0 for frame in frames)
-    pixels = {}
-    digests = []
-    for path, members in by_file.items():
-        content = read_file(path, "the DICOM file")
-        digests.append(hashlib.sha256(content).hexdigest())
-        stored = stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
-        for frame in members:
-            image = stored[frame.number]
-            if not is_plain or own_scales:
-                scale = frame.own_scale if own_scales else 1.0
-                with np.errstate(over="ignore", invalid="ignore"):
-                    image = image.astype(np.float32) * np.float32(frame.slope / scale)
-                    image += np.float32(frame.intercept / scale)
-            require_finite(image, str(path))
-            pixels[path, frame.number] = image
-    return pixels, hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    every = [frame for phase in phases for frame in phase]
+    is_plain = not own_scales and all(frame.slope == 1 and frame.intercept == 0 for frame in every)
+    places = {
+        (frame.path, frame.number): (n, k) for n, phase in enumerate(phases) for k, frame in enumerate(phase)
+    }
+    signals: dict[int, np.ndarray] = {}
+
+    def keep(frame: Frame, stored: np.ndarray) -> None:
+        image = stored if is_plain else _rescaled(stored, frame, own_scales)
+        require_finite(image, str(frame.path))
+        n, k = places[frame.path, frame.number]
+        if n not in signals:
+            signals[n] = np.empty((len(phases[n]), *image.shape), image.dtype.newbyteorder("="))
+        elif not np.can_cast(image.dtype, signals[n].dtype):
+            signals[n] = signals[n].astype(np.promote_types(image.dtype, signals[n].dtype))
+        signals[n][k] = image
+
+    digests = sorted(_read_file(path, members, keep) for path, members in _by_file(every).items())
+    return [signals[n] for n in range(len(phases))], hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _rescaled(stored: np.ndarray, frame: Frame, own_scales: bool) -> np.ndarray:
+    scale = frame.own_scale if own_scales else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        image = stored.astype(np.float32) * np.float32(frame.slope / scale)
+        image += np.float32(frame.intercept / scale)
+    return image
 
 
 def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
@@ -75,17 +83,67 @@ def pixel_hashes(frames: Sequence[Frame]) -> dict[tuple[Path, int], str | None]:
 
     Raises `InputError` for pixels that cannot be decoded.
     """
+    found: dict[tuple[Path, int], str | None] = {}
+
+    def keep(frame: Frame, stored: np.ndarray) -> None:
+        is_blank = stored.min() == stored.max()
+        found[frame.path, frame.number] = None if is_blank else array_sha256(stored)
+
+    for path, members in _by_file(frames).items():
+        _read_file(path, members, keep)
+    return found
+
+
+def _by_file(frames: Sequence[Frame]) -> dict[Path, list[Frame]]:
     by_file: dict[Path, list[Frame]] = defaultdict(list)
     for frame in frames:
         by_file[frame.path].append(frame)
-    found: dict[tuple[Path, int], str | None] = {}
-    for path, members in by_file.items():
-        content = read_file(path, "the DICOM file")
-        stored = stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
-        for frame in members:
-            image = stored[frame.number]
-            found[path, frame.number] = None if image.min() == image.max() else array_sha256(image)
-    return found
+    return by_file
+
+
+def _read_file(path: Path, members: Sequence[Frame], keep: Callable[[Frame, np.ndarray], None]) -> str:
+    """Hands the stored values (row, column) of each of a file's frames to `keep`, and returns the SHA-256 of
+    the file.
+    """
+    native = members[0].pixels
+    digest = None if native is None else _read_native(path, native, members, keep)
+    if digest is not None:
+        return digest
+    content = read_file(path, "the DICOM file")
+    stored = stored_pixels(content, str(path), 1 + max(frame.number for frame in members))
+    for frame in members:
+        keep(frame, stored[frame.number])
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_native(
+    path: Path, native: NativePixels, members: Sequence[Frame], keep: Callable[[Frame, np.ndarray], None]
+) -> str | None:
+    """As `_read_file`, frame by frame, so that no more than one is held besides; None where the file is no
+    longer as its header was.
+    """
+    by_number = {frame.number: frame for frame in members}
+    block = bytearray(native.frame_bytes)
+    stored = np.frombuffer(block, native.dtype).reshape(native.rows, native.columns)
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(native.start)
+            if os.fstat(file.fileno()).st_size != native.file_bytes or not head.endswith(native.element):
+                return None
+            digest = hashlib.sha256(head)
+            for number in range(native.frames):
+                if file.readinto(block) != len(block):
+                    return None
+                digest.update(block)
+                if number in by_number:
+                    if native.unused_bits:
+                        np.left_shift(stored, native.unused_bits, out=stored)
+                        np.right_shift(stored, native.unused_bits, out=stored)
+                    keep(by_number[number], stored)
+            digest.update(file.read())
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def has_own_scales(frames: Sequence[Frame]) -> bool:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from HER2ViTLib.imaging.series import Series, StoredSlice, require_one_phase
 from HER2ViTLib.imaging.volume import Volume
 from HER2ViTLib.messages import InputError, ReadingWarning
@@ -192,9 +190,5 @@ def _times_in_any_order(
 
 def _volumes(examination: Examination, own_scales: bool) -> tuple[list[Volume], str]:
     """The phases' volumes, and the hash of their files."""
-    pixels, sha256 = read_pixels(examination.stack.frames, own_scales)
-    volumes = []
-    for phase, geometry in zip(examination.stack.phases, examination.geometries):
-        array = np.stack([pixels[frame.path, frame.number] for frame in phase])
-        volumes.append(Volume(array, geometry))
-    return volumes, sha256
+    signals, sha256 = read_pixels(examination.stack.phases, own_scales)
+    return list(map(Volume, signals, examination.geometries)), sha256

@@ -12,7 +12,7 @@ from HER2ViTLib.messages import InputError
 
 _MAX_JSON_DEPTH = 32
 _MAX_DIGITS = 18
-_MAX_FILE_BYTES = 2 << 30
+MAX_FILE_BYTES = 2 << 30
 
 
 def require_file(path: str | os.PathLike, what: str) -> Path:
@@ -44,7 +44,7 @@ def is_folder(path: str | os.PathLike) -> bool:
         return False
 
 
-def read_file(path: str | os.PathLike, what: str, largest: int = _MAX_FILE_BYTES) -> bytes:
+def read_file(path: str | os.PathLike, what: str, largest: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a regular file. Raises `InputError` as `require_file`, for more than `largest` bytes, and
     when it cannot be read.
     """
