@@ -62,6 +62,19 @@ def evaluated(study, table):
     run("evaluate", table, "--resamples", 20, "--no-figures", "--out", study / "table2")
 
 
+def test_the_methods_name_size_only_where_it_was_asked(study, tmp_path):
+    told = study / "model" / "predictions.csv"
+    labels = rows_of(told)
+    sites = write_csv(tmp_path / "sited.csv", [{**row, "site": "AB"[n % 2]} for n, row in enumerate(labels)])
+    shutil.copy(sites, told)
+    shutil.rmtree(study / "table2", ignore_errors=True)
+    run("audit", told, "--resamples", 20, "--no-figures", "--out", study / "audit")
+    (study / "model" / "made_by.json").unlink()
+    run("report", study, "--out", tmp_path / "report")
+    text = text_of_page(tmp_path / "report" / "study.html")
+    assert "The score was held against knowing only the site or scanner (columns: site)" in text
+
+
 def test_every_item_is_there_once_under_its_published_number():
     found = {one["name"]: one for one in json.loads(CHECKLISTS.read_text(encoding="utf-8"))["checklists"]}
     assert [item["number"] for item in found["TRIPOD+AI"]["items"]] == TRIPOD_AI

@@ -120,9 +120,11 @@ def _agreement(result: Result) -> str:
 
 def _audit(result: Result) -> str:
     columns = _listed(list(result.content["columns"]))
+    sized = any(one["size"] for one in result.content["sets"].values())
+    size = "the size of the lesion and against " if sized else ""
     return (
-        "The score was held against the size of the lesion and against knowing only the site or scanner"
-        f" (columns: {columns}); {_bootstrap(result.content['bootstrap'])}."
+        f"The score was held against {size}knowing only the site or scanner (columns: {columns});"
+        f" {_bootstrap(result.content['bootstrap'])}."
     )
 
 
