@@ -10,7 +10,7 @@ Nothing is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,13 +69,15 @@ def outline(
     pre: Volume | None,
     seed_lps: Sequence[float],
     box_lps: tuple[Sequence[float], Sequence[float]] | None = None,
+    breathe: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Outline of the lesion at a seed point, as a boolean array (K, J, I): one component without holes,
     inside the box if one is given.
 
     `early` is the early enhanced phase and `pre` the phase before contrast on the same geometry, None when
     there is none: then the early phase itself takes the place of the subtraction. `seed_lps` is a point (x,
-    y, z) in or beside the lesion, `box_lps` two opposite corners, LPS, mm. Raises `InputError` when the seed
+    y, z) in or beside the lesion, `box_lps` two opposite corners, LPS, mm. `breathe` is called after each
+    candidate, a tenth of a second or so: a window stays alive by it. Raises `InputError` when the seed
     lies outside the image or the box, or nothing there stands out from its surroundings.
     """
     geometry = early.geometry
@@ -86,7 +88,7 @@ def outline(
         enhancement -= pre.array[window]
     allowed = _inside_box(geometry, window, box_lps)
     contours = _contours(enhancement, geometry, seed - [part.start for part in window], allowed)
-    best = max(contours, key=_plausibility, default=None)
+    best = max(_breathing(contours, breathe), key=_plausibility, default=None)
     if best is None:
         raise InputError(
             f"seed point {_as_ras(seed_lps)}: nothing enhances there; place it in the lesion, or check which"
@@ -95,6 +97,12 @@ def outline(
     mask = np.zeros(geometry.shape, bool)
     mask[window] = best.mask
     return mask
+
+
+def _breathing(contours: Iterator[_Contour], breathe: Callable[[], None]) -> Iterator[_Contour]:
+    for contour in contours:
+        breathe()
+        yield contour
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,14 @@ class LesionSection:
             self.editor.saveStateForUndo()
         with self._panel.reporting(_("Outlining failed.")):
             self._panel.showProgress(_("Outlining the lesion..."))
-            self._logic.outlineFromSeed(self._panel.parameterNode)
+            self._logic.outlineFromSeed(self._panel.parameterNode, _keepAlive)
 
     def onNewOutline(self, checked=False):
         with self._panel.reporting(_("Making an outline failed.")):
             self._logic.newOutline(self._panel.parameterNode)
             self.ui.segmentEditorSection.collapsed = False
+
+
+def _keepAlive():
+    """Lets the application draw while the lesion is outlined; what the user does waits."""
+    slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)

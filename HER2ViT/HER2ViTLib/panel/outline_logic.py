@@ -39,15 +39,19 @@ class OutlineLogic:
             parameters.seed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Lesion seed")
         return parameters.seed
 
-    def outlineFromSeed(self, parameters):
-        """Outlines the lesion around the seed into our own segmentation and chooses it. Raises InputError."""
+    def outlineFromSeed(self, parameters, breathe=lambda: None):
+        """Outlines the lesion around the seed into our own segmentation and chooses it. Raises InputError.
+
+        `breathe` is called every tenth of a second or so.
+        """
         from HER2ViTLib.lesion import outlining as lesion
         from HER2ViTLib.mrml.inputs import seed_lps
 
         study = self.study(parameters)
         chosen = self.choiceByEnhancement(parameters)
         early = chosen.early.index
-        mask = lesion.outline(chosen.early_volume(study), chosen.pre_volume(study), seed_lps(parameters.seed))
+        volumes = (chosen.early_volume(study), chosen.pre_volume(study))
+        mask = lesion.outline(*volumes, seed_lps(parameters.seed), breathe=breathe)
         # A segmentation of the user's own stays as it is.
         own = ours(parameters.segmentation, "HER2ViT.Outline")
         self._chooseOutline(parameters, mask, study, early, own)
