@@ -52,6 +52,7 @@ def main() -> None:
 
 def read_the_sample() -> None:
     """From the case to the result."""
+    from HER2ViTLib.panel.scrolling import scrollTo
     from HER2ViTLib.panel.self_test.support import place_in_view, sample_lesion_ras
 
     window = slicer.util.mainWindow()
@@ -65,13 +66,13 @@ def read_the_sample() -> None:
     ui.growButton.click()
     place_in_view(panel.parameterNode.seed, sample_lesion_ras())
     panel.parameterNode.seed.SetDisplayVisibility(False)
-    panel.scrollTo(ui.lesionSection)
+    scrollTo(ui.lesionSection)
     picture("lesion")
-    panel.scrollTo(ui.readSection)
+    scrollTo(ui.readSection)
     picture("read")
     ui.runButton.click()
     settle()
-    panel.scrollTo(ui.resultSection)
+    scrollTo(ui.resultSection)
     picture("result")
 
 

@@ -203,5 +203,6 @@ def test_a_page_brings_its_words_and_pictures_and_nothing_else():
     <details class="inputs"><summary>in</summary><p>hash</p></details>
     <details><summary>more</summary><p>said</p></details></body></html>"""
     assert "".join(body_of(page).split()) == (
-        '<h3>Head</h3><pclass="note">1&lt;2</p><imgalt="a"src="data:image/png;base64,AAAA">b<h5>more</h5><p>said</p>'
+        '<h3>Head</h3><pclass="note">1&lt;2</p><imgalt="a"src="data:image/png;base64,AAAA">b'
+        "<h5>more</h5><p>said</p>"
     )

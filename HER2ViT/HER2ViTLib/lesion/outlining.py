@@ -77,7 +77,7 @@ def outline(
     `early` is the early enhanced phase and `pre` the phase before contrast on the same geometry, None when
     there is none: then the early phase itself takes the place of the subtraction. `seed_lps` is a point (x,
     y, z) in or beside the lesion, `box_lps` two opposite corners, LPS, mm. `breathe` is called after each
-    candidate, a tenth of a second or so: a window stays alive by it. Raises `InputError` when the seed
+    candidate, every tenth of a second or so: a window stays alive by it. Raises `InputError` when the seed
     lies outside the image or the box, or nothing there stands out from its surroundings.
     """
     geometry = early.geometry

@@ -6,6 +6,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .scrolling import scrollTo
+
 # Slicer imports this file at start-up: the functions import what is heavy.
 
 FOLDER_KEY = "HER2ViT/exportFolder"
@@ -100,7 +102,7 @@ class ExportSection:
             return
         with self._panel.reporting(_("Clearing the case failed.")):
             self._logic.nextCase(self._panel.parameterNode)
-            self._panel.scrollTo(self.ui.caseSection)
+            scrollTo(self.ui.caseSection)
 
     def confirm(self, question):
         """Whether the user agrees."""

@@ -4,6 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .packages import ensureReadingPackages
+from .scrolling import scrollTo
 
 # Slicer imports this file at start-up: the functions import what is heavy.
 
@@ -62,4 +63,4 @@ class ReadSection:
             return
         with self._panel.reporting(_("Reading failed.")):
             self._logic.run(self._panel.parameterNode, self._panel.showProgress)
-            self._panel.scrollTo(self.ui.resultSection)
+            scrollTo(self.ui.resultSection)

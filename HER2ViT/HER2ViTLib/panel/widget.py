@@ -213,23 +213,6 @@ class HER2ViTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.progressLabel.text = text
         self.ui.progressLabel.repaint()
 
-    def scrollArea(self, section):
-        """What the panel scrolls in; None where it stands alone."""
-        area = section
-        while area and not isinstance(area, qt.QScrollArea):
-            area = area.parent()
-        return area
-
-    def scrollTo(self, section):
-        """Brings a section to the top of the panel."""
-        area = self.scrollArea(section)
-        if area:
-            # The sections' new heights count once the labels have theirs and the layout is done.
-            for _round in range(2):
-                slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
-            top = section.mapTo(area.widget(), qt.QPoint(0, 0)).y()
-            area.verticalScrollBar().setValue(top)
-
     @contextlib.contextmanager
     def reporting(self, failure):
         """Runs an action under the wait cursor. Bad input is told in its one line; anything else with its

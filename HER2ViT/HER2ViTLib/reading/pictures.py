@@ -133,7 +133,8 @@ def _slice_picture(
     frame = corners @ task.patch.pixel_to_index[:2, :2].T + task.patch.pixel_to_index[:2, 2]
     cv2.polylines(picture, [view.pixels_of(frame)], isClosed=True, color=_FRAME, thickness=1)
     several = f" (one of {len(task.slices)} read)" if len(task.slices) > 1 else ""
-    caption = f"Early phase, slice {task.slice}{several}; outline {task.area_mm2:.0f} mm², model input framed"
+    area = f"{task.area_mm2:.0f} mm²"
+    caption = f"Early phase, slice {task.slice}{several}; outline {area}, model input framed"
     return _picture(picture, "Slice with outline and model input", caption)
 
 

@@ -9,6 +9,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 
 from HER2ViTLib.panel.packages import ensurePackages
 from HER2ViTLib.panel.reloading import forgetLibraries
+from HER2ViTLib.panel.scrolling import scrollTo
 
 from .form_section import SETTINGS, FormSection
 from .quitting import QuitGuard
@@ -115,21 +116,12 @@ class HER2ViTTrainingWidget(ScriptedLoadableModuleWidget):
         if ensurePackages(packages_for(words), needs_torch(words), _("HER2ViT Training"), self._tell):
             self._tell("")
             self.runs.add(words)
-            self._scrollTo(self.ui.runsSection)
+            scrollTo(self.ui.runsSection)
 
     def onCopy(self):
         from HER2ViTTrainingLib.workflow.command_line import shell_line
 
         qt.QApplication.clipboard().setText(shell_line(self.words()))
-
-    def _scrollTo(self, section):
-        area = section
-        while area and not isinstance(area, qt.QScrollArea):
-            area = area.parent()
-        if area:
-            # The list's new height counts only once the layout is done.
-            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
-            area.ensureWidgetVisible(section)
 
     def _tell(self, text):
         self.ui.faultLabel.text = text

@@ -61,7 +61,8 @@ def end(pid: int) -> None:
     if sys.platform == "win32":
         # /T: with its children; /F: by force. taskkill is part of Windows.
         taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
-        subprocess.run([taskkill, "/PID", str(pid), "/T", "/F"], check=False, capture_output=True)  # noqa: S603
+        words = [taskkill, "/PID", str(pid), "/T", "/F"]
+        subprocess.run(words, check=False, capture_output=True)  # noqa: S603
     else:
         _signal(pid, signal.SIGKILL)
 

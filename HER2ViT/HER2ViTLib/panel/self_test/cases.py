@@ -7,6 +7,7 @@ import qt
 import slicer
 
 from ..parameters import TASKS
+from ..scrolling import scrollArea, scrollTo
 from ..slice_view import readingSliceWidget, sliceWidgets
 from .support import ReadingTest, check_shown, click, place_in_view, seed_in_outline, table_rows
 
@@ -280,8 +281,8 @@ class CaseTests(ReadingTest):
         ui.runButton.click()
         for _attempt in range(5):
             slicer.app.processEvents()
-        panel.scrollTo(ui.resultSection)
-        area = panel.scrollArea(ui.resultSection)
+        scrollTo(ui.resultSection)
+        area = scrollArea(ui.resultSection)
         for widget in (ui.headlineLabel, ui.remarksLabel, ui.probabilitiesPlot, ui.nextCaseButton):
             upper = widget.mapTo(area.viewport(), qt.QPoint(0, 0)).y()
             self.assertGreaterEqual(upper, 0, widget.name)
